@@ -1,0 +1,23 @@
+"""splat: differentiable 3D Gaussian splatting, from photos to a scene you can share.
+
+>>> import splat
+>>> scene = splat.load("point_cloud.ply")
+>>> camera = splat.Camera.look_at(eye=(0, -1, -4), target=(0, 0, 0), width=640, height=480)
+>>> image = splat.render(scene, camera).rgb  # [480, 640, 3]
+"""
+
+from pathlib import Path
+
+# In a checkout the sibling folders (training, datasets, ...) are our subpackages, exactly as they are once installed.
+_root = Path(__file__).resolve().parent.parent
+if (_root / "pyproject.toml").is_file() and (_root / "cuda_rasterizer").is_dir():
+    __path__.append(str(_root))
+
+from splat.cameras import Camera
+from splat.gaussians import Gaussians
+from splat.ply import load, save
+from splat.render import RenderResult, render
+from splat.settings import RenderSettings
+
+__all__ = ["Camera", "Gaussians", "RenderResult", "RenderSettings", "load", "render", "save"]
+__version__ = "0.1.0"

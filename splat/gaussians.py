@@ -1,0 +1,94 @@
+"""Gaussians: the parameters of a scene, their shapes, units and activations.
+
+The stored numbers are the ones that are optimised and written to disk (log scales, opacity logits), as in
+Kerbl et al. 2023; `scales` and `opacities` are what they stand for.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+SH_C0 = 0.28209479177387814
+"""Value of the constant spherical harmonic, 1 / (2 sqrt(pi)): colour = SH_C0 * sh0 + 0.5."""
+
+
+@dataclass
+class Gaussians:
+    """N anisotropic 3D Gaussians with view-dependent colour.
+
+    The colour seen from a unit direction d is max(0, 0.5 + sum_k Y_k(d) sh_k), with sh_0 in `sh0` and the others in
+    `sh_rest`, ordered by degree l and then by order m = -l..l.
+    """
+
+    means: Tensor  # [N, 3] world units
+    quats: Tensor  # [N, 4] rotation (w, x, y, z) from the Gaussian's axes to the world; any length but zero
+    log_scales: Tensor  # [N, 3] logarithm of the standard deviation along each axis, world units
+    logit_opacities: Tensor  # [N] opacity = sigmoid(logit)
+    sh0: Tensor  # [N, 3] constant colour coefficient per channel
+    sh_rest: Tensor  # [N, (degree + 1)^2 - 1, 3]
+
+    def __post_init__(self) -> None:
+        count = self.means.shape[0] if self.means.ndim else 0
+        bases = self.sh_rest.shape[1] + 1 if self.sh_rest.ndim == 3 else 0
+        expected = {
+            "means": (count, 3),
+            "quats": (count, 4),
+            "log_scales": (count, 3),
+            "logit_opacities": (count,),
+            "sh0": (count, 3),
+            "sh_rest": (count, bases - 1, 3),
+        }
+        for name, shape in expected.items():
+            actual = tuple(getattr(self, name).shape)
+            if actual != shape:
+                raise ValueError(f"Gaussians: {name} must be {list(shape)} for {count} Gaussians, got {list(actual)}")
+        if bases not in (1, 4, 9, 16, 25):
+            raise ValueError(f"Gaussians: sh_rest must hold 0, 3, 8, 15 or 24 coefficients, got {bases - 1}")
+
+    def __len__(self) -> int:
+        return self.means.shape[0]
+
+    @property
+    def scales(self) -> Tensor:  # [N, 3]
+        """Standard deviations along the Gaussian's axes, world units."""
+        return self.log_scales.exp()
+
+    @property
+    def opacities(self) -> Tensor:  # [N]
+        """Peak opacity, 0 to 1."""
+        return self.logit_opacities.sigmoid()
+
+    @property
+    def sh_degree(self) -> int:
+        """Highest degree of spherical harmonics stored."""
+        return round((self.sh_rest.shape[1] + 1) ** 0.5) - 1
+
+    @property
+    def device(self) -> torch.device:
+        return self.means.device
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The parameters by name, in declaration order."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "Gaussians":
+        """Apply a function to every parameter tensor."""
+        return Gaussians(**{name: function(tensor) for name, tensor in self.tensors().items()})
+
+    def __getitem__(self, index: Tensor | slice) -> "Gaussians":
+        """Some of the Gaussians, by mask, index tensor or slice."""
+        return self.map(lambda tensor: tensor[index])
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Gaussians":
+        return self.map(lambda tensor: tensor.to(device, dtype))
+
+    def detach(self) -> "Gaussians":
+        return self.map(torch.Tensor.detach)
+
+    def requires_grad_(self, requires_grad: bool = True) -> "Gaussians":
+        """Mark every parameter, in place, as one to differentiate by."""
+        for tensor in self.tensors().values():
+            tensor.requires_grad_(requires_grad)
+        return self
