@@ -1,7 +1,6 @@
 """render: Gaussians and cameras in, images out, differentiable in everything that makes sense to differentiate."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,51 +9,11 @@ from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import rasterize
 from splat.gaussians import Gaussians
 from splat.normals import facing_normals, unit_or_zero
+from splat.result import RenderResult, Statistics
 from splat.settings import RenderSettings
 
-
-@dataclass
-class Statistics:
-    """What adaptive density control needs to know about one render. Shapes have the leading C of the cameras, if any."""
-
-    radii: Tensor  # [..., N] larger half-extent of the footprint in pixels; 0 where the Gaussian was not drawn
-    mean2d: Tensor  # [..., N, 2] zeros whose .grad becomes the gradient by the projected mean
-    mean2d_abs: Tensor  # [..., N, 2] zeros whose .grad becomes the sum over pixels of the absolute gradient
-
-    @property
-    def visible(self) -> Tensor:  # [..., N] bool
-        """Which Gaussians have a footprint on the image."""
-        return self.radii > 0
-
-    @property
-    def mean2d_grad(self) -> Tensor:  # [..., N, 2]
-        """Gradient of the loss by the projected mean, in NDC-scaled units: per pixel, times (width / 2, height / 2).
-        The published densification thresholds assume this scale. Available after backward()."""
-        return self._gradient(self.mean2d)
-
-    @property
-    def mean2d_absgrad(self) -> Tensor:  # [..., N, 2]
-        """As `mean2d_grad`, but the absolute values of the pixels' gradients are summed (Ye et al. 2024, AbsGS)."""
-        return self._gradient(self.mean2d_abs)
-
-    @staticmethod
-    def _gradient(probe: Tensor) -> Tensor:
-        if probe.grad is None:
-            raise RuntimeError("Statistics: gradients by the projected means exist only after backward()")
-        return probe.grad
-
-
-@dataclass
-class RenderResult:
-    """The images. Shapes have a leading C when several cameras were given, none for a single camera."""
-
-    rgb: Tensor  # [..., H, W, 3] colour over the background; not clamped above 1
-    alpha: Tensor  # [..., H, W] 1 - transmittance
-    depth: Tensor | None = None  # [..., H, W] expected depth along the viewing axis: sum(w z) / sum(w); 0 where empty
-    median_depth: Tensor | None = None  # [..., H, W] depth at which transmittance falls to 1/2 or below; 0 where never
-    normals: Tensor | None = None  # [..., H, W, 3] unit normals in world space, facing the camera; 0 where empty
-    features: Tensor | None = None  # [..., H, W, F] composited like colour, over zero
-    statistics: Statistics | None = None
+ALPHA_TINY = 1e-6
+"""Expected depth divides by alpha, at least this: below any alpha that can occur, so that empty pixels give 0, not NaN."""
 
 
 def render(
@@ -91,16 +50,14 @@ def render(
     """
     settings = settings or RenderSettings()
     single = isinstance(cameras, Camera) and not cameras.batched
-    camera = _as_batch(cameras)
-    count, channels = camera.viewmat.shape[0], 0 if features is None else features.shape[-1]
+    camera = as_batch(cameras)
+    batch = camera.viewmat.shape[0]
     extra = features
     if normals:
         facing = facing_normals(gaussians, camera)  # [C, N, 3]
-        extra = facing if features is None else torch.cat([facing, features.expand(count, *features.shape)], dim=-1)
-    probes = [gaussians.means.new_zeros(count, len(gaussians), 2) for _ in range(2)] if statistics else [None, None]
-    for probe in probes:
-        if probe is not None and torch.is_grad_enabled():
-            probe.requires_grad_()
+        extra = facing if features is None else torch.cat([facing, features.expand(batch, *features.shape)], dim=-1)
+    probe_shape = (len(gaussians), 2) if single else (batch, len(gaussians), 2)
+    probes = [gaussians.means.new_zeros(probe_shape, requires_grad=True) for _ in range(2)] if statistics else None
     image = rasterize(
         means=gaussians.means,
         quats=gaussians.quats,
@@ -111,29 +68,45 @@ def render(
         features=extra,
         viewmats=camera.viewmat,
         Ks=camera.K,
-        background=_as_background(background, gaussians, count),
-        mean2d_probe=probes[0],
-        mean2d_abs_probe=probes[1],
+        background=as_background(background, gaussians.means, batch),
+        mean2d_probe=probes[0].expand(batch, -1, -1) if probes else None,
+        mean2d_abs_probe=probes[1].expand(batch, -1, -1) if probes else None,
         width=camera.width,
         height=camera.height,
         sh_degree=gaussians.sh_degree if sh_degree is None else sh_degree,
         with_depth=depth,
         settings=settings,
     )
-    result = RenderResult(rgb=image.rgb, alpha=image.alpha)
+
+    def view(tensor: Tensor) -> Tensor:
+        return tensor[0] if single else tensor
+
+    result = RenderResult(rgb=view(image.rgb), alpha=view(image.alpha))
     if depth:
-        result.depth = image.depth / image.alpha.clamp_min(torch.finfo(image.alpha.dtype).tiny)
-        result.median_depth = image.median_depth
+        result.depth = view(image.depth / image.alpha.clamp_min(ALPHA_TINY))
+        result.median_depth = view(image.median_depth)
     if normals:
-        result.normals = unit_or_zero(image.features[..., :3])
-    if channels:
-        result.features = image.features[..., -channels:]
-    if statistics:
-        result.statistics = Statistics(image.radii, *probes)
-    return _without_batch(result) if single else result
+        result.normals = view(unit_or_zero(image.features[..., :3]))
+    if features is not None:
+        result.features = view(image.features[..., 3 if normals else 0 :])
+    if probes:
+        result.statistics = Statistics(view(image.radii), *probes)
+    return result
 
 
-def _as_batch(cameras: Camera | Sequence[Camera]) -> Camera:
+def as_batch(cameras: Camera | Sequence[Camera]) -> Camera:
+    """Any way of giving cameras, as one batched camera."""
     if not isinstance(cameras, Camera):
         return Camera.stack(cameras)
     return cameras if cameras.batched else Camera.stack([cameras])
+
+
+def as_background(background: Tensor | Sequence[float] | None, like: Tensor, batch: int) -> Tensor:  # [C, 3]
+    """Any way of giving a background, as one colour per camera of the dtype and device of `like`."""
+    if background is None:
+        return like.new_zeros(batch, 3)
+    if not isinstance(background, Tensor):
+        background = like.new_tensor(background)
+    if background.shape not in ((3,), (batch, 3)):
+        raise ValueError(f"background must be [3] or [{batch}, 3], got {list(background.shape)}")
+    return background.expand(batch, 3)
