@@ -1,0 +1,1 @@
+"""The compiled kernels and the only Python that touches them. Imports torch and nothing else of this project."""

@@ -1,0 +1,100 @@
+// What crosses the border between Python and the kernels: sizes, thresholds, and addresses as integers. Address 0 means
+// "not given" for an input and "not wanted" for an output. Python owns all memory; the kernels allocate none.
+#pragma once
+
+#include <cstdint>
+
+namespace splat {
+
+// One render of N Gaussians by C cameras, W x H pixels each, with F feature channels. Floating-point arrays are float,
+// or double when is_double.
+struct RenderArguments {
+    int64_t gaussians = 0, cameras = 0, width = 0, height = 0;
+    int64_t sh_degree = 0;       // evaluated
+    int64_t sh_rest_count = 0;   // stored coefficients per Gaussian beside the constant one
+    int64_t features_count = 0;  // F
+    bool features_per_camera = false;
+    bool with_depth = false;
+    bool antialiased = false;
+    bool is_double = false;
+    int64_t threads = 1;
+    double near = 0, far = 0, eps2d = 0, alpha_max = 0, alpha_min = 0, transmittance_min = 0, frustum_margin = 0;
+
+    // Inputs
+    uint64_t means = 0;            // [N, 3]
+    uint64_t quats = 0;            // [N, 4]
+    uint64_t log_scales = 0;       // [N, 3]
+    uint64_t logit_opacities = 0;  // [N]
+    uint64_t sh0 = 0;              // [N, 3]
+    uint64_t sh_rest = 0;          // [N, sh_rest_count, 3]
+    uint64_t features = 0;         // [N, F] or [C, N, F]
+    uint64_t viewmats = 0;         // [C, 4, 4]
+    uint64_t Ks = 0;               // [C, 3, 3]
+    uint64_t background = 0;       // [C, 3]
+
+    // Kept from the forward for the backward
+    uint64_t projected = 0;      // [C, N] records of projected_bytes
+    uint64_t pair_offsets = 0;   // [C * N + 1] int64: where each Gaussian's pairs begin
+    uint64_t pairs = 0;          // [P] of 2 uint32: Gaussian, slot among the Gaussians' pairs; by tile, then by depth
+    uint64_t tile_offsets = 0;   // [C * tiles + 1] int64: where each tile's pairs begin
+    uint64_t transmittance = 0;  // [C, H, W] final
+
+    // Outputs
+    uint64_t radii = 0;         // [C, N]
+    uint64_t rgb = 0;           // [C, H, W, 3]
+    uint64_t depth = 0;         // [C, H, W] sum of weight * depth
+    uint64_t median_depth = 0;  // [C, H, W]
+    uint64_t image_features = 0;  // [C, H, W, F]
+
+    // Gradients by the outputs
+    uint64_t v_rgb = 0, v_alpha = 0, v_depth = 0, v_median_depth = 0, v_image_features = 0;
+
+    // Gradients by the inputs
+    uint64_t v_means = 0, v_quats = 0, v_log_scales = 0, v_logit_opacities = 0, v_sh0 = 0, v_sh_rest = 0, v_features = 0;
+    uint64_t v_viewmats = 0, v_Ks = 0;
+    uint64_t v_mean2d = 0, v_mean2d_abs = 0;  // [C, N, 2] NDC-scaled
+
+    // Scratch
+    uint64_t scratch = 0;         // forward_scratch_bytes or backward_scratch_bytes
+    uint64_t pair_gradients = 0;  // [P, pair_gradient_floats]
+};
+
+// Fused L1 + SSIM loss of C images, H x W x 3.
+struct LossArguments {
+    int64_t images = 0, width = 0, height = 0;
+    bool target_is_uint8 = false;
+    int64_t threads = 1;
+    double ssim_weight = 0;
+    uint64_t image = 0;    // [C, H, W, 3] float
+    uint64_t target = 0;   // [C, H, W, 3] float in 0..1, or uint8
+    uint64_t v_image = 0;  // [C, H, W, 3] gradient of the loss by the image, or 0
+    uint64_t sums = 0;     // [2] double: mean absolute error, mean SSIM
+    uint64_t scratch = 0;
+};
+
+// One Adam step of a parameter with `rows` rows of `columns` floats.
+struct AdamArguments {
+    int64_t rows = 0, columns = 0;
+    int64_t threads = 1;
+    double lr = 0, beta1 = 0, beta2 = 0, eps = 0;
+    int64_t step = 1;  // counted from 1
+    uint64_t parameter = 0, gradient = 0, exp_avg = 0, exp_avg_sq = 0;
+    uint64_t visible = 0;  // [rows] bool: other rows are left alone; 0: all rows
+};
+
+// What one instruction set, or one device, offers.
+struct Kernels {
+    const char* name;
+    int64_t (*projected_bytes)(const RenderArguments&);
+    int64_t (*forward_scratch_bytes)(const RenderArguments&);
+    int64_t (*backward_scratch_bytes)(const RenderArguments&);
+    int64_t (*pair_gradient_floats)(const RenderArguments&);
+    int64_t (*project)(const RenderArguments&);  // returns the number of pairs
+    void (*rasterize_forward)(const RenderArguments&);
+    void (*rasterize_backward)(const RenderArguments&);
+    int64_t (*loss_scratch_bytes)(const LossArguments&);
+    void (*loss)(const LossArguments&);
+    void (*adam)(const AdamArguments&);
+};
+
+}  // namespace splat

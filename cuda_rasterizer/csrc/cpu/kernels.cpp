@@ -1,0 +1,38 @@
+// The table of this instruction set's kernels. Compiled once per variant.
+#include "cpu/optimization.h"
+#include "cpu/stages.h"
+
+#define SPLAT_STRING(x) #x
+#define SPLAT_NAME(x) SPLAT_STRING(x)
+#define SPLAT_JOIN(a, b) a##b
+#define SPLAT_TABLE(variant) SPLAT_JOIN(kernels_, variant)
+
+namespace splat {
+inline namespace SPLAT_VARIANT {
+namespace {
+
+int64_t projected_bytes(const RenderArguments& a) {
+    return a.is_double ? int64_t(sizeof(Projected<double>)) : int64_t(sizeof(Projected<float>));
+}
+int64_t pair_gradient_floats(const RenderArguments& a) { return channels_of(a) + 6 + (a.v_mean2d_abs ? 2 : 0); }
+int64_t project_any(const RenderArguments& a) { return a.is_double ? project<double>(a) : project<float>(a); }
+void forward_any(const RenderArguments& a) { a.is_double ? rasterize_forward<double>(a) : rasterize_forward<float>(a); }
+void backward_any(const RenderArguments& a) { a.is_double ? rasterize_backward<double>(a) : rasterize_backward<float>(a); }
+
+}  // namespace
+}  // namespace SPLAT_VARIANT
+
+extern const Kernels SPLAT_TABLE(SPLAT_VARIANT);
+const Kernels SPLAT_TABLE(SPLAT_VARIANT) = {SPLAT_NAME(SPLAT_VARIANT),
+                                            projected_bytes,
+                                            forward_scratch_bytes,
+                                            backward_scratch_bytes,
+                                            pair_gradient_floats,
+                                            project_any,
+                                            forward_any,
+                                            backward_any,
+                                            loss_scratch_bytes,
+                                            loss,
+                                            adam};
+
+}  // namespace splat

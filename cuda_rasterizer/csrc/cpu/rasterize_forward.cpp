@@ -1,0 +1,108 @@
+// Compositing: one tile per task, front to back, one row of the tile per vector step.
+//
+// A tile's transmittance and colours stay in the first-level cache, its Gaussians come in batches of 64. For each
+// Gaussian only the rows and vectors of the tile that its ellipse reaches are visited, and rows whose pixels are all
+// finished are left out. Bound by floating-point throughput: about 30 vector instructions per row and Gaussian.
+#include "cpu/parallel_for.h"
+#include "cpu/tile.h"
+
+SPLAT_NAMESPACE_BEGIN
+
+namespace {
+
+// CHANNELS is 0 where the number of channels is known only at run time.
+template <class S, int CHANNELS> void composite_tile(const RenderArguments& a, int64_t tile, char* scratch) {
+    typedef typename Simd<S>::Vector V;
+    constexpr int L = Simd<S>::lanes;
+    const TileGrid grid(a);
+    const TilePlace place(a, grid, tile);
+    const BlendSettings<S> settings = blend_settings<S>(a);
+    const S log2_alpha_min = log_base2(settings.alpha_min);
+    const int channels = CHANNELS ? CHANNELS : channels_of(a);
+    const TileColumns<S> columns(place);
+
+    S* transmittance = reinterpret_cast<S*>(scratch);
+    S* median = transmittance + TILE_PIXELS;
+    S* image = median + TILE_PIXELS;           // [channels][TILE_PIXELS]
+    S* values = image + channels * TILE_PIXELS;  // [channels][BATCH]
+    start_transmittance(place, transmittance);
+    for (int i = 0; i < (channels + 1) * TILE_PIXELS; ++i) median[i] = S(0);
+
+    TileBatch<S> batch;
+    const int64_t end = at<const int64_t>(a.tile_offsets)[tile + 1];
+    for (int64_t p = at<const int64_t>(a.tile_offsets)[tile]; p < end; p += BATCH) {
+        const uint32_t live = live_rows(transmittance);
+        if (!live) break;
+        batch.gather(a, place, at<const Pair>(a.pairs) + p, int(end - p < BATCH ? end - p : BATCH), log2_alpha_min, values);
+        for (int i = 0; i < batch.count; ++i) {
+            const GaussianFootprint<S> footprint = batch.footprint(i);
+            for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
+                if (!(live >> row & 1)) continue;
+                const FootprintRow<S> line = footprint_row(footprint, S(place.y0 + row) + S(0.5) - footprint.y);
+                for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
+                    const int at_pixel = row * TILE + k * L;
+                    const V dx = load(columns.x + k * L) - footprint.x;
+                    const V before = load(transmittance + at_pixel);
+                    const Blend<V> step = blend(exp2_of(log2_alpha(line, dx)), before, settings);
+                    store(transmittance + at_pixel, step.transmittance);
+                    for (int c = 0; c < channels; ++c) {
+                        S* pixel = image + c * TILE_PIXELS + at_pixel;
+                        store(pixel, load(pixel) + step.weight * values[c * BATCH + i]);
+                    }
+                    if (CHANNELS != 3 && a.with_depth) {
+                        const auto crosses = (step.weight > S(0)) & (before > S(0.5)) & (step.transmittance <= S(0.5));
+                        store(median + at_pixel, select(crosses, V{} + values[3 * BATCH + i], load(median + at_pixel)));
+                    }
+                }
+            }
+        }
+    }
+
+    const S* background = at<const S>(a.background) + 3 * place.camera;
+    for (int row = 0; row < place.rows; ++row) {
+        for (int column = 0; column < place.columns; ++column) {
+            const int from = row * TILE + column;
+            const int64_t to = place.pixel(a, row, column);
+            const S T = magnitude(transmittance[from]);
+            at<S>(a.transmittance)[to] = T;
+            for (int c = 0; c < 3; ++c) at<S>(a.rgb)[3 * to + c] = image[c * TILE_PIXELS + from] + T * background[c];
+            if (CHANNELS == 3) continue;
+            const S* more = image + 3 * TILE_PIXELS + from;
+            if (a.with_depth) {
+                at<S>(a.depth)[to] = *more, at<S>(a.median_depth)[to] = median[from];
+                more += TILE_PIXELS;
+            }
+            for (int64_t c = 0; c < a.features_count; ++c)
+                at<S>(a.image_features)[a.features_count * to + c] = more[c * TILE_PIXELS];
+        }
+    }
+}
+
+int64_t tile_bytes(const RenderArguments& a) {
+    const int64_t numbers = 2 * TILE_PIXELS + channels_of(a) * (TILE_PIXELS + BATCH);
+    return numbers * (a.is_double ? 8 : 4);  // a multiple of 64
+}
+
+}  // namespace
+
+int64_t forward_scratch_bytes(const RenderArguments& a) {
+    const int64_t tiles = a.threads * tile_bytes(a), binning = bin_scratch_bytes(a);
+    return tiles > binning ? tiles : binning;
+}
+
+template <class S> void rasterize_forward(const RenderArguments& a) {
+    for (int64_t c = 0; c < a.cameras; ++c) bin<S>(a, c);
+    parallel_for(a.threads, TileGrid(a).count() * a.cameras, [&](int64_t tile, int worker) {
+        char* scratch = at<char>(a.scratch) + worker * tile_bytes(a);
+        switch (channels_of(a)) {
+            case 3: return composite_tile<S, 3>(a, tile, scratch);
+            case 4: return composite_tile<S, 4>(a, tile, scratch);
+            default: return composite_tile<S, 0>(a, tile, scratch);
+        }
+    });
+}
+
+template void rasterize_forward<float>(const RenderArguments&);
+template void rasterize_forward<double>(const RenderArguments&);
+
+SPLAT_NAMESPACE_END

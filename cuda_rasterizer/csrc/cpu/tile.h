@@ -1,0 +1,107 @@
+// What compositing and its derivative share: the pixels of one tile, and its Gaussians in batches laid out for vectors.
+#pragma once
+
+#include "cpu/simd.h"
+#include "cpu/stages.h"
+
+SPLAT_NAMESPACE_BEGIN
+
+constexpr int BATCH = 64;  // Gaussians gathered at a time: their arrays stay in the first-level cache
+
+// Where a tile lies in the image.
+struct TilePlace {
+    int64_t camera, index;  // index over all cameras
+    int x0, y0, columns, rows;  // pixels; columns and rows inside the image
+    TilePlace(const RenderArguments& a, const TileGrid& grid, int64_t tile) : index(tile) {
+        camera = tile / grid.count();
+        const int64_t local = tile - camera * grid.count();
+        x0 = int(local % grid.columns) * TILE, y0 = int(local / grid.columns) * TILE;
+        columns = int(a.width) - x0 < TILE ? int(a.width) - x0 : TILE;
+        rows = int(a.height) - y0 < TILE ? int(a.height) - y0 : TILE;
+    }
+    int64_t pixel(const RenderArguments& a, int row, int column) const {
+        return (camera * a.height + y0 + row) * a.width + x0 + column;
+    }
+};
+
+// Up to BATCH Gaussians of a tile, as structure of arrays. Rows and vectors outside [row_begin, row_end) and
+// [lane_begin, lane_end) cannot reach alpha_min: the ranges are exact for the ellipse cut by the tile.
+template <class S> struct TileBatch {
+    alignas(64) S x[BATCH], y[BATCH], l11[BATCH], l12[BATCH], l22[BATCH], log2_opacity[BATCH];
+    alignas(64) S row_first[BATCH], row_last[BATCH], column_first[BATCH], column_last[BATCH];
+    int row_begin[BATCH], row_end[BATCH], vector_begin[BATCH], vector_end[BATCH];
+    uint32_t gaussian[BATCH], slot[BATCH];
+    int count;
+
+    GaussianFootprint<S> footprint(int i) const { return {x[i], y[i], l11[i], l12[i], l22[i], log2_opacity[i]}; }
+
+    // values: [channels][BATCH] receives rgb, depth if wanted, features.
+    void gather(const RenderArguments& a, const TilePlace& place, const Pair* pairs, int pair_count, S log2_alpha_min,
+                S* values) {
+        constexpr int L = Simd<S>::lanes;
+        const Projected<S>* projected = at<const Projected<S>>(a.projected) + place.camera * a.gaussians;
+        const S* features = at<const S>(a.features) +
+                            (a.features_per_camera ? place.camera * a.gaussians * a.features_count : 0);
+        count = pair_count;
+        for (int i = 0; i < count; ++i) {
+            const uint32_t g = pairs[i].gaussian;
+            if (i + 8 < count) __builtin_prefetch(&projected[pairs[i + 8].gaussian]);
+            const Projected<S>& p = projected[g];
+            gaussian[i] = g, slot[i] = pairs[i].slot;
+            x[i] = p.footprint.x, y[i] = p.footprint.y;
+            l11[i] = p.footprint.l11, l12[i] = p.footprint.l12, l22[i] = p.footprint.l22;
+            log2_opacity[i] = p.footprint.log2_opacity;
+            values[i] = p.rgb[0], values[BATCH + i] = p.rgb[1], values[2 * BATCH + i] = p.rgb[2];
+            S* more = values + 3 * BATCH + i;
+            if (a.with_depth) *more = p.depth, more += BATCH;
+            for (int64_t k = 0; k < a.features_count; ++k) more[k * BATCH] = features[g * a.features_count + k];
+        }
+        const S left = S(place.x0) + S(0.5), top = S(place.y0) + S(0.5);
+        for (int i = 0; i < count; ++i) {  // branchless: the compiler makes vectors of it
+            const GaussianFootprint<S> f = footprint(i);
+            const S reach = footprint_reach(f, log2_alpha_min);
+            const Interval<S> rows = footprint_rows(f, reach, left, left + S(TILE - 1));
+            const Interval<S> columns = footprint_columns(f, reach, top, top + S(TILE - 1));
+            row_first[i] = clamp(rows.first - top, S(-1), S(TILE)), row_last[i] = clamp(rows.last - top, S(-1), S(TILE));
+            column_first[i] = clamp(columns.first - left, S(-1), S(TILE));
+            column_last[i] = clamp(columns.last - left, S(-1), S(TILE));
+        }
+        for (int i = 0; i < count; ++i) {
+            const int last_row = int(row_last[i] + 1) - 1, last_column = int(column_last[i] + 1) - 1;  // floor from -1 up
+            row_begin[i] = TILE - int(S(TILE) - row_first[i]);                                         // ceiling
+            row_end[i] = (last_row < place.rows - 1 ? last_row : place.rows - 1) + 1;
+            row_begin[i] = row_begin[i] < 0 ? 0 : row_begin[i];
+            const int first_column = TILE - int(S(TILE) - column_first[i]);
+            vector_begin[i] = (first_column < 0 ? 0 : first_column) / L;
+            vector_end[i] = last_column < 0 ? 0 : (last_column < TILE ? last_column : TILE - 1) / L + 1;
+        }
+    }
+};
+
+// x coordinates of the tile's pixel centres.
+template <class S> struct TileColumns {
+    alignas(64) S x[TILE];
+    explicit TileColumns(const TilePlace& place) {
+        for (int i = 0; i < TILE; ++i) x[i] = S(place.x0 + i) + S(0.5);
+    }
+};
+
+// Pixels outside the image start as finished, so that nothing is ever drawn there.
+template <class S> void start_transmittance(const TilePlace& place, S* transmittance) {
+    for (int row = 0; row < TILE; ++row)
+        for (int column = 0; column < TILE; ++column)
+            transmittance[row * TILE + column] = row < place.rows && column < place.columns ? S(1) : S(-1);
+}
+
+// Bit r is set while a pixel of row r is unfinished.
+template <class S> uint32_t live_rows(const S* transmittance) {
+    constexpr int L = Simd<S>::lanes;
+    uint32_t live = 0;
+    for (int row = 0; row < TILE; ++row) {
+        for (int column = 0; column < TILE; column += L)
+            if (any(load(transmittance + row * TILE + column) > S(0))) live |= 1u << row;
+    }
+    return live;
+}
+
+SPLAT_NAMESPACE_END

@@ -1,0 +1,121 @@
+// GaussianFootprint: how a projected Gaussian covers pixels. The compositors are templates over a footprint and know
+// nothing else about a primitive; a new primitive is a new header with the same functions.
+//
+// The exponent is kept in base 2 and as a Cholesky factor of the conic:
+//     alpha = 2^(log2_opacity - u^2 - v^2),  u = l11 dx + l12 dy,  v = l22 dy.
+// Two fused multiply-adds per pixel, as for the plain quadratic form, but never positive whatever the rounding, so a
+// needle of a thousand pixels cannot light up where it should be dark.
+#pragma once
+
+#include "math/covariance.h"
+
+SPLAT_NAMESPACE_BEGIN
+
+template <class S> struct GaussianFootprint {
+    S x, y;           // centre, pixels
+    S l11, l12, l22;  // Cholesky factor of log2(e) / 2 times the conic
+    S log2_opacity;
+};
+
+// An interval of pixel coordinates; empty when last < first.
+template <class S> struct Interval {
+    S first, last;
+};
+
+template <class S>
+SPLAT_HD GaussianFootprint<S> make_footprint(S x, S y, const Covariance2<S>& cov, S opacity) {
+    const S half_log2e = S(0.72134752044448170);
+    GaussianFootprint<S> f;
+    f.x = x, f.y = y;
+    f.l22 = square_root(half_log2e / cov.yy);
+    f.l11 = square_root(half_log2e * cov.yy / cov.determinant);
+    f.l12 = -(cov.xy / cov.yy) * f.l11;
+    f.log2_opacity = log_base2(opacity);
+    return f;
+}
+
+// What is constant along one row of pixels.
+template <class S> struct FootprintRow {
+    S l11, u, log2_peak;
+};
+template <class S> SPLAT_HD FootprintRow<S> footprint_row(const GaussianFootprint<S>& f, S dy) {
+    const S v = f.l22 * dy;
+    return {f.l11, f.l12 * dy, f.log2_opacity - v * v};
+}
+// log2 of alpha before any clamping. V is a number, or a vector of pixels along the row.
+template <class S, class V> SPLAT_HD V log2_alpha(const FootprintRow<S>& row, V dx) {
+    const V u = row.l11 * dx + row.u;
+    return row.log2_peak - u * u;
+}
+
+// Gradients by a footprint follow from the moments of v_sigma = -alpha dL/dalpha over its pixels, which is all that a
+// compositor has to add up.
+template <class S> struct FootprintMoments {
+    S one, dx, dy, dx_dx, dx_dy, dy_dy;  // sums of v_sigma times these
+};
+
+template <class S>
+SPLAT_HD void footprint_vjp(const Conic<S>& C, S opacity, const FootprintMoments<S>& m, S& v_x, S& v_y, Conic<S>& v_conic,
+                            S& v_opacity) {
+    v_x = -(C.a * m.dx + C.b * m.dy);  // dx = pixel - centre
+    v_y = -(C.b * m.dx + C.c * m.dy);
+    v_conic = {m.dx_dx / 2, m.dx_dy, m.dy_dy / 2};
+    v_opacity = -m.one / opacity;
+}
+
+// |d sigma / d dx| and |d sigma / d dy| at a pixel, up to the factor 2 ln 2 that `absolute_gradient_scale` holds.
+template <class S, class V>
+SPLAT_HD void footprint_slopes(const GaussianFootprint<S>& f, const FootprintRow<S>& row, S dy, V dx, V& slope_x,
+                               V& slope_y) {
+    const V u = row.l11 * dx + row.u;
+    slope_x = f.l11 * u;
+    slope_y = f.l12 * u + f.l22 * f.l22 * dy;
+}
+template <class S> SPLAT_HD S absolute_gradient_scale() { return S(1.3862943611198906); }
+
+// u^2 + v^2 up to which a footprint still counts (alpha >= alpha_min), widened by less than a thousandth so that
+// rounding in the tests below can only keep too much. Negative: the footprint is invisible.
+template <class S> SPLAT_HD S footprint_reach(const GaussianFootprint<S>& f, S log2_alpha_min) {
+    return f.log2_opacity - log2_alpha_min + S(1e-3);
+}
+
+// Half-extents of the footprint: sqrt(2 ln(opacity / alpha_min) Sxx) and the same for Syy.
+template <class S> SPLAT_HD void footprint_extent(const GaussianFootprint<S>& f, S reach, S& half_x, S& half_y) {
+    const S root = square_root(reach);
+    half_x = root * square_root(f.l12 * f.l12 + f.l22 * f.l22) / (f.l11 * f.l22);
+    half_y = root / f.l22;
+}
+
+template <class S> SPLAT_HD Interval<S> widened(S first, S last) {
+    const S slack = S(1e-3) + S(1e-6) * (magnitude(first) + magnitude(last));
+    return {first - slack, last + slack};
+}
+
+// Exact: the x that the ellipse covers between the rows y0 and y1 (pixel coordinates).
+template <class S> SPLAT_HD Interval<S> footprint_columns(const GaussianFootprint<S>& f, S reach, S y0, S y1) {
+    const S half_y = square_root(reach) / f.l22;
+    const S low = larger(y0 - f.y, -half_y), high = smaller(y1 - f.y, half_y);
+    if (!(low <= high)) return {S(1), S(0)};
+    // The ellipse is widest at dy = +-peak; between two rows it is widest at the nearest dy to that.
+    const S peak = -f.l12 * half_y / square_root(f.l12 * f.l12 + f.l22 * f.l22);
+    const S right = clamp(peak, low, high), left = clamp(-peak, low, high);
+    const S inverse = S(1) / f.l11;
+    const S root_right = square_root(larger(reach - f.l22 * f.l22 * right * right, S(0)));
+    const S root_left = square_root(larger(reach - f.l22 * f.l22 * left * left, S(0)));
+    return widened(f.x - (root_left + f.l12 * left) * inverse, f.x + (root_right - f.l12 * right) * inverse);
+}
+
+// Exact: the y that the ellipse covers between the columns x0 and x1 (pixel coordinates).
+template <class S> SPLAT_HD Interval<S> footprint_rows(const GaussianFootprint<S>& f, S reach, S x0, S x1) {
+    const S g = f.l12 * f.l12 + f.l22 * f.l22, half_x = square_root(reach * g) / (f.l11 * f.l22);
+    const S low = larger(x0 - f.x, -half_x), high = smaller(x1 - f.x, half_x);
+    if (!(low <= high)) return {S(1), S(0)};
+    const S peak = -f.l12 * square_root(reach) / (f.l22 * f.l11);
+    const S bottom = clamp(peak, low, high), top = clamp(-peak, low, high);
+    const S inverse = S(1) / g, shear = f.l11 * f.l12, area = f.l11 * f.l22;
+    const S root_bottom = square_root(larger(reach * g - area * area * bottom * bottom, S(0)));
+    const S root_top = square_root(larger(reach * g - area * area * top * top, S(0)));
+    return widened(f.y - (root_top + shear * top) * inverse, f.y + (root_bottom - shear * bottom) * inverse);
+}
+
+SPLAT_NAMESPACE_END

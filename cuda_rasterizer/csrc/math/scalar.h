@@ -1,0 +1,30 @@
+// Elementary functions under one name for float and double, on the host and on the device.
+#pragma once
+
+#include <math.h>
+
+#include "variant.h"
+
+SPLAT_NAMESPACE_BEGIN
+
+SPLAT_HD float square_root(float x) { return sqrtf(x); }
+SPLAT_HD double square_root(double x) { return sqrt(x); }
+SPLAT_HD float exponential(float x) { return expf(x); }
+SPLAT_HD double exponential(double x) { return exp(x); }
+SPLAT_HD float log_base2(float x) { return log2f(x); }
+SPLAT_HD double log_base2(double x) { return log2(x); }
+SPLAT_HD float magnitude(float x) { return fabsf(x); }
+SPLAT_HD double magnitude(double x) { return fabs(x); }
+
+template <class S> SPLAT_HD S smaller(S a, S b) { return a < b ? a : b; }
+template <class S> SPLAT_HD S larger(S a, S b) { return a > b ? a : b; }
+template <class S> SPLAT_HD S clamp(S x, S low, S high) { return smaller(larger(x, low), high); }
+
+// False for NaN and both infinities.
+template <class S> SPLAT_HD bool is_finite(S x) { return x - x == S(0); }
+
+// exp(-x) is infinite for very negative x, and 1 / (1 + inf) is 0: the limits are right without a branch.
+template <class S> SPLAT_HD S sigmoid(S x) { return S(1) / (S(1) + exponential(-x)); }
+template <class S> SPLAT_HD S sigmoid_vjp(S y, S v_y) { return v_y * y * (S(1) - y); }
+
+SPLAT_NAMESPACE_END
