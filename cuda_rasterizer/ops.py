@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import is_fake
 
 from splat.cuda_rasterizer import native
 
 TILE = 16
 PAIR_BYTES = 8
+HUGE = 4 << 20  # bytes
 
 _INPUTS = (
     "Tensor means, Tensor quats, Tensor log_scales, Tensor logit_opacities, Tensor sh0, Tensor sh_rest, "
@@ -40,6 +42,20 @@ _library.define(
     "adam_step(Tensor(a!) parameter, Tensor gradient, Tensor(b!) exp_avg, Tensor(c!) exp_avg_sq, Tensor? visible, "
     "int step, float lr, float beta1, float beta2, float eps) -> ()"
 )
+
+
+def _empty(like: Tensor, *shape: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """Uninitialised memory, in huge pages where it is large: it is fresh in every step (see csrc/cpu/memory.h)."""
+    tensor = like.new_empty(*shape, dtype=dtype or like.dtype)
+    if tensor.numel() * tensor.element_size() >= HUGE and tensor.device.type == "cpu" and not is_fake(tensor):
+        native.load().advise_huge_pages(tensor.data_ptr(), tensor.numel() * tensor.element_size())
+    return tensor
+
+
+def _run(stage: str, arguments: Any) -> Any:
+    """Run one kernel, under its own name in torch.profiler's traces."""
+    with torch.profiler.record_function(f"splat::{stage}"):
+        return getattr(native.load(), stage)(arguments)
 
 
 def _addresses(arguments: Any, tensors: dict[str, Tensor | None]) -> list[Tensor]:
@@ -89,16 +105,16 @@ def _outputs(inputs: dict[str, Tensor | None], options: dict[str, Any], pairs: A
     # A record of csrc/cpu/stages.h, Projected: 10 numbers, a rectangle and a mask, in whole cache lines.
     record = 64 if like.dtype == torch.float32 else 128
     return {
-        "rgb": like.new_empty(cameras, height, width, 3),
-        "transmittance": like.new_empty(cameras, height, width),
-        "depth": like.new_empty(depth_shape),
-        "median_depth": like.new_empty(depth_shape),
-        "image_features": like.new_empty(cameras, height, width, channels),
-        "radii": like.new_empty(cameras, like.shape[0]),
-        "projected": like.new_empty(cameras, like.shape[0], record, dtype=torch.uint8),
-        "pair_offsets": like.new_empty(cameras * like.shape[0] + 1, dtype=torch.int64),
-        "pairs": like.new_empty(pairs, PAIR_BYTES, dtype=torch.uint8),
-        "tile_offsets": like.new_empty(cameras * tiles + 1, dtype=torch.int64),
+        "rgb": _empty(like, cameras, height, width, 3),
+        "transmittance": _empty(like, cameras, height, width),
+        "depth": _empty(like, depth_shape),
+        "median_depth": _empty(like, depth_shape),
+        "image_features": _empty(like, cameras, height, width, channels),
+        "radii": _empty(like, cameras, like.shape[0]),
+        "projected": _empty(like, cameras, like.shape[0], record, dtype=torch.uint8),
+        "pair_offsets": _empty(like, cameras * like.shape[0] + 1, dtype=torch.int64),
+        "pairs": _empty(like, pairs, PAIR_BYTES, dtype=torch.uint8),
+        "tile_offsets": _empty(like, cameras * tiles + 1, dtype=torch.int64),
     }
 
 
@@ -110,16 +126,17 @@ def _rasterize_forward_cpu(*values: Any) -> tuple[Tensor, ...]:
     if module.projected_bytes(arguments) != outputs["projected"].shape[-1]:
         raise native.NativeModuleError("the compiled module does not fit this source; run `pip install .` again")
     kept += _addresses(arguments, {name: tensor for name, tensor in outputs.items() if name != "pairs"})
-    pairs = module.project(arguments)
+    pairs = _run("project", arguments)
     if pairs > max_pairs:
         raise RuntimeError(
             f"this render needs {pairs:,} (tile, Gaussian) pairs, more than max_pairs = {max_pairs:,}. Many Gaussians "
             "cover a large part of the image: remove those, render a smaller image, or raise RenderSettings.max_pairs"
         )
-    outputs["pairs"] = outputs["pairs"].new_empty(pairs, PAIR_BYTES)
-    scratch = inputs["means"].new_empty(module.forward_scratch_bytes(arguments), dtype=torch.uint8)
+    outputs["pairs"] = _empty(outputs["pairs"], pairs, PAIR_BYTES)
+    scratch = _empty(inputs["means"], module.forward_scratch_bytes(arguments), dtype=torch.uint8)
     kept += _addresses(arguments, {"pairs": outputs["pairs"], "scratch": scratch})
-    module.rasterize_forward(arguments)
+    _run("bin", arguments)
+    _run("rasterize_forward", arguments)
     return tuple(outputs.values())
 
 
@@ -134,11 +151,11 @@ def _gradients(inputs: dict[str, Tensor | None], wanted: tuple[bool, ...]) -> di
     like, probe_shape = inputs["means"], (inputs["viewmats"].shape[0], inputs["means"].shape[0], 2)
     names = ["means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest"]
     names += ["features"] * features + ["viewmats", "Ks"] * cameras
-    gradients = {f"v_{name}": inputs[name].new_empty(inputs[name].shape) for name in names}
-    gradients["v_mean2d"] = like.new_empty(probe_shape if mean2d else (0,))
-    gradients["v_mean2d_abs"] = like.new_empty(probe_shape if mean2d_abs else (0,))
+    gradients = {f"v_{name}": _empty(inputs[name], inputs[name].shape) for name in names}
+    gradients["v_mean2d"] = _empty(like, probe_shape if mean2d else (0,))
+    gradients["v_mean2d_abs"] = _empty(like, probe_shape if mean2d_abs else (0,))
     order = "means quats log_scales logit_opacities sh0 sh_rest features viewmats Ks mean2d mean2d_abs"
-    return {f"v_{name}": gradients.get(f"v_{name}", like.new_empty(0)) for name in order.split()}
+    return {f"v_{name}": gradients.get(f"v_{name}", _empty(like, 0)) for name in order.split()}
 
 
 def _rasterize_backward_cpu(*values: Any) -> tuple[Tensor, ...]:
@@ -157,10 +174,11 @@ def _rasterize_backward_cpu(*values: Any) -> tuple[Tensor, ...]:
     kept += _addresses(arguments, state)
     kept += _addresses(arguments, {f"v_{name}": gradients[f"v_{name}"] for name in given})
     floats = module.pair_gradient_floats(arguments)
-    pair_gradients = inputs["means"].new_empty(max(1, state["pairs"].shape[0]), floats)
-    scratch = inputs["means"].new_empty(module.backward_scratch_bytes(arguments), dtype=torch.uint8)
+    pair_gradients = _empty(inputs["means"], max(1, state["pairs"].shape[0]), floats)
+    scratch = _empty(inputs["means"], module.backward_scratch_bytes(arguments), dtype=torch.uint8)
     kept += _addresses(arguments, {"pair_gradients": pair_gradients, "scratch": scratch})
-    module.rasterize_backward(arguments)
+    _run("rasterize_backward", arguments)
+    _run("project_backward", arguments)
     return tuple(gradients.values())
 
 
@@ -175,18 +193,18 @@ def _l1_ssim_cpu(image: Tensor, target: Tensor, ssim_weight: float, gradient_wan
     arguments.target_is_uint8 = target.dtype == torch.uint8
     arguments.threads = torch.get_num_threads()
     arguments.ssim_weight = ssim_weight
-    sums = image.new_empty(2, dtype=torch.float64)
-    gradient = image.new_empty(image.shape if gradient_wanted else (0,))
-    scratch = image.new_empty(module.loss_scratch_bytes(arguments), dtype=torch.uint8)
+    sums = _empty(image, 2, dtype=torch.float64)
+    gradient = _empty(image, image.shape if gradient_wanted else (0,))
+    scratch = _empty(image, module.loss_scratch_bytes(arguments), dtype=torch.uint8)
     tensors = {"image": image, "target": target, "sums": sums, "scratch": scratch}
     kept = _addresses(arguments, tensors | ({"v_image": gradient} if gradient_wanted else {}))
-    module.loss(arguments)
+    _run("loss", arguments)
     del kept
     return sums, gradient
 
 
 def _l1_ssim_fake(image: Tensor, target: Tensor, ssim_weight: float, gradient_wanted: bool) -> tuple[Tensor, Tensor]:
-    return image.new_empty(2, dtype=torch.float64), image.new_empty(image.shape if gradient_wanted else (0,))
+    return _empty(image, 2, dtype=torch.float64), _empty(image, image.shape if gradient_wanted else (0,))
 
 
 def _adam_step_cpu(
@@ -212,7 +230,7 @@ def _adam_step_cpu(
     arguments.beta1, arguments.beta2 = beta1, beta2
     tensors = {"parameter": parameter, "gradient": gradient, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
     kept = _addresses(arguments, tensors | {"visible": visible})
-    module.adam(arguments)
+    _run("adam", arguments)
     del kept
 
 

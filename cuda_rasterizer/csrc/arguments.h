@@ -57,6 +57,7 @@ struct RenderArguments {
     // Scratch
     uint64_t scratch = 0;         // forward_scratch_bytes or backward_scratch_bytes
     uint64_t pair_gradients = 0;  // [P, pair_gradient_floats]
+    uint64_t evaluations = 0;     // [threads] int64: pixels times Gaussians that were evaluated, added to; for benchmarks
 };
 
 // Fused L1 + SSIM loss of C images, H x W x 3.
@@ -90,8 +91,10 @@ struct Kernels {
     int64_t (*backward_scratch_bytes)(const RenderArguments&);
     int64_t (*pair_gradient_floats)(const RenderArguments&);
     int64_t (*project)(const RenderArguments&);  // returns the number of pairs
+    void (*bin)(const RenderArguments&);
     void (*rasterize_forward)(const RenderArguments&);
     void (*rasterize_backward)(const RenderArguments&);
+    void (*project_backward)(const RenderArguments&);
     int64_t (*loss_scratch_bytes)(const LossArguments&);
     void (*loss)(const LossArguments&);
     void (*adam)(const AdamArguments&);

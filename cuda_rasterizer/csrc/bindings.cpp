@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/dispatch.h"
+#include "cpu/memory.h"
 
 namespace nb = nanobind;
 using namespace splat;
@@ -47,6 +48,8 @@ NB_MODULE(_splat_native, m) {
     m.def("variant", [] { return std::string(chosen->name); }, "The instruction set in use.");
     m.def("choose_variant", &choose, nb::arg("name"), "Use another instruction set.");
 
+    m.def("advise_huge_pages", &advise_huge_pages, nb::arg("address"), nb::arg("bytes"));
+
     nb::class_<RenderArguments>(m, "RenderArguments")
         .def(nb::init<>())
 #define SPLAT_FIELD(name) .def_rw(#name, &RenderArguments::name)
@@ -62,7 +65,7 @@ NB_MODULE(_splat_native, m) {
         SPLAT_FIELD(v_median_depth) SPLAT_FIELD(v_image_features) SPLAT_FIELD(v_means) SPLAT_FIELD(v_quats)
         SPLAT_FIELD(v_log_scales) SPLAT_FIELD(v_logit_opacities) SPLAT_FIELD(v_sh0) SPLAT_FIELD(v_sh_rest)
         SPLAT_FIELD(v_features) SPLAT_FIELD(v_viewmats) SPLAT_FIELD(v_Ks) SPLAT_FIELD(v_mean2d) SPLAT_FIELD(v_mean2d_abs)
-        SPLAT_FIELD(scratch) SPLAT_FIELD(pair_gradients);
+        SPLAT_FIELD(scratch) SPLAT_FIELD(pair_gradients) SPLAT_FIELD(evaluations);
 #undef SPLAT_FIELD
 #define SPLAT_FIELD(name) .def_rw(#name, &LossArguments::name)
     nb::class_<LossArguments>(m, "LossArguments")
@@ -85,8 +88,10 @@ NB_MODULE(_splat_native, m) {
     m.def("backward_scratch_bytes", [](const RenderArguments& a) { return chosen->backward_scratch_bytes(a); });
     m.def("pair_gradient_floats", [](const RenderArguments& a) { return chosen->pair_gradient_floats(a); });
     m.def("project", [](const RenderArguments& a) { return chosen->project(a); }, Release());
+    m.def("bin", [](const RenderArguments& a) { chosen->bin(a); }, Release());
     m.def("rasterize_forward", [](const RenderArguments& a) { chosen->rasterize_forward(a); }, Release());
     m.def("rasterize_backward", [](const RenderArguments& a) { chosen->rasterize_backward(a); }, Release());
+    m.def("project_backward", [](const RenderArguments& a) { chosen->project_backward(a); }, Release());
     m.def("loss_scratch_bytes", [](const LossArguments& a) { return chosen->loss_scratch_bytes(a); });
     m.def("loss", [](const LossArguments& a) { chosen->loss(a); }, Release());
     m.def("adam", [](const AdamArguments& a) { chosen->adam(a); }, Release());

@@ -73,8 +73,7 @@ int64_t bin_scratch_bytes(const RenderArguments& a) {
            aligned(runs(a) * TileGrid(a).count() * 8);
 }
 
-// Fills tile_offsets and pairs of one camera. pair_offsets must be filled for all cameras.
-template <class S> void bin(const RenderArguments& a, int64_t camera) {
+template <class S> void bin_camera(const RenderArguments& a, int64_t camera) {
     const TileGrid grid(a);
     const int64_t tiles = grid.count();
     const S log2_alpha_min = log_base2(S(a.alpha_min));
@@ -124,7 +123,12 @@ template <class S> void bin(const RenderArguments& a, int64_t camera) {
     });
 }
 
-template void bin<float>(const RenderArguments&, int64_t);
-template void bin<double>(const RenderArguments&, int64_t);
+// Fills tile_offsets and pairs.
+template <class S> void bin(const RenderArguments& a) {
+    for (int64_t camera = 0; camera < a.cameras; ++camera) bin_camera<S>(a, camera);
+}
+
+template void bin<float>(const RenderArguments&);
+template void bin<double>(const RenderArguments&);
 
 SPLAT_NAMESPACE_END

@@ -16,8 +16,11 @@ int64_t projected_bytes(const RenderArguments& a) {
 }
 int64_t pair_gradient_floats(const RenderArguments& a) { return channels_of(a) + 6 + (a.v_mean2d_abs ? 2 : 0); }
 int64_t project_any(const RenderArguments& a) { return a.is_double ? project<double>(a) : project<float>(a); }
+void bin_any(const RenderArguments& a) { a.is_double ? bin<double>(a) : bin<float>(a); }
 void forward_any(const RenderArguments& a) { a.is_double ? rasterize_forward<double>(a) : rasterize_forward<float>(a); }
 void backward_any(const RenderArguments& a) { a.is_double ? rasterize_backward<double>(a) : rasterize_backward<float>(a); }
+
+void project_backward_any(const RenderArguments& a) { a.is_double ? project_backward<double>(a) : project_backward<float>(a); }
 
 }  // namespace
 }  // namespace SPLAT_VARIANT
@@ -29,8 +32,10 @@ const Kernels SPLAT_TABLE(SPLAT_VARIANT) = {SPLAT_NAME(SPLAT_VARIANT),
                                             backward_scratch_bytes,
                                             pair_gradient_floats,
                                             project_any,
+                                            bin_any,
                                             forward_any,
                                             backward_any,
+                                            project_backward_any,
                                             loss_scratch_bytes,
                                             loss,
                                             adam};

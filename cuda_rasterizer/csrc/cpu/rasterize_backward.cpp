@@ -182,7 +182,6 @@ template <class S> void rasterize_backward(const RenderArguments& a) {
         else
             run_tile<S, false>(a, tile, scratch);
     });
-    project_backward<S>(a);
 }
 
 template void rasterize_backward<float>(const RenderArguments&);

@@ -91,7 +91,6 @@ int64_t forward_scratch_bytes(const RenderArguments& a) {
 }
 
 template <class S> void rasterize_forward(const RenderArguments& a) {
-    for (int64_t c = 0; c < a.cameras; ++c) bin<S>(a, c);
     parallel_for(a.threads, TileGrid(a).count() * a.cameras, [&](int64_t tile, int worker) {
         char* scratch = at<char>(a.scratch) + worker * tile_bytes(a);
         switch (channels_of(a)) {

@@ -91,7 +91,7 @@ void visit_pairs(const Projected<S>& p, S log2_alpha_min, const TileGrid& grid, 
 
 // The stages. S is float or double.
 template <class S> int64_t project(const RenderArguments& a);
-template <class S> void bin(const RenderArguments& a, int64_t camera);
+template <class S> void bin(const RenderArguments& a);
 int64_t bin_scratch_bytes(const RenderArguments& a);
 template <class S> void rasterize_forward(const RenderArguments& a);
 template <class S> void rasterize_backward(const RenderArguments& a);
