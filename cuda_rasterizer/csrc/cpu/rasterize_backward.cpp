@@ -80,59 +80,57 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
         const BlendSettings<S> settings = blend_settings<S>(a);
         const S log2_alpha_min = log_base2(settings.alpha_min);
         const int floats = channels + 6 + (ABSOLUTE ? 2 : 0);
-        const TileColumns<S> columns(place);
+        const PixelCentres<S> centres(place);
         const int64_t begin = at<const int64_t>(a.tile_offsets)[tile], end = at<const int64_t>(a.tile_offsets)[tile + 1];
         if (begin == end) return;
         load_pixels(place);
 
         TileBatch<S> batch;
         for (int64_t p = begin; p < end; p += BATCH) {
-            const uint32_t live = live_rows(transmittance);
+            const LiveRows live = live_rows(transmittance);
             const Pair* pairs = at<const Pair>(a.pairs) + p;
             const int count = int(end - p < BATCH ? end - p : BATCH);
-            if (!live) {
+            if (live.begin == live.end) {
                 for (int i = 0; i < count; ++i)
                     memset(at<S>(a.pair_gradients) + int64_t(pairs[i].slot) * floats, 0, floats * sizeof(S));
                 continue;
             }
-            batch.gather(a, place, pairs, count, log2_alpha_min, values);
+            batch.gather(a, place, pairs, count, live, log2_alpha_min, values);
             for (int i = 0; i < count; ++i) {
                 const GaussianFootprint<S> footprint = batch.footprint(i);
                 V local[CHANNELS ? CHANNELS : 1];
                 V* v_value = CHANNELS ? local : v_values;
                 V one{}, m_dx{}, m_dx_dx{}, m_dy{}, m_dx_dy{}, m_dy_dy{}, abs_x{}, abs_y{};
+                S value[CHANNELS ? CHANNELS : 1];  // in registers where the number of channels is fixed
+                for (int c = 0; c < CHANNELS; ++c) value[c] = values[c * BATCH + i];
                 for (int c = 0; c < channels; ++c) v_value[c] = V{};
-                for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
-                    if (!(live >> row & 1)) continue;
-                    const S dy = S(place.y0 + row) + S(0.5) - footprint.y;
-                    const FootprintRow<S> line = footprint_row(footprint, dy);
-                    for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
-                        const int at_pixel = row * TILE + k * L;
-                        const V dx = load(columns.x + k * L) - footprint.x;
-                        const V before = load(transmittance + at_pixel);
-                        const V alpha = exp2_of(log2_alpha(line, dx));
+                for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
+                    const V dx = load(centres.x + k * L) - footprint.x;
+                    V column{}, column_dy{}, column_dy_dy{};  // moments down the rows; dx is constant there
+                    for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
+                        const S dy = centres.y[row] - footprint.y;
+                        const FootprintRow<S> line = footprint_row(footprint, dy);
+                        const int pixels = row * TILE + k * L;
+                        const V before = load(transmittance + pixels);
+                        const V alpha = exp2_of(log2_alpha(footprint, line, dx));
                         const Blend<V> step = blend(alpha, before, settings);
-                        store(transmittance + at_pixel, step.transmittance);
+                        store(transmittance + pixels, step.transmittance);
                         V dot{};
                         for (int c = 0; c < channels; ++c) {
-                            const V v = load(v_image + c * TILE_PIXELS + at_pixel);
-                            dot += v * values[c * BATCH + i];
+                            const V v = load(v_image + c * TILE_PIXELS + pixels);
+                            dot += v * (CHANNELS ? value[c] : values[c * BATCH + i]);
                             v_value[c] += step.weight * v;
                         }
                         if (CHANNELS != 3 && a.with_depth) {
                             const auto crosses = (step.weight > S(0)) & (before > S(0.5)) & (step.transmittance <= S(0.5));
-                            v_value[3] += select(crosses, load(v_median + at_pixel), V{});
+                            v_value[3] += select(crosses, load(v_median + pixels), V{});
                         }
-                        const V behind = load(remaining + at_pixel) - step.weight * dot;
-                        store(remaining + at_pixel, behind);
+                        const V behind = load(remaining + pixels) - step.weight * dot;
+                        store(remaining + pixels, behind);
                         const V v_sigma = blend_vjp(step, alpha, dot, behind, settings);
-                        const V v_dx = v_sigma * dx;
-                        one += v_sigma;
-                        m_dx += v_dx;
-                        m_dx_dx += v_dx * dx;
-                        m_dy += v_sigma * dy;
-                        m_dx_dy += v_dx * dy;
-                        m_dy_dy += v_sigma * (dy * dy);
+                        column += v_sigma;
+                        column_dy += v_sigma * dy;
+                        column_dy_dy += v_sigma * (dy * dy);
                         if (ABSOLUTE) {
                             V slope_x, slope_y;
                             footprint_slopes(footprint, line, dy, dx, slope_x, slope_y);
@@ -140,6 +138,9 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
                             abs_y += magnitude(v_sigma * slope_y);
                         }
                     }
+                    const V column_dx = column * dx;
+                    one += column, m_dx += column_dx, m_dx_dx += column_dx * dx;
+                    m_dy += column_dy, m_dx_dy += column_dy * dx, m_dy_dy += column_dy_dy;
                 }
                 S* out = at<S>(a.pair_gradients) + int64_t(batch.slot[i]) * floats;
                 out[0] = sum(one), out[1] = sum(m_dx), out[2] = sum(m_dy);

@@ -1,8 +1,8 @@
-// Compositing: one tile per task, front to back, one row of the tile per vector step.
+// Compositing: one tile per task, front to back, a vector of pixels of one row per step.
 //
 // A tile's transmittance and colours stay in the first-level cache, its Gaussians come in batches of 64. For each
-// Gaussian only the rows and vectors of the tile that its ellipse reaches are visited, and rows whose pixels are all
-// finished are left out. Bound by floating-point throughput: about 30 vector instructions per row and Gaussian.
+// Gaussian only the rows and vectors of the tile that its ellipse reaches are visited, and finished rows at the top and
+// bottom of the tile are left out. Bound by floating-point throughput: about 30 vector instructions per row and Gaussian.
 #include "cpu/parallel_for.h"
 #include "cpu/tile.h"
 
@@ -10,8 +10,8 @@ SPLAT_NAMESPACE_BEGIN
 
 namespace {
 
-// CHANNELS is 0 where the number of channels is known only at run time.
-template <class S, int CHANNELS> void composite_tile(const RenderArguments& a, int64_t tile, char* scratch) {
+// Returns the number of pixels times Gaussians that were evaluated. CHANNELS is 0 where the number of channels is known only at run time.
+template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a, int64_t tile, char* scratch) {
     typedef typename Simd<S>::Vector V;
     constexpr int L = Simd<S>::lanes;
     const TileGrid grid(a);
@@ -19,7 +19,7 @@ template <class S, int CHANNELS> void composite_tile(const RenderArguments& a, i
     const BlendSettings<S> settings = blend_settings<S>(a);
     const S log2_alpha_min = log_base2(settings.alpha_min);
     const int channels = CHANNELS ? CHANNELS : channels_of(a);
-    const TileColumns<S> columns(place);
+    const PixelCentres<S> centres(place);
 
     S* transmittance = reinterpret_cast<S*>(scratch);
     S* median = transmittance + TILE_PIXELS;
@@ -28,32 +28,37 @@ template <class S, int CHANNELS> void composite_tile(const RenderArguments& a, i
     start_transmittance(place, transmittance);
     for (int i = 0; i < (channels + 1) * TILE_PIXELS; ++i) median[i] = S(0);
 
+    int64_t evaluations = 0;
     TileBatch<S> batch;
     const int64_t end = at<const int64_t>(a.tile_offsets)[tile + 1];
     for (int64_t p = at<const int64_t>(a.tile_offsets)[tile]; p < end; p += BATCH) {
-        const uint32_t live = live_rows(transmittance);
-        if (!live) break;
-        batch.gather(a, place, at<const Pair>(a.pairs) + p, int(end - p < BATCH ? end - p : BATCH), log2_alpha_min, values);
+        const LiveRows live = live_rows(transmittance);
+        if (live.begin == live.end) break;
+        batch.gather(a, place, at<const Pair>(a.pairs) + p, int(end - p < BATCH ? end - p : BATCH), live, log2_alpha_min,
+                     values);
         for (int i = 0; i < batch.count; ++i) {
             const GaussianFootprint<S> footprint = batch.footprint(i);
-            for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
-                if (!(live >> row & 1)) continue;
-                const FootprintRow<S> line = footprint_row(footprint, S(place.y0 + row) + S(0.5) - footprint.y);
-                for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
-                    const int at_pixel = row * TILE + k * L;
-                    const V dx = load(columns.x + k * L) - footprint.x;
-                    const V before = load(transmittance + at_pixel);
-                    const Blend<V> step = blend(exp2_of(log2_alpha(line, dx)), before, settings);
-                    store(transmittance + at_pixel, step.transmittance);
+            const FootprintRows<S> rows(footprint, centres);
+            S local[CHANNELS ? CHANNELS : 1];  // in registers where the number of channels is fixed
+            for (int c = 0; c < CHANNELS; ++c) local[c] = values[c * BATCH + i];
+            // Down the rows in the inner loop: what is constant along a column of vectors stays in registers.
+            for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
+                const V dx = load(centres.x + k * L) - footprint.x;
+                for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
+                    const int pixels = row * TILE + k * L;
+                    const V before = load(transmittance + pixels);
+                    const Blend<V> step = blend(exp2_of(log2_alpha(footprint, rows[row], dx)), before, settings);
+                    store(transmittance + pixels, step.transmittance);
                     for (int c = 0; c < channels; ++c) {
-                        S* pixel = image + c * TILE_PIXELS + at_pixel;
-                        store(pixel, load(pixel) + step.weight * values[c * BATCH + i]);
+                        S* pixel = image + c * TILE_PIXELS + pixels;
+                        store(pixel, load(pixel) + step.weight * (CHANNELS ? local[c] : values[c * BATCH + i]));
                     }
                     if (CHANNELS != 3 && a.with_depth) {
                         const auto crosses = (step.weight > S(0)) & (before > S(0.5)) & (step.transmittance <= S(0.5));
-                        store(median + at_pixel, select(crosses, V{} + values[3 * BATCH + i], load(median + at_pixel)));
+                        store(median + pixels, select(crosses, V{} + values[3 * BATCH + i], load(median + pixels)));
                     }
                 }
+                evaluations += L * larger(0, batch.row_end[i] - batch.row_begin[i]);
             }
         }
     }
@@ -76,6 +81,7 @@ template <class S, int CHANNELS> void composite_tile(const RenderArguments& a, i
                 at<S>(a.image_features)[a.features_count * to + c] = more[c * TILE_PIXELS];
         }
     }
+    return evaluations;
 }
 
 int64_t tile_bytes(const RenderArguments& a) {
@@ -93,11 +99,11 @@ int64_t forward_scratch_bytes(const RenderArguments& a) {
 template <class S> void rasterize_forward(const RenderArguments& a) {
     parallel_for(a.threads, TileGrid(a).count() * a.cameras, [&](int64_t tile, int worker) {
         char* scratch = at<char>(a.scratch) + worker * tile_bytes(a);
-        switch (channels_of(a)) {
-            case 3: return composite_tile<S, 3>(a, tile, scratch);
-            case 4: return composite_tile<S, 4>(a, tile, scratch);
-            default: return composite_tile<S, 0>(a, tile, scratch);
-        }
+        const int channels = channels_of(a);
+        const int64_t evaluations = channels == 3   ? composite_tile<S, 3>(a, tile, scratch)
+                                    : channels == 4 ? composite_tile<S, 4>(a, tile, scratch)
+                                                    : composite_tile<S, 0>(a, tile, scratch);
+        if (a.evaluations) at<int64_t>(a.evaluations)[worker] += evaluations;
     });
 }
 

@@ -45,6 +45,18 @@ template <class S, class V> SPLAT_HD void store(S* p, V v) { memcpy(p, &v, sizeo
 SPLAT_HD VFloat select(VFloatMask m, VFloat a, VFloat b) { return m ? a : b; }
 SPLAT_HD VDouble select(VDoubleMask m, VDouble a, VDouble b) { return m ? a : b; }
 
+#if defined(__AVX512F__)
+SPLAT_HD VFloat smaller(VFloat a, VFloat b) { return (VFloat)_mm512_min_ps((__m512)a, (__m512)b); }
+SPLAT_HD VFloat larger(VFloat a, VFloat b) { return (VFloat)_mm512_max_ps((__m512)a, (__m512)b); }
+#elif defined(__AVX2__)
+SPLAT_HD VFloat smaller(VFloat a, VFloat b) { return (VFloat)_mm256_min_ps((__m256)a, (__m256)b); }
+SPLAT_HD VFloat larger(VFloat a, VFloat b) { return (VFloat)_mm256_max_ps((__m256)a, (__m256)b); }
+#else
+SPLAT_HD VFloat smaller(VFloat a, VFloat b) { return select(a < b, a, b); }
+SPLAT_HD VFloat larger(VFloat a, VFloat b) { return select(a > b, a, b); }
+#endif
+SPLAT_HD VDouble smaller(VDouble a, VDouble b) { return select(a < b, a, b); }
+
 SPLAT_HD VFloat negative_magnitude(VFloat x) { return (VFloat)((VFloatMask)x | INT32_MIN); }
 SPLAT_HD VDouble negative_magnitude(VDouble x) { return (VDouble)((VDoubleMask)x | INT64_MIN); }
 SPLAT_HD VFloat magnitude(VFloat x) { return (VFloat)((VFloatMask)x & INT32_MAX); }
@@ -85,8 +97,7 @@ SPLAT_HD double sum(VDouble v) {
 // 2^x for x up to 126; anything below -64 gives a number below 2^-63. The polynomial is the minimax one of degree 5 on
 // [-1/2, 1/2], with a relative error of 7.5e-8.
 SPLAT_HD VFloat exp2_of(VFloat x) {
-    const VFloat floor = VFloat{} - 64.0f;
-    x = select(x > floor, x, floor);
+    x = larger(x, VFloat{} - 64.0f);
     const VFloat rounder = VFloat{} + 12582912.0f;  // 1.5 * 2^23: adding it rounds to the nearest integer
     const VFloat shifted = x + rounder;
     const VFloat f = x - (shifted - rounder);

@@ -24,6 +24,52 @@ struct TilePlace {
     }
 };
 
+// Coordinates of the tile's pixel centres.
+template <class S> struct PixelCentres {
+    alignas(64) S x[TILE], y[TILE];
+    explicit PixelCentres(const TilePlace& place) {
+        for (int i = 0; i < TILE; ++i) x[i] = S(place.x0 + i) + S(0.5), y[i] = S(place.y0 + i) + S(0.5);
+    }
+};
+
+// The rows of the tile as one footprint sees them, computed as vectors.
+template <class S> struct FootprintRows {
+    alignas(64) S u[TILE], log2_peak[TILE];
+    FootprintRows(const GaussianFootprint<S>& footprint, const PixelCentres<S>& centres) {
+        constexpr int L = Simd<S>::lanes;
+        for (int row = 0; row < TILE; row += L) {
+            const auto rows = footprint_row(footprint, load(centres.y + row) - footprint.y);
+            store(u + row, rows.u);
+            store(log2_peak + row, rows.log2_peak);
+        }
+    }
+    FootprintRow<S> operator[](int row) const { return {u[row], log2_peak[row]}; }
+};
+
+// Pixels outside the image start as finished, so that nothing is ever drawn there.
+template <class S> void start_transmittance(const TilePlace& place, S* transmittance) {
+    for (int row = 0; row < TILE; ++row)
+        for (int column = 0; column < TILE; ++column)
+            transmittance[row * TILE + column] = row < place.rows && column < place.columns ? S(1) : S(-1);
+}
+
+// The rows from the first to behind the last that have an unfinished pixel; begin == end when there is none.
+struct LiveRows {
+    int begin, end;
+};
+template <class S> LiveRows live_rows(const S* transmittance) {
+    constexpr int L = Simd<S>::lanes;
+    LiveRows live = {TILE, TILE};
+    for (int row = 0; row < TILE; ++row) {
+        auto unfinished = load(transmittance + row * TILE) > S(0);
+        for (int column = L; column < TILE; column += L) unfinished |= load(transmittance + row * TILE + column) > S(0);
+        if (!any(unfinished)) continue;
+        if (live.begin == TILE) live.begin = row;
+        live.end = row + 1;
+    }
+    return live;
+}
+
 // Up to BATCH Gaussians of a tile, as structure of arrays. Rows and vectors outside [row_begin, row_end) and
 // [lane_begin, lane_end) cannot reach alpha_min: the ranges are exact for the ellipse cut by the tile.
 template <class S> struct TileBatch {
@@ -36,8 +82,8 @@ template <class S> struct TileBatch {
     GaussianFootprint<S> footprint(int i) const { return {x[i], y[i], l11[i], l12[i], l22[i], log2_opacity[i]}; }
 
     // values: [channels][BATCH] receives rgb, depth if wanted, features.
-    void gather(const RenderArguments& a, const TilePlace& place, const Pair* pairs, int pair_count, S log2_alpha_min,
-                S* values) {
+    void gather(const RenderArguments& a, const TilePlace& place, const Pair* pairs, int pair_count, const LiveRows& live,
+                S log2_alpha_min, S* values) {
         constexpr int L = Simd<S>::lanes;
         const Projected<S>* projected = at<const Projected<S>>(a.projected) + place.camera * a.gaussians;
         const S* features = at<const S>(a.features) +
@@ -69,39 +115,13 @@ template <class S> struct TileBatch {
         for (int i = 0; i < count; ++i) {
             const int last_row = int(row_last[i] + 1) - 1, last_column = int(column_last[i] + 1) - 1;  // floor from -1 up
             row_begin[i] = TILE - int(S(TILE) - row_first[i]);                                         // ceiling
-            row_end[i] = (last_row < place.rows - 1 ? last_row : place.rows - 1) + 1;
-            row_begin[i] = row_begin[i] < 0 ? 0 : row_begin[i];
+            row_end[i] = smaller(last_row + 1, live.end);
+            row_begin[i] = larger(row_begin[i], live.begin);
             const int first_column = TILE - int(S(TILE) - column_first[i]);
-            vector_begin[i] = (first_column < 0 ? 0 : first_column) / L;
-            vector_end[i] = last_column < 0 ? 0 : (last_column < TILE ? last_column : TILE - 1) / L + 1;
+            vector_begin[i] = larger(first_column, 0) / L;
+            vector_end[i] = last_column < 0 ? 0 : smaller(last_column, TILE - 1) / L + 1;
         }
     }
 };
-
-// x coordinates of the tile's pixel centres.
-template <class S> struct TileColumns {
-    alignas(64) S x[TILE];
-    explicit TileColumns(const TilePlace& place) {
-        for (int i = 0; i < TILE; ++i) x[i] = S(place.x0 + i) + S(0.5);
-    }
-};
-
-// Pixels outside the image start as finished, so that nothing is ever drawn there.
-template <class S> void start_transmittance(const TilePlace& place, S* transmittance) {
-    for (int row = 0; row < TILE; ++row)
-        for (int column = 0; column < TILE; ++column)
-            transmittance[row * TILE + column] = row < place.rows && column < place.columns ? S(1) : S(-1);
-}
-
-// Bit r is set while a pixel of row r is unfinished.
-template <class S> uint32_t live_rows(const S* transmittance) {
-    constexpr int L = Simd<S>::lanes;
-    uint32_t live = 0;
-    for (int row = 0; row < TILE; ++row) {
-        for (int column = 0; column < TILE; column += L)
-            if (any(load(transmittance + row * TILE + column) > S(0))) live |= 1u << row;
-    }
-    return live;
-}
 
 SPLAT_NAMESPACE_END

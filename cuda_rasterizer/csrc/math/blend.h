@@ -21,7 +21,7 @@ template <class V> struct Blend {
 
 // `alpha` is before clamping. Ops: select, smaller, negative_magnitude for V.
 template <class S, class V> SPLAT_HD Blend<V> blend(V alpha_unclamped, V transmittance, const BlendSettings<S>& settings) {
-    const V alpha = select(alpha_unclamped < settings.alpha_max, alpha_unclamped, V{} + settings.alpha_max);
+    const V alpha = smaller(alpha_unclamped, V{} + settings.alpha_max);
     const V behind = transmittance - alpha * transmittance;
     const auto visible = alpha >= settings.alpha_min;
     const auto contributes = visible & (behind > settings.transmittance_min);

@@ -34,17 +34,18 @@ SPLAT_HD GaussianFootprint<S> make_footprint(S x, S y, const Covariance2<S>& cov
     return f;
 }
 
-// What is constant along one row of pixels.
-template <class S> struct FootprintRow {
-    S l11, u, log2_peak;
+// What is constant along one row of pixels. V is a number for one row, or a vector of rows.
+template <class V> struct FootprintRow {
+    V u, log2_peak;
 };
-template <class S> SPLAT_HD FootprintRow<S> footprint_row(const GaussianFootprint<S>& f, S dy) {
-    const S v = f.l22 * dy;
-    return {f.l11, f.l12 * dy, f.log2_opacity - v * v};
+template <class S, class V> SPLAT_HD FootprintRow<V> footprint_row(const GaussianFootprint<S>& f, V dy) {
+    const V v = f.l22 * dy;
+    return {f.l12 * dy, f.log2_opacity - v * v};
 }
 // log2 of alpha before any clamping. V is a number, or a vector of pixels along the row.
-template <class S, class V> SPLAT_HD V log2_alpha(const FootprintRow<S>& row, V dx) {
-    const V u = row.l11 * dx + row.u;
+template <class S, class V>
+SPLAT_HD V log2_alpha(const GaussianFootprint<S>& f, const FootprintRow<S>& row, V dx) {
+    const V u = f.l11 * dx + row.u;
     return row.log2_peak - u * u;
 }
 
@@ -67,7 +68,7 @@ SPLAT_HD void footprint_vjp(const Conic<S>& C, S opacity, const FootprintMoments
 template <class S, class V>
 SPLAT_HD void footprint_slopes(const GaussianFootprint<S>& f, const FootprintRow<S>& row, S dy, V dx, V& slope_x,
                                V& slope_y) {
-    const V u = row.l11 * dx + row.u;
+    const V u = f.l11 * dx + row.u;
     slope_x = f.l11 * u;
     slope_y = f.l12 * u + f.l22 * f.l22 * dy;
 }
