@@ -11,7 +11,7 @@ class Statistics:
 
     radii: Tensor  # [..., N] larger half-extent of the footprint in pixels; 0 where the Gaussian was not drawn
     mean2d: Tensor  # [..., N, 2] zeros whose .grad becomes the gradient by the projected mean
-    mean2d_abs: Tensor  # [..., N, 2] zeros whose .grad becomes the sum over pixels of the absolute gradient
+    mean2d_abs: Tensor | None = None  # [..., N, 2] zeros whose .grad becomes the sum over pixels of the absolute gradient
 
     @property
     def visible(self) -> Tensor:  # [..., N] bool
@@ -26,11 +26,14 @@ class Statistics:
 
     @property
     def mean2d_absgrad(self) -> Tensor:  # [..., N, 2]
-        """As `mean2d_grad`, but the absolute values of the pixels' gradients are summed (Ye et al. 2024, AbsGS)."""
+        """As `mean2d_grad`, but the absolute values of the pixels' gradients are summed (Ye et al. 2024, AbsGS).
+        Needs render(absgrad=True)."""
         return self._gradient(self.mean2d_abs)
 
     @staticmethod
-    def _gradient(probe: Tensor) -> Tensor:
+    def _gradient(probe: Tensor | None) -> Tensor:
+        if probe is None:
+            raise RuntimeError("Statistics: absolute gradients are summed only by render(..., statistics=True, absgrad=True)")
         if probe.grad is None:
             raise RuntimeError("Statistics: gradients by the projected means exist only after backward()")
         return probe.grad
