@@ -4,7 +4,7 @@
 // the magnitude keeps the final value.
 #pragma once
 
-#include "variant.h"
+#include "math/scalar.h"
 
 SPLAT_NAMESPACE_BEGIN
 
@@ -19,7 +19,6 @@ template <class V> struct Blend {
     V transmittance;  // behind; negative where the pixel is finished
 };
 
-// `alpha` is before clamping. Ops: select, smaller, negative_magnitude for V.
 template <class S, class V> SPLAT_HD Blend<V> blend(V alpha_unclamped, V transmittance, const BlendSettings<S>& settings) {
     const V alpha = smaller(alpha_unclamped, V{} + settings.alpha_max);
     const V behind = transmittance - alpha * transmittance;
