@@ -47,8 +47,8 @@ _library.define(
 def _empty(like: Tensor, *shape: Any, dtype: torch.dtype | None = None) -> Tensor:
     """Uninitialised memory, in huge pages where it is large: it is fresh in every step (see csrc/cpu/memory.h)."""
     tensor = like.new_empty(*shape, dtype=dtype or like.dtype)
-    if tensor.numel() * tensor.element_size() >= HUGE and tensor.device.type == "cpu" and not is_fake(tensor):
-        native.load().advise_huge_pages(tensor.data_ptr(), tensor.numel() * tensor.element_size())
+    if tensor.device.type == "cpu" and not is_fake(tensor) and tensor.nbytes >= HUGE:
+        native.load().advise_huge_pages(tensor.data_ptr(), tensor.nbytes)
     return tensor
 
 

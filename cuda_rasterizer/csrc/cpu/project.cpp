@@ -35,7 +35,6 @@ int64_t cover_tiles(const RenderArguments& a, const TileGrid& grid, S log2_alpha
     footprint_extent(p.footprint, reach, half_x, half_y);
     const S x0 = p.footprint.x - half_x, x1 = p.footprint.x + half_x;
     const S y0 = p.footprint.y - half_y, y1 = p.footprint.y + half_y;
-    p.rect = {0, 0, 0, 0}, p.mask = 0;
     if (!(x1 > S(0) && y1 > S(0) && x0 < S(a.width) && y0 < S(a.height))) return 0;
     radius = larger(half_x, half_y);
     p.rect.x0 = uint16_t(larger(x0, S(0)) / TILE), p.rect.y0 = uint16_t(larger(y0, S(0)) / TILE);
@@ -67,7 +66,7 @@ template <class S> int64_t project(const RenderArguments& a) {
                 Projected<S>& p = at<Projected<S>>(a.projected)[c * a.gaussians + i];
                 S& radius = at<S>(a.radii)[c * a.gaussians + i];
                 int64_t& count = counts[c * a.gaussians + i];
-                radius = S(0), count = 0, p.rect = {0, 0, 0, 0}, p.mask = 0;
+                radius = S(0), count = 0, p = Projected<S>{};
                 if (!project_gaussian(gaussian_of<S>(a, i), camera, settings, full)) continue;
                 p.footprint = full.footprint, p.depth = full.point.z;
                 count = cover_tiles(a, grid, log2_alpha_min, p, radius);
