@@ -11,7 +11,8 @@ namespace {
 
 constexpr int64_t CHUNK = 512;
 
-template <class S> void shade(const RenderArguments& a, int64_t i, const PinholeCamera<S>& camera, S* rgb) {
+// False where a coefficient is not finite.
+template <class S> bool shade(const RenderArguments& a, int64_t i, const PinholeCamera<S>& camera, S* rgb) {
     S Y[SH_BASES_MAX], length;
     const int degree = int(a.sh_degree);
     const Vec3<S> direction = normalize(load3(at<const S>(a.means) + 3 * i) - camera.position, length);
@@ -25,6 +26,7 @@ template <class S> void shade(const RenderArguments& a, int64_t i, const Pinhole
         b += Y[k] * rest[2];
     }
     rgb[0] = larger(r + S(0.5), S(0)), rgb[1] = larger(g + S(0.5), S(0)), rgb[2] = larger(b + S(0.5), S(0));
+    return is_finite(r) && is_finite(g) && is_finite(b);
 }
 
 // Returns the number of tiles touched, filling `rect` and `mask`, and the larger half-extent in `radius`.
@@ -70,9 +72,7 @@ template <class S> int64_t project(const RenderArguments& a) {
                 if (!project_gaussian(gaussian_of<S>(a, i), camera, settings, full)) continue;
                 p.footprint = full.footprint, p.depth = full.point.z;
                 count = cover_tiles(a, grid, log2_alpha_min, p, radius);
-                if (count == 0) continue;
-                shade(a, i, camera, p.rgb);
-                if (!(is_finite(p.rgb[0]) && is_finite(p.rgb[1]) && is_finite(p.rgb[2]))) radius = S(0), count = 0;
+                if (count > 0 && !shade(a, i, camera, p.rgb)) radius = S(0), count = 0;
             }
         });
     }
