@@ -16,7 +16,8 @@ constexpr int CAMERA_NUMBERS = 16;  // 9 rotation, 3 translation, fx, fy, cx, cy
 
 int64_t chunks(const RenderArguments& a) { return (a.gaussians + CHUNK - 1) / CHUNK; }
 
-// Adds to v_sh0 and v_sh_rest, which hold only coefficients of the evaluated degree; returns the gradient by the mean.
+// Writes v_sh0 and v_sh_rest at the first camera that sees the Gaussian and adds to them after that, for the
+// coefficients of the evaluated degree; returns the gradient by the direction's end, the mean.
 template <class S>
 Vec3<S> shade_backward(const RenderArguments& a, int64_t i, const PinholeCamera<S>& camera, Vec3<S> v_rgb, bool first) {
     S Y[SH_BASES_MAX], v_Y[SH_BASES_MAX], length;
@@ -26,14 +27,14 @@ Vec3<S> shade_backward(const RenderArguments& a, int64_t i, const PinholeCamera<
     S* v_sh0 = at<S>(a.v_sh0) + 3 * i;
     S* v_rest = at<S>(a.v_sh_rest) + 3 * a.sh_rest_count * i;
     const S* rest = at<const S>(a.sh_rest) + 3 * a.sh_rest_count * i;
-    const S keep = first ? S(0) : S(1);
-    v_sh0[0] = keep * v_sh0[0] + Y[0] * v_rgb.x, v_sh0[1] = keep * v_sh0[1] + Y[0] * v_rgb.y;
-    v_sh0[2] = keep * v_sh0[2] + Y[0] * v_rgb.z;
+    if (first) {
+        store3(v_sh0, Vec3<S>{});
+        memset(v_rest, 0, 3 * a.sh_rest_count * sizeof(S));
+    }
+    store3(v_sh0, load3(v_sh0) + Y[0] * v_rgb);
     for (int k = 1; k < bases; ++k, rest += 3, v_rest += 3) {
-        v_Y[k] = rest[0] * v_rgb.x + rest[1] * v_rgb.y + rest[2] * v_rgb.z;
-        v_rest[0] = keep * v_rest[0] + Y[k] * v_rgb.x;
-        v_rest[1] = keep * v_rest[1] + Y[k] * v_rgb.y;
-        v_rest[2] = keep * v_rest[2] + Y[k] * v_rgb.z;
+        v_Y[k] = dot(load3(rest), v_rgb);
+        store3(v_rest, load3(v_rest) + Y[k] * v_rgb);
     }
     return normalize_vjp(direction, length, sh_basis_vjp(degree, direction, v_Y));
 }
@@ -128,11 +129,10 @@ template <class S> void project_backward(const RenderArguments& a) {
             v_quat[0] = v.quat.w, v_quat[1] = v.quat.x, v_quat[2] = v.quat.y, v_quat[3] = v.quat.z;
             store3(at<S>(a.v_log_scales) + 3 * i, v.log_scale);
             at<S>(a.v_logit_opacities)[i] = v.logit_opacity;
-            // Coefficients that were not evaluated, and Gaussians that no camera saw, have no gradient.
-            const int64_t written = first ? 0 : sh_bases(int(a.sh_degree)) - 1;
-            if (first) store3(at<S>(a.v_sh0) + 3 * i, Vec3<S>{S(0), S(0), S(0)});
-            memset(at<S>(a.v_sh_rest) + 3 * (a.sh_rest_count * i + written), 0,
-                   3 * (a.sh_rest_count - written) * sizeof(S));
+            if (first) {  // no camera saw it
+                store3(at<S>(a.v_sh0) + 3 * i, Vec3<S>{});
+                memset(at<S>(a.v_sh_rest) + 3 * a.sh_rest_count * i, 0, 3 * a.sh_rest_count * sizeof(S));
+            }
         }
     });
     if (!a.v_viewmats) return;
