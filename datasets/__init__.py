@@ -1,0 +1,1 @@
+"""Captures: photos and their cameras, read from disk or made by a program."""

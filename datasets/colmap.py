@@ -1,0 +1,147 @@
+"""COLMAP sparse models, binary and text, through pycolmap: poses, cameras of every model, points."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from PIL import Image
+
+from splat.datasets.model_files import check_binary_model
+from splat.errors import InputError
+
+pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value  # errors come as exceptions, not on stderr
+
+
+@dataclass(frozen=True)
+class PosedImage:
+    """What the model says of one photo."""
+
+    name: str
+    camera: pycolmap.Camera
+    viewmat: np.ndarray  # [4, 4] world to camera
+
+
+@dataclass(frozen=True)
+class Model:
+    """A sparse model: its posed photos in the order of their names, and its points."""
+
+    folder: Path
+    images: list[PosedImage]
+    points: np.ndarray  # [P, 3]
+    colors: np.ndarray  # [P, 3] uint8
+    skipped: list[tuple[str, str]]
+    note: str = ""
+
+
+def find_models(capture: Path) -> list[Path]:
+    """Folders below a capture that hold a model: sparse/0 and its siblings, sparse, or the folder itself."""
+
+    def is_model(folder: Path) -> bool:
+        return any((folder / f"cameras{suffix}").is_file() or (folder / f"images{suffix}").is_file() for suffix in (".bin", ".txt"))
+
+    for parent in (capture / "sparse", capture / "colmap" / "sparse", capture):
+        if not parent.is_dir():
+            continue
+        inside = sorted(folder for folder in parent.iterdir() if folder.is_dir() and folder.name.isdigit() and is_model(folder))
+        if inside or is_model(parent):
+            return inside or [parent]
+    return []
+
+
+def read_model(capture: Path) -> Model:
+    """Read the model of a capture; of several sub-models the one with most photos.
+
+    Raises:
+        InputError: there is no model, or it cannot be read; the message names the file and the remedy.
+    """
+    if not capture.exists():
+        raise InputError(f"{capture}: no such folder; give the folder of a capture, with images/ and sparse/ in it")
+    if not capture.is_dir():
+        raise InputError(f"{capture}: is a file; give the folder of a capture, with images/ and sparse/ in it")
+    folders = find_models(capture)
+    if not folders:
+        raise InputError(
+            f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse/0, sparse and the folder "
+            "itself); run COLMAP's automatic reconstruction on the photos first"
+        )
+    models = [_read_folder(folder) for folder in folders]
+    best = max(models, key=lambda model: len(model.images))
+    if len(models) == 1:
+        return best
+    counts = ", ".join(f"{model.folder.name}: {len(model.images)}" for model in models)
+    note = f"{capture}: {len(models)} sub-models (photos in {counts}); using the largest, {best.folder.name}"
+    return Model(best.folder, best.images, best.points, best.colors, best.skipped, note)
+
+
+def _read_folder(folder: Path) -> Model:
+    binary = (folder / "cameras.bin").is_file() or (folder / "images.bin").is_file()
+    suffix = ".bin" if binary else ".txt"
+    reconstruction = pycolmap.Reconstruction()
+    if binary:
+        check_binary_model(folder)
+    else:
+        for name in ("cameras.txt", "images.txt"):
+            if not (folder / name).is_file():
+                raise InputError(f"{folder}: has no {name}; a COLMAP model needs cameras and images, export it again")
+    try:
+        if (folder / f"points3D{suffix}").is_file():
+            reconstruction.read_binary(folder) if binary else reconstruction.read_text(folder)
+        else:
+            _read_without_points(reconstruction, folder, suffix)
+    except InputError:
+        raise
+    except Exception as error:  # pycolmap raises ValueError, RuntimeError, IndexError, MemoryError
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{folder}: the model's *{suffix} files cannot be read ({reason}); they are damaged, or of a camera model this "
+            "pycolmap does not know: export the model again with COLMAP"
+        ) from error
+    return _convert(folder, reconstruction)
+
+
+def _read_without_points(reconstruction: pycolmap.Reconstruction, folder: Path, suffix: str) -> None:
+    """A model may come without points: give the parser an empty file in a copy of the folder."""
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as copy:
+        for path in folder.glob(f"*{suffix}"):
+            shutil.copy(path, copy)
+        empty = b"\0" * 8 if suffix == ".bin" else b""
+        (Path(copy) / f"points3D{suffix}").write_bytes(empty)
+        reconstruction.read_binary(copy) if suffix == ".bin" else reconstruction.read_text(copy)
+
+
+def _convert(folder: Path, reconstruction: pycolmap.Reconstruction) -> Model:
+    images, skipped = [], []
+    for image in sorted(reconstruction.images.values(), key=lambda image: image.name):
+        if not image.has_pose:
+            skipped.append((image.name, "has no pose in the model"))
+            continue
+        camera = reconstruction.cameras[image.camera_id]
+        viewmat = np.eye(4)
+        viewmat[:3] = image.cam_from_world().matrix()
+        if not np.isfinite(viewmat).all() or abs(np.linalg.det(viewmat[:3, :3]) - 1) > 1e-3:
+            skipped.append((image.name, "has a pose that is not finite"))
+        elif not all(math.isfinite(value) for value in camera.params) or camera.mean_focal_length() <= 0:
+            skipped.append((image.name, "has a camera whose parameters are not usable"))
+        else:
+            images.append(PosedImage(image.name, camera, viewmat))
+    points = list(reconstruction.points3D.values())
+    xyz = np.array([point.xyz for point in points], dtype=np.float64).reshape(-1, 3)
+    rgb = np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
+    finite = np.isfinite(xyz).all(1) & (np.abs(xyz) < 1e9).all(1)
+    return Model(folder, images, xyz[finite], rgb[finite], skipped)
+
+
+def is_pinhole(camera: pycolmap.Camera) -> bool:
+    return camera.model_name in ("PINHOLE", "SIMPLE_PINHOLE")
+
+
+def undistort(image: Image.Image, camera: pycolmap.Camera) -> tuple[Image.Image, pycolmap.Camera]:
+    """The photo and camera without lens distortion, for every camera model; `camera` has the photo's size."""
+    bitmap = pycolmap.Bitmap.from_array(np.ascontiguousarray(np.asarray(image)))
+    flat, pinhole = pycolmap.undistort_image(pycolmap.UndistortCameraOptions(), bitmap, camera)
+    return Image.fromarray(np.asarray(flat.to_array())), pinhole

@@ -1,0 +1,78 @@
+"""Photos: decoding, orientation, resizing in memory, and the camera that goes with the resized photo."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+AUTO_SIDE = 1600
+"""Longest side in pixels that `resolution = -1` allows, as the published trainer."""
+
+
+class UnusablePhoto(Exception):
+    """One photo cannot be used; the capture may do without it. The message is the reason."""
+
+
+def target_size(width: int, height: int, resolution: int, max_size: int | None) -> tuple[int, int]:
+    """Size in memory of a photo whose camera is `width` x `height`."""
+    divisor = float(resolution)
+    if resolution == -1:
+        divisor = max(1.0, max(width, height) / AUTO_SIDE)
+    if max_size is not None:
+        divisor = max(divisor, max(width, height) / max_size)
+    return max(1, round(width / divisor)), max(1, round(height / divisor))
+
+
+def decode(path: Path, width: int, height: int) -> Image.Image:
+    """Read a photo as RGB, turned by its EXIF orientation only where that gives it the shape of its camera.
+
+    COLMAP ignores the orientation tag, so most often the pixels are right as stored. Transparent photos are put on black.
+
+    Raises:
+        UnusablePhoto: the file is not a readable image, or not of the camera's shape.
+    """
+    try:
+        with Image.open(path) as file:
+            file.load()
+            image: Image.Image = file
+    except UnidentifiedImageError as error:
+        raise UnusablePhoto("is not an image that can be read") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnusablePhoto(f"cannot be decoded ({error})") from error
+    if not same_shape(image.size, (width, height)):
+        turned = ImageOps.exif_transpose(image)
+        if turned is None or not same_shape(turned.size, (width, height)):
+            raise UnusablePhoto(f"is {image.width} x {image.height}, its camera {width} x {height}: another shape")
+        image = turned
+    return _as_rgb(image)
+
+
+def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
+    """Whether an image of `size` is the camera's image at some scale, to a pixel and a half."""
+    scale = max(size[0] / camera[0], size[1] / camera[1])
+    return abs(size[0] - camera[0] * scale) <= 1.5 and abs(size[1] - camera[1] * scale) <= 1.5
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey: scale to 8 bits, not clip
+        values = np.asarray(image, dtype=np.float64)
+        top = 65535.0 if values.max(initial=0) > 255 else 255.0
+        image = Image.fromarray((values.clip(0, top) * (255.0 / top)).round().astype(np.uint8), mode="L")
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    return image.convert("RGB")
+
+
+def resize(image: Image.Image, width: int, height: int) -> Image.Image:
+    """Area-average when shrinking to less than half, Lanczos otherwise."""
+    if image.size == (width, height):
+        return image
+    shrinks = image.width >= 2 * width and image.height >= 2 * height
+    return image.resize((width, height), Image.Resampling.BOX if shrinks else Image.Resampling.LANCZOS)
+
+
+def as_tensor(image: Image.Image) -> Tensor:  # uint8 [H, W, 3]
+    return torch.from_numpy(np.array(image, dtype=np.uint8))
