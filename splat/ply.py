@@ -1,7 +1,7 @@
 """point_cloud.ply in and out: the lossless exchange format of 3D Gaussian splatting (Kerbl et al. 2023).
 
 One `vertex` element of 32-bit floats: x y z, nx ny nz (always zero), f_dc_0..2, f_rest_*, opacity (logit),
-scale_0..2 (logarithms), rot_0..3 (w, x, y, z). `f_rest` is channel-major: all coefficients of red, then green, then blue.
+scale_0..2 (logarithms), rot_0..3 (w, x, y, z). `f_rest` is channel-major: all of red, then all of green, then blue.
 Reading goes by property name, because other programs write other orders.
 """
 

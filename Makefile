@@ -1,0 +1,94 @@
+# `make demo` sets everything up and trains a sample scene; `make test` runs the tests. Both make a virtual environment
+# in .venv, or use the one that is there. PYTHON=python3.12 chooses another Python for a new one.
+PYTHON ?= python3
+VENV ?= .venv
+DEMO ?= runs/demo
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+SOURCES := $(shell find splat cuda_rasterizer datasets compression training viewer -type f \
+	! -name '.*' ! -name '*.pyc' ! -path '*/__pycache__/*' 2>/dev/null) pyproject.toml constraints.txt README.md
+CPP := $(shell find cuda_rasterizer/csrc -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) 2>/dev/null)
+
+.PHONY: help demo install test slow lint format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo     set up, then make a sample capture, train on it, evaluate, say where the results are"
+	@echo "make test     set up, then run the test suite"
+	@echo "make slow     run the slow tests"
+	@echo "make install  set up only: the program is then $(BIN)/splat"
+	@echo "make lint     check style and types      make format  apply the style"
+	@echo "make clean    delete what was built and the environment that this Makefile made"
+
+# --- set-up -----------------------------------------------------------------------------------------------------------
+# One chain of files, so that `make -j` never runs two installations at once.
+
+$(VENV)/.ready:
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) not found. Install Python 3.10 or newer, or say make PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+		{ echo "error: $$($(PYTHON) --version) is too old: splat needs 3.10 or newer. Say make PYTHON=python3.12 or the like."; exit 1; }
+	@if [ ! -x $(BIN)/python ]; then \
+		$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+			{ echo "error: $(PYTHON) cannot make virtual environments. Debian, Ubuntu: apt install python3-venv"; exit 1; }; \
+		echo "making a virtual environment in $(VENV)"; \
+		$(PYTHON) -m venv $(VENV) && touch $(VENV)/.made-by-make || exit 1; \
+	fi
+	@touch $@
+
+$(VENV)/.splat: $(SOURCES) | $(VENV)/.ready
+	@$${CXX:-c++} --version >/dev/null 2>&1 || \
+		{ echo "error: no C++ compiler ($${CXX:-c++}). Debian, Ubuntu: apt install g++. Or set CXX."; exit 1; }
+	@$(BIN)/python -c 'import os, sys, sysconfig; \
+		sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || \
+		{ echo "error: the headers of Python (Python.h) are missing. Debian, Ubuntu: apt install python3-dev"; exit 1; }
+	@echo "installing splat into $(VENV) (compiles the kernels; downloads PyTorch the first time)"
+	@$(PIP_INSTALL) .
+	@touch $@
+
+# The test tools are the extra `test` of what was just installed; asking pip for '.[test]' would build it all again.
+$(VENV)/.test-tools: $(VENV)/.splat
+	@echo "installing the test tools"
+	@$(BIN)/python -c 'import importlib.metadata as metadata; \
+		print(*(line.split(";")[0] for line in metadata.requires("splat") if "extra ==" in line), sep="\n")' > $@.txt
+	@$(PIP_INSTALL) -r $@.txt
+	@touch $@
+
+install: $(VENV)/.splat
+
+# --- what people run --------------------------------------------------------------------------------------------------
+
+demo: $(VENV)/.splat
+	@$(BIN)/splat doctor
+	@test -d $(DEMO)/capture || $(BIN)/splat sample $(DEMO)/capture
+	$(BIN)/splat train $(DEMO)/capture -o $(DEMO)/run --iterations 2000 --eval --overwrite
+	$(BIN)/splat render $(DEMO)/run -o $(DEMO)/orbit.mp4
+	@echo
+	@echo "the scene:             $(DEMO)/run/point_cloud/iteration_2000/point_cloud.ply   (opens in https://superspl.at/editor)"
+	@echo "photo, render, error:  $(DEMO)/run/renders/"
+	@echo "scores:                $(DEMO)/run/metrics.json"
+	@echo "a flight around it:    $(DEMO)/orbit.mp4"
+
+# pytest, not python -m pytest: the latter would import the checkout instead of what was installed.
+test: $(VENV)/.test-tools
+	$(BIN)/pytest
+
+slow: $(VENV)/.test-tools
+	$(BIN)/pytest -m slow
+
+# mypy checks the installed package from a neutral folder, where every subpackage is seen under its installed name.
+lint: $(VENV)/.test-tools
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(if $(CPP),$(BIN)/clang-format --dry-run --Werror $(CPP))
+	cd / && $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) --cache-dir $(abspath .mypy_cache) -p splat
+
+format: $(VENV)/.test-tools
+	$(BIN)/ruff check --fix --quiet || true
+	$(BIN)/ruff format
+	$(if $(CPP),$(BIN)/clang-format -i $(CPP))
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -f $(VENV)/.ready $(VENV)/.splat $(VENV)/.test-tools $(VENV)/.test-tools.txt
+	@if [ -f $(VENV)/.made-by-make ]; then rm -rf $(VENV); fi
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
