@@ -173,22 +173,19 @@ def read_text(path: Path, element: PlyElement, indices: list[int]) -> NDArray[np
             if not file.readline():
                 break
         try:
-            with warnings.catch_warnings(), np.errstate(over="ignore"):
+            with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # numpy's own warning that there are no rows
-                table: NDArray[np.float32] = np.loadtxt(
-                    file,
-                    np.float64,
-                    comments=None,
-                    usecols=indices,
-                    max_rows=element.count,
-                    ndmin=2,
-                    encoding="latin-1",
-                ).astype(np.float32)
-        except (ValueError, IndexError) as error:
+                table = np.loadtxt(file, comments=None, max_rows=element.count, ndmin=2, encoding="latin-1")
+        except ValueError as error:
             raise InputError(f"{path}: the rows cannot be read: {error}. {REMEDY}") from None
     if len(table) < element.count:
         raise InputError(f"{path}: the header promises {element.count} rows, but the file has {len(table)}. {REMEDY}")
-    return table
+    if table.shape[1] != len(element.names):
+        raise InputError(
+            f"{path}: the header promises {len(element.names)} values a row, got {table.shape[1]}. {REMEDY}"
+        )
+    with np.errstate(over="ignore"):
+        return table[:, indices].astype(np.float32)
 
 
 def write_binary(path: Path, table: NDArray[np.void]) -> None:
