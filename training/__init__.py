@@ -1,0 +1,1 @@
+"""Training: a capture in, optimised Gaussians out."""

@@ -1,0 +1,196 @@
+"""The verbs of training: `splat train`, `splat eval`, `splat render`."""
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+
+from splat.datasets.load import load_scene
+from splat.datasets.scene import Frame, Scene
+from splat.datasets.split import split
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+from splat.ply import load
+from splat.settings import RenderSettings
+from splat.training.checkpoint import load_latest_checkpoint
+from splat.training.config import TrainConfig, load_config
+from splat.training.evaluate import evaluate
+from splat.training.initialize import initial_gaussians
+from splat.training.run_folder import RunFolder
+from splat.training.trainer import Trainer, evaluation_background
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of `splat train`."""
+
+    capture: tyro.conf.Positional[Path | None] = None
+    """Folder with the photos (images/) and their COLMAP model (sparse/0)."""
+    source_path: Annotated[Path | None, tyro.conf.arg(aliases=["-s"])] = None
+    """The same, under the name that the published trainer uses."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o", "-m", "--model-path"])] = None
+    """Folder for the results; runs/NAME-OF-CAPTURE unless given."""
+    resume: bool = False
+    """Go on with the run in the output folder from its latest checkpoint, with the settings it was started with."""
+    overwrite: bool = False
+    """Replace the run in the output folder."""
+    config: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+
+
+def train(options: TrainOptions) -> None:
+    """Optimise Gaussians to match the photos of a capture.
+
+    Leaves point_cloud/iteration_N/point_cloud.ply in the output folder, which SuperSplat and other viewers open; with
+    --eval also PSNR and SSIM of the held-out photos, and pictures of them.
+    """
+    source = options.capture or options.source_path
+    if source is None and not (options.resume and options.output):
+        raise InputError("which capture? Give its folder: `splat train CAPTURE` (with images/ and sparse/ in it)")
+    folder = RunFolder(options.output or Path("runs") / (source or Path()).resolve().name)
+    config = options.config
+    if options.resume and folder.config.is_file():
+        config, recorded = load_config(folder.config)
+        source = source or recorded
+    assert source is not None
+    config.check()
+    folder.claim(resume=options.resume, overwrite=options.overwrite)
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+
+    scene = read_capture(source, config)
+    frames, held_out = split(scene, config.data.test_every) if config.data.eval else (list(scene.frames), [])
+    generator = torch.Generator().manual_seed(config.run.seed)
+    initial = initial_gaussians(scene, config.optimization.sh_degree, generator)
+    if config.densify.budget is not None and len(initial) > config.densify.budget:
+        initial = initial[torch.randperm(len(initial), generator=generator)[: config.densify.budget].sort().values]
+    trainer = Trainer(config, frames, scene.extent, initial, folder)
+    if options.resume:
+        state, notes = load_latest_checkpoint(folder.checkpoints)
+        for note in notes:
+            print(f"warning: {note}", file=sys.stderr)
+        trainer.load_state_dict(state)
+        print(f"resuming {folder.path} at iteration {trainer.iteration:,}")
+    else:
+        folder.write_start(config, scene)
+    describe_start(scene, frames, held_out, trainer)
+
+    start = time.perf_counter()
+    finished = trainer.run()
+    seconds = time.perf_counter() - start
+    gaussians = trainer.optimizer.gaussians
+    path = folder.save_scene(gaussians, trainer.iteration)
+    if not finished:
+        print(f"stopped at iteration {trainer.iteration:,}; the scene so far is {path}")
+        print(f"continue with: splat train {source} -o {folder.path} --resume")
+        sys.exit(130)
+    print(f"trained {trainer.iteration:,} iterations in {seconds:.0f} s: {len(gaussians):,} Gaussians")
+    if held_out:
+        report(measure(folder, config, gaussians, held_out, trainer.iteration, seconds))
+        print(f"pictures  {folder.renders}")
+    print(f"scene     {path}")
+
+
+def read_capture(source: Path, config: TrainConfig) -> Scene:
+    """Load the photos as the run wants them, and say what was left out."""
+    data = config.data
+    scene = load_scene(
+        source, resolution=data.resolution, max_size=data.max_size, images=data.images, progress=sys.stderr.isatty()
+    )
+    for name, reason in scene.skipped:
+        print(f"warning: {name} {reason}; left out", file=sys.stderr)
+    return scene
+
+
+def describe_start(scene: Scene, frames: list[Frame], held_out: list[Frame], trainer: Trainer) -> None:
+    sizes = sorted({(frame.camera.width, frame.camera.height) for frame in frames})
+    size = f"{sizes[0][0]}x{sizes[0][1]}" + ("" if len(sizes) == 1 else f" to {sizes[-1][0]}x{sizes[-1][1]}")
+    points = f"{len(scene.points):,} points" if len(scene.points) >= 4 else "no points, so random ones in view"
+    print(f"{scene.path}: {len(frames)} photos to train on, {len(held_out)} held out, {size}; {points}")
+    print(f"starting with {len(trainer.optimizer):,} Gaussians, {torch.get_num_threads()} CPU threads")
+
+
+def measure(
+    folder: RunFolder, config: TrainConfig, gaussians: Gaussians, frames: list[Frame], iteration: int, seconds: float | None
+) -> dict[str, Any]:
+    """Evaluate on held-out frames and write metrics.json and renders/."""
+    metrics = evaluate(
+        gaussians,
+        frames,
+        background=evaluation_background(config),
+        settings=RenderSettings(antialiased=config.optimization.antialiased),
+        renders=folder.renders,
+        progress=sys.stderr.isatty(),
+    )
+    metrics = {"iteration": iteration, "train_seconds": seconds} | metrics
+    folder.write_metrics(metrics)
+    return metrics
+
+
+def report(metrics: dict[str, Any]) -> None:
+    width = max(len(view["name"]) for view in metrics["views"])
+    print(f"{'held-out view':{max(width, 13)}s}  PSNR [dB]    SSIM")
+    for view in metrics["views"]:
+        print(f"{view['name']:{max(width, 13)}s}  {view['psnr']:9.2f}  {view['ssim']:6.4f}")
+    print(f"{'mean':{max(width, 13)}s}  {metrics['psnr']:9.2f}  {metrics['ssim']:6.4f}")
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Options of `splat eval`."""
+
+    run: tyro.conf.Positional[Path]
+    """Output folder of `splat train`."""
+    capture: Path | None = None
+    """Where the capture is now, if it was moved."""
+    all_views: bool = False
+    """Measure every photo, not only the held-out ones."""
+
+
+def eval(options: EvalOptions) -> None:
+    """Measure a trained scene against the photos it has not seen: PSNR and SSIM per view."""
+    folder = RunFolder(options.run)
+    config, recorded = load_config(folder.config)
+    path = folder.latest_scene()
+    scene = read_capture(options.capture or recorded, config)
+    if not config.data.eval and not options.all_views:
+        raise InputError(f"{options.run}: was trained on all photos, none was held out; measure those with --all-views")
+    frames = list(scene.frames) if options.all_views else split(scene, config.data.test_every)[1]
+    iteration = int(path.parent.name.removeprefix("iteration_"))
+    report(measure(folder, config, load(path), frames, iteration, None))
+    print(f"scene     {path}")
+    print(f"pictures  {folder.renders}")
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """Options of `splat render`."""
+
+    scene: tyro.conf.Positional[Path]
+    """Output folder of `splat train`, or a point_cloud.ply."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """A folder for PNGs, or a name ending in .mp4 for a video; in the run's folder unless given."""
+    along: Literal["orbit", "test", "train", "all"] = "orbit"
+    """Which cameras: around what the photos look at, or those of the capture's photos."""
+    capture: Path | None = None
+    """Folder of the capture, for its cameras; a run knows it, a .ply alone does not and is orbited."""
+    frames: int = 120
+    """Number of pictures of an orbit."""
+    fps: float = 30.0
+    """Pictures per second of a video."""
+    size: str | None = None
+    """WIDTHxHEIGHT in pixels; the photos' size unless given."""
+    background: Literal["black", "white"] = "black"
+    """Colour behind the scene."""
+    depth: bool = False
+    """Draw depth, coloured from near (warm) to far (cool), instead of colour."""
+
+
+def render(options: RenderOptions) -> None:
+    """Draw a scene along the cameras of its capture or around it, to PNGs or an MP4."""
+    from splat.training.render_views import render_views
+
+    render_views(options)
