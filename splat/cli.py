@@ -6,6 +6,7 @@ Exit status: 0 done, 1 a file or flag cannot be used (or a bug), 2 the command l
 import difflib
 import errno
 import importlib
+import inspect
 import os
 import sys
 import traceback
@@ -46,10 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: what follows the program's name; those of this process unless given.
     """
-    warnings.showwarning = show_warning
     debug = os.environ.get("SPLAT_DEBUG", "") not in ("", "0")
     try:
-        run(list(sys.argv[1:] if arguments is None else arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            run(list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except KeyboardInterrupt:
         if debug:
@@ -91,7 +93,13 @@ def run(arguments: list[str]) -> None:
         sys.exit(2)
     function = find(VERBS[name].target)
     options_type = next(iter(typing.get_type_hints(function).values()))
-    options = tyro.cli(options_type, prog=f"splat {name}", description=function.__doc__, args=arguments[1:])
+    options = tyro.cli(
+        options_type,
+        prog=f"splat {name}",
+        description=inspect.getdoc(function),
+        args=arguments[1:],
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
     function(options)
 
 

@@ -129,7 +129,7 @@ def as_words(name: str, value: Any) -> str:
         return f"{value / 1e6:.2f} MB"
     if isinstance(value, dict):
         return ", ".join(f"{key}: {as_words(key, item)}" for key, item in value.items()) or "none"
-    if name == "bounds":
+    if name in ("bounds", "most points within"):
         return " to ".join(str(corner) for corner in value)
     if isinstance(value, list):
         shown = [as_words("", item) for item in (value if len(value) <= 8 else [*value[:3], "...", *value[-3:]])]
