@@ -103,10 +103,10 @@ def run(arguments: list[str]) -> None:
     function(options)
 
 
-def find(target: str) -> Callable[[Any], None]:
+def find(target: str) -> Callable[[Any], Any]:
     """Import `module:function`."""
     module, _, attribute = target.partition(":")
-    function: Callable[[Any], None] = getattr(importlib.import_module(module), attribute)
+    function: Callable[[Any], Any] = getattr(importlib.import_module(module), attribute)
     return function
 
 

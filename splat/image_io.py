@@ -4,6 +4,7 @@ Tensors are [H, W, 3], sRGB as stored in the file: uint8, or float with 0 to 1 f
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from splat.atomic_file import replacing
 from splat.errors import InputError
 
-WRITE_OPTIONS: dict[str, dict[str, int]] = {
+WRITE_OPTIONS: dict[str, dict[str, Any]] = {
     ".png": {"compress_level": 3},  # three times as fast as the default for a few percent more bytes
     ".jpg": {"quality": 95, "subsampling": 0},
     ".jpeg": {"quality": 95, "subsampling": 0},
