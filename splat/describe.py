@@ -134,4 +134,6 @@ def as_words(name: str, value: Any) -> str:
     if isinstance(value, list):
         shown = [as_words("", item) for item in (value if len(value) <= 8 else [*value[:3], "...", *value[-3:]])]
         return ", ".join(shown) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
     return f"{value:,}" if isinstance(value, int) else str(value)
