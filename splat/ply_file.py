@@ -195,4 +195,4 @@ def write_binary(path: Path, table: NDArray[np.void]) -> None:
     header += [f"property {NAMES[kind]} {name}" for name, kind in fields]
     with open(path, "wb") as file:
         file.write(("\n".join([*header, "end_header"]) + "\n").encode("ascii"))
-        file.write(memoryview(np.ascontiguousarray(table)).cast("B") if len(table) else b"")
+        file.write(np.ascontiguousarray(table).view(np.uint8).data if len(table) else b"")
