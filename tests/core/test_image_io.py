@@ -91,8 +91,9 @@ def test_a_failed_write_leaves_the_old_picture(tmp_path: Path, monkeypatch: pyte
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         write_image(tmp_path / "a.png", picture(seed=2))
+    assert caught.value.filename == str(tmp_path / "a.png")
     assert torch.equal(read_image(tmp_path / "a.png"), picture(seed=1))
     assert len(list(tmp_path.iterdir())) == 1
 

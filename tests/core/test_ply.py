@@ -110,8 +110,9 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("splat.ply.write_binary", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="No space") as caught:
         save(scene(seed=2), path)
+    assert caught.value.filename == str(path)
     assert same(load(path), scene(seed=1))
     assert [file.name for file in tmp_path.iterdir()] == ["scene.ply"]
 
