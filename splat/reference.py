@@ -45,13 +45,14 @@ def render(
     backgrounds = as_background(background, gaussians.means, batch)
     degree = gaussians.sh_degree if sh_degree is None else sh_degree
     facing = facing_normals(gaussians, camera) if normals else None
-    probe = gaussians.means.new_zeros(batch, len(gaussians), 2, requires_grad=True) if statistics else None
+    probe_shape = (len(gaussians), 2) if single else (batch, len(gaussians), 2)
+    probe = gaussians.means.new_zeros(probe_shape, requires_grad=True) if statistics else None
     views = []
     for index in range(batch):
         one = Camera(camera.viewmat[index], camera.K[index], camera.width, camera.height)
         extra = [] if facing is None else [facing[index]]
         extra += [] if features is None else [features if features.ndim == 2 else features[index]]
-        shift = None if probe is None else probe[index]
+        shift = probe if probe is None or single else probe[index]
         views.append(_render_one(gaussians, one, backgrounds[index], extra, degree, depth, shift, settings))
 
     def gather(name: str) -> Tensor:
@@ -67,10 +68,7 @@ def render(
     if features is not None:
         result.features = gather("extra")[..., 3 if normals else 0 :]
     if probe is not None:
-        shown = probe[0] if single else probe
-        if shown.requires_grad:
-            shown.retain_grad()
-        result.statistics = Statistics(gather("radii"), shown)
+        result.statistics = Statistics(gather("radii"), probe)
     return result
 
 

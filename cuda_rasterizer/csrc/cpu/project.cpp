@@ -38,7 +38,9 @@ int64_t cover_tiles(const RenderArguments& a, const TileGrid& grid, S log2_alpha
     const S x0 = p.footprint.x - half_x, x1 = p.footprint.x + half_x;
     const S y0 = p.footprint.y - half_y, y1 = p.footprint.y + half_y;
     if (!(x1 > S(0) && y1 > S(0) && x0 < S(a.width) && y0 < S(a.height))) return 0;
-    radius = larger(half_x, half_y);
+    S exact_x, exact_y;
+    footprint_extent(p.footprint, larger(p.footprint.log2_opacity - log2_alpha_min, S(0)), exact_x, exact_y);
+    radius = larger(exact_x, exact_y);
     p.rect.x0 = uint16_t(larger(x0, S(0)) / TILE), p.rect.y0 = uint16_t(larger(y0, S(0)) / TILE);
     p.rect.x1 = uint16_t(smaller(S(grid.columns), x1 / TILE + 1)), p.rect.y1 = uint16_t(smaller(S(grid.rows), y1 / TILE + 1));
     const int width = p.rect.x1 - p.rect.x0, height = p.rect.y1 - p.rect.y0;

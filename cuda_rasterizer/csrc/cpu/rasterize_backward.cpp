@@ -100,19 +100,20 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
                 const GaussianFootprint<S> footprint = batch.footprint(i);
                 V local[CHANNELS ? CHANNELS : 1];
                 V* v_value = CHANNELS ? local : v_values;
-                V one{}, m_dx{}, m_dx_dx{}, m_dy{}, m_dx_dy{}, m_dy_dy{}, abs_x{}, abs_y{};
+                const FootprintSlopes<S> slopes = footprint_slopes(footprint);
+                V one{}, m_u{}, m_dy{}, m_u_u{}, m_u_dy{}, m_dy_dy{}, abs_x{}, abs_y{};
                 S value[CHANNELS ? CHANNELS : 1];  // in registers where the number of channels is fixed
                 for (int c = 0; c < CHANNELS; ++c) value[c] = values[c * BATCH + i];
                 for (int c = 0; c < channels; ++c) v_value[c] = V{};
                 for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
                     const V dx = load(centres.x + k * L) - footprint.x;
-                    V column{}, column_dy{}, column_dy_dy{};  // moments down the rows; dx is constant there
                     for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
                         const S dy = centres.y[row] - footprint.y;
                         const FootprintRow<S> line = footprint_row(footprint, dy);
                         const int pixels = row * TILE + k * L;
                         const V before = load(transmittance + pixels);
-                        const V alpha = exp2_of(log2_alpha(footprint, line, dx));
+                        const V u = footprint_u(footprint, line, dx);
+                        const V alpha = exp2_of(log2_alpha(line, u));
                         const Blend<V> step = blend(alpha, before, settings);
                         store(transmittance + pixels, step.transmittance);
                         V dot{};
@@ -128,27 +129,22 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
                         const V behind = load(remaining + pixels) - step.weight * dot;
                         store(remaining + pixels, behind);
                         const V v_sigma = blend_vjp(step, alpha, dot, behind, settings);
-                        column += v_sigma;
-                        column_dy += v_sigma * dy;
-                        column_dy_dy += v_sigma * (dy * dy);
+                        const V v_u = v_sigma * u, v_dy = v_sigma * dy;
+                        one += v_sigma, m_u += v_u, m_dy += v_dy;
+                        m_u_u += v_u * u, m_u_dy += v_u * dy, m_dy_dy += v_dy * dy;
                         if (ABSOLUTE) {
-                            V slope_x, slope_y;
-                            footprint_slopes(footprint, line, dy, dx, slope_x, slope_y);
-                            abs_x += magnitude(v_sigma * slope_x);
-                            abs_y += magnitude(v_sigma * slope_y);
+                            abs_x += magnitude(slopes.u * v_u);
+                            abs_y += magnitude(slopes.v * v_u + slopes.w * v_dy);
                         }
                     }
-                    const V column_dx = column * dx;
-                    one += column, m_dx += column_dx, m_dx_dx += column_dx * dx;
-                    m_dy += column_dy, m_dx_dy += column_dy * dx, m_dy_dy += column_dy_dy;
                 }
                 S* out = at<S>(a.pair_gradients) + int64_t(batch.slot[i]) * floats;
-                out[0] = sum(one), out[1] = sum(m_dx), out[2] = sum(m_dy);
-                out[3] = sum(m_dx_dx), out[4] = sum(m_dx_dy), out[5] = sum(m_dy_dy);
+                out[0] = sum(one), out[1] = sum(m_u), out[2] = sum(m_dy);
+                out[3] = sum(m_u_u), out[4] = sum(m_u_dy), out[5] = sum(m_dy_dy);
                 for (int c = 0; c < channels; ++c) out[6 + c] = sum(v_value[c]);
                 if (ABSOLUTE) {
-                    out[6 + channels] = absolute_gradient_scale<S>() * sum(abs_x);
-                    out[7 + channels] = absolute_gradient_scale<S>() * sum(abs_y);
+                    out[6 + channels] = sum(abs_x);
+                    out[7 + channels] = sum(abs_y);
                 }
             }
         }

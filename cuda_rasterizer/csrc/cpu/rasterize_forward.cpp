@@ -47,7 +47,7 @@ template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a
                 for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
                     const int pixels = row * TILE + k * L;
                     const V before = load(transmittance + pixels);
-                    const Blend<V> step = blend(exp2_of(log2_alpha(footprint, rows[row], dx)), before, settings);
+                    const Blend<V> step = blend(exp2_of(log2_alpha(rows[row], footprint_u(footprint, rows[row], dx))), before, settings);
                     store(transmittance + pixels, step.transmittance);
                     for (int c = 0; c < channels; ++c) {
                         S* pixel = image + c * TILE_PIXELS + pixels;

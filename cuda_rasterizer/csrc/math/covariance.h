@@ -41,35 +41,16 @@ SPLAT_HD ProjectedAxes<S> covariance2_vjp(const ProjectedAxes<S>& axes, S v_xx, 
     return {2 * v_xx * axes.row0 + v_xy * axes.row1, 2 * v_yy * axes.row1 + v_xy * axes.row0};
 }
 
-// Inverse covariance [[a, b], [b, c]]: sigma = (a dx^2 + c dy^2) / 2 + b dx dy.
-template <class S> struct Conic {
-    S a, b, c;
-};
-
-template <class S> SPLAT_HD Conic<S> conic(const Covariance2<S>& cov) {
-    const S inverse = S(1) / cov.determinant;
-    return {cov.yy * inverse, -cov.xy * inverse, cov.xx * inverse};
-}
-// -C V C, with V the symmetric matrix of gradients by the entries (v.b counts both off-diagonal ones).
-template <class S> SPLAT_HD void conic_vjp(const Conic<S>& C, const Conic<S>& v, S& v_xx, S& v_xy, S& v_yy) {
-    const S h = v.b / 2;
-    const S p = v.a * C.a + h * C.b, q = v.a * C.b + h * C.c;  // V C
-    const S r = h * C.a + v.c * C.b, s = h * C.b + v.c * C.c;
-    v_xx += -(C.a * p + C.b * r);
-    v_xy += -2 * (C.a * q + C.b * s);
-    v_yy += -(C.b * q + C.c * s);
-}
-
 // sqrt(det0 / det): what is left of the peak when the dilation adds no light (Yu et al. 2024, Mip-Splatting).
 template <class S> SPLAT_HD S antialiasing(const Covariance2<S>& cov) {
     return square_root(cov.determinant0 / cov.determinant);
 }
 template <class S>
-SPLAT_HD void antialiasing_vjp(const Covariance2<S>& cov, S eps2d, S factor, S v_factor, S& v_xx, S& v_xy, S& v_yy) {
+SPLAT_HD ProjectedAxes<S> antialiasing_vjp(const ProjectedAxes<S>& axes, const Covariance2<S>& cov, S eps2d, S factor,
+                                           S v_factor) {
     const S half = v_factor * factor / 2, before = half / cov.determinant0, after = half / cov.determinant;
-    v_xx += before * (cov.yy - eps2d) - after * cov.yy;
-    v_yy += before * (cov.xx - eps2d) - after * cov.xx;
-    v_xy += 2 * cov.xy * (after - before);
+    return covariance2_vjp(axes, before * (cov.yy - eps2d) - after * cov.yy, 2 * cov.xy * (after - before),
+                           before * (cov.xx - eps2d) - after * cov.xx);
 }
 
 SPLAT_NAMESPACE_END

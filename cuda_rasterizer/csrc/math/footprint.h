@@ -42,37 +42,49 @@ template <class S, class V> SPLAT_HD FootprintRow<V> footprint_row(const Gaussia
     const V v = f.l22 * dy;
     return {f.l12 * dy, f.log2_opacity - v * v};
 }
-// log2 of alpha before any clamping. V is a number, or a vector of pixels along the row.
+// u, and log2 of alpha before any clamping. V is a number, or a vector of pixels along the row.
 template <class S, class V>
-SPLAT_HD V log2_alpha(const GaussianFootprint<S>& f, const FootprintRow<S>& row, V dx) {
-    const V u = f.l11 * dx + row.u;
-    return row.log2_peak - u * u;
+SPLAT_HD V footprint_u(const GaussianFootprint<S>& f, const FootprintRow<S>& row, V dx) {
+    return f.l11 * dx + row.u;
 }
+template <class S, class V> SPLAT_HD V log2_alpha(const FootprintRow<S>& row, V u) { return row.log2_peak - u * u; }
 
-// Gradients by a footprint follow from the moments of v_sigma = -alpha dL/dalpha over its pixels, which is all that a
-// compositor has to add up.
+// What a compositor adds up over a footprint's pixels for its derivative: sums of v_sigma = -alpha dL/dalpha times these.
+// In u and dy, not dx and dy: along a needle dx and dy are large and nearly cancel, u stays small.
 template <class S> struct FootprintMoments {
-    S one, dx, dy, dx_dx, dx_dy, dy_dy;  // sums of v_sigma times these
+    S one, u, dy, u_u, u_dy, dy_dy;
 };
 
+// With d = pixel - centre and C the conic, sigma = d C d / 2 has the slope C d = (slope_u u, slope_v u + slope_w dy).
+template <class S> struct FootprintSlopes {
+    S u, v, w;
+};
+template <class S> SPLAT_HD FootprintSlopes<S> footprint_slopes(const GaussianFootprint<S>& f) {
+    const S scale = S(1.3862943611198906);  // 2 ln 2: from base 2 back to e
+    return {scale * f.l11, scale * f.l12, scale * f.l22 * f.l22};
+}
+
+// By the centre: the sum of -v_sigma C d. By the opacity: alpha is proportional to it.
 template <class S>
-SPLAT_HD void footprint_vjp(const Conic<S>& C, S opacity, const FootprintMoments<S>& m, S& v_x, S& v_y, Conic<S>& v_conic,
+SPLAT_HD void footprint_vjp(const GaussianFootprint<S>& f, S opacity, const FootprintMoments<S>& m, S& v_x, S& v_y,
                             S& v_opacity) {
-    v_x = -(C.a * m.dx + C.b * m.dy);  // dx = pixel - centre
-    v_y = -(C.b * m.dx + C.c * m.dy);
-    v_conic = {m.dx_dx / 2, m.dx_dy, m.dy_dy / 2};
+    const FootprintSlopes<S> s = footprint_slopes(f);
+    v_x = -s.u * m.u;
+    v_y = -(s.v * m.u + s.w * m.dy);
     v_opacity = -m.one / opacity;
 }
 
-// |d sigma / d dx| and |d sigma / d dy| at a pixel, up to the factor 2 ln 2 that `absolute_gradient_scale` holds.
-template <class S, class V>
-SPLAT_HD void footprint_slopes(const GaussianFootprint<S>& f, const FootprintRow<S>& row, S dy, V dx, V& slope_x,
-                               V& slope_y) {
-    const V u = f.l11 * dx + row.u;
-    slope_x = f.l11 * u;
-    slope_y = f.l12 * u + f.l22 * f.l22 * dy;
+// By the axes M of which the covariance is M M^T: the sum of -v_sigma (C d)(C d)^T M. The axes are brought to the
+// footprint's own frame first, where those of a needle are of ordinary size.
+template <class S>
+SPLAT_HD ProjectedAxes<S> footprint_axes_vjp(const GaussianFootprint<S>& f, const ProjectedAxes<S>& axes,
+                                             const FootprintMoments<S>& m) {
+    const S scale = S(1.9218120556728056);  // (2 ln 2)^2
+    const Vec3<S> w0 = f.l11 * axes.row0 + f.l12 * axes.row1, w1 = f.l22 * axes.row1;
+    const S u_u = scale * m.u_u, u_v = scale * f.l22 * m.u_dy, v_v = scale * f.l22 * f.l22 * m.dy_dy;
+    const Vec3<S> p0 = u_u * w0 + u_v * w1, p1 = u_v * w0 + v_v * w1;
+    return {-f.l11 * p0, -f.l12 * p0 - f.l22 * p1};
 }
-template <class S> SPLAT_HD S absolute_gradient_scale() { return S(1.3862943611198906); }
 
 // u^2 + v^2 up to which a footprint still counts (alpha >= alpha_min), widened by less than a thousandth so that
 // rounding in the tests below can only keep too much. Negative: the footprint is invisible.

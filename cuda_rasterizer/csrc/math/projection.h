@@ -41,6 +41,7 @@ SPLAT_HD bool project_gaussian(const GaussianParameters<S>& in, const PinholeCam
     if (!(out.point.z >= settings.near && out.point.z <= settings.far)) return false;
     const S norm2 = squared_norm(in.quat);
     if (!(norm2 > S(1e-24)) || !is_finite(norm2)) return false;
+    if (!is_finite(in.log_scale.x + in.log_scale.y + in.log_scale.z)) return false;
     out.inverse_norm = S(1) / square_root(norm2);
     out.unit_quat = scaled(in.quat, out.inverse_norm);
     out.scale = {exponential(in.log_scale.x), exponential(in.log_scale.y), exponential(in.log_scale.z)};
@@ -78,18 +79,16 @@ SPLAT_HD void project_gaussian_vjp(const GaussianParameters<S>& in, const Pinhol
                                    const ProjectionSettings<S>& settings, const ProjectedGaussian<S>& out,
                                    const FootprintMoments<S>& moments, S v_depth, S& v_x, S& v_y, GaussianGradient<S>& v_in,
                                    CameraGradient<S>& v_camera) {
-    const Conic<S> C = conic(out.cov);
-    Conic<S> v_conic;
     S v_opacity;
-    footprint_vjp(C, out.opacity, moments, v_x, v_y, v_conic, v_opacity);
-
-    S v_xx = S(0), v_xy = S(0), v_yy = S(0);
-    conic_vjp(C, v_conic, v_xx, v_xy, v_yy);
-    if (settings.antialiased)
-        antialiasing_vjp(out.cov, settings.eps2d, out.factor, v_opacity * out.sigmoid_opacity, v_xx, v_xy, v_yy);
+    footprint_vjp(out.footprint, out.opacity, moments, v_x, v_y, v_opacity);
     v_in.logit_opacity += sigmoid_vjp(out.sigmoid_opacity, v_opacity * out.factor);
 
-    const ProjectedAxes<S> v_axes = covariance2_vjp(out.axes, v_xx, v_xy, v_yy);
+    ProjectedAxes<S> v_axes = footprint_axes_vjp(out.footprint, out.axes, moments);
+    if (settings.antialiased) {
+        const ProjectedAxes<S> v =
+            antialiasing_vjp(out.axes, out.cov, settings.eps2d, out.factor, v_opacity * out.sigmoid_opacity);
+        v_axes = {v_axes.row0 + v.row0, v_axes.row1 + v.row1};
+    }
     Jacobian<S> v_J;
     Mat3<S> v_A;
     project_axes_vjp(out.J, out.A, v_axes, v_J, v_A);

@@ -1,0 +1,53 @@
+"""Seeded scenes that tests and benchmarks share."""
+
+import torch
+
+from splat import Camera, Gaussians
+
+
+def cloud(
+    count: int, *, seed: int = 0, sh_degree: int = 3, scale: float = 0.2, dtype: torch.dtype = torch.float32
+) -> Gaussians:
+    """A ball of Gaussians around the origin; `scale` is their median standard deviation."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    return Gaussians(
+        means=normal(count, 3) * 0.8,
+        quats=normal(count, 4),
+        log_scales=normal(count, 3) * 0.4 + torch.tensor(scale, dtype=torch.float64).log(),
+        logit_opacities=normal(count),
+        sh0=normal(count, 3) * 0.5,
+        sh_rest=normal(count, (sh_degree + 1) ** 2 - 1, 3) * 0.1,
+    ).to(dtype=dtype)
+
+
+def cameras(count: int = 2, *, width: int = 37, height: int = 29, dtype: torch.dtype = torch.float32) -> Camera:
+    """Cameras around the origin with principal points off the middle; sizes are no multiples of a tile."""
+    eyes = [(0.0, 0.0, -3.0), (1.0, 0.5, -2.5), (-2.0, -1.0, 2.0), (0.3, -2.8, 0.4)][:count]
+    batch = Camera.stack([Camera.look_at(eye, (0, 0, 0), (0.1, -1, 0.2), width=width, height=height) for eye in eyes])
+    K = batch.K.clone()
+    K[:, 0, 2] += 1.7
+    K[:, 1, 2] -= 2.3
+    return Camera(batch.viewmat, K, width, height).to(dtype=dtype)
+
+
+def smooth(dtype: torch.dtype = torch.float64) -> tuple[Gaussians, Camera]:
+    """A few wide Gaussians away from every cutoff, for finite differences: alpha between alpha_min and alpha_max at every
+    pixel, nothing near the near plane, no colour near zero."""
+    generator = torch.Generator().manual_seed(7)
+
+    def uniform(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=torch.float64) * 2 - 1
+
+    gaussians = Gaussians(
+        means=uniform(5, 3) * torch.tensor([0.2, 0.2, 0.6], dtype=torch.float64),
+        quats=uniform(5, 4),
+        log_scales=uniform(5, 3) * 0.3 - 0.2,
+        logit_opacities=uniform(5) * 0.5 - 0.3,
+        sh0=uniform(5, 3) * 0.3 + 0.8,
+        sh_rest=uniform(5, 24, 3) * 0.05,
+    )
+    return gaussians.to(dtype=dtype), cameras(2, width=9, height=7, dtype=dtype)
