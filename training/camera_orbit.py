@@ -61,8 +61,10 @@ def _closest_to_rays(positions: Tensor, forwards: Tensor, points: Tensor) -> Ten
 def orbit_around(points: Tensor, count: int, width: int, height: int) -> list[Camera]:
     """A horizontal circle around Gaussians of which nothing else is known: y down, as COLMAP's worlds mostly are."""
     centre = points.median(0).values
-    radius = 2.5 * float((points - centre).norm(dim=1).quantile(0.5)) if len(points) < 1 << 20 else 2.5 * float(
-        (points[:: len(points) // (1 << 19)] - centre).norm(dim=1).median()
+    radius = (
+        2.5 * float((points - centre).norm(dim=1).quantile(0.5))
+        if len(points) < 1 << 20
+        else 2.5 * float((points[:: len(points) // (1 << 19)] - centre).norm(dim=1).median())
     )
     radius = max(radius, 1e-3)
     path = []

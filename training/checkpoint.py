@@ -44,7 +44,16 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
             if state["version"] != VERSION:
                 raise ValueError(f"it is of version {state['version']}, this program writes {VERSION}")
             return state, notes
-        except (OSError, RuntimeError, ValueError, KeyError, TypeError, EOFError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+            KeyError,
+            TypeError,
+            EOFError,
+            pickle.UnpicklingError,
+            zipfile.BadZipFile,
+        ) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             notes.append(f"{path} cannot be read ({reason}); going back to the one before")
     tried = "".join(f"\n  {note}" for note in notes)

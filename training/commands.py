@@ -114,7 +114,12 @@ def describe_start(scene: Scene, frames: list[Frame], held_out: list[Frame], tra
 
 
 def measure(
-    folder: RunFolder, config: TrainConfig, gaussians: Gaussians, frames: list[Frame], iteration: int, seconds: float | None
+    folder: RunFolder,
+    config: TrainConfig,
+    gaussians: Gaussians,
+    frames: list[Frame],
+    iteration: int,
+    seconds: float | None,
 ) -> dict[str, Any]:
     """Evaluate on held-out frames and write metrics.json and renders/."""
     metrics = evaluate(

@@ -135,7 +135,12 @@ class TrainConfig:
             ("--save-every", self.run.save_every, self.run.save_every >= 0, "0 or more"),
             ("--keep-checkpoints", self.run.keep_checkpoints, self.run.keep_checkpoints >= 1, "at least 1"),
             ("--threads", self.run.threads, self.run.threads is None or self.run.threads >= 1, "at least 1"),
-            ("--resolution", self.data.resolution, self.data.resolution == -1 or self.data.resolution >= 1, "-1, or 1 and up"),
+            (
+                "--resolution",
+                self.data.resolution,
+                self.data.resolution == -1 or self.data.resolution >= 1,
+                "-1, or 1 and up",
+            ),
         ]
         for flag, value, fine, expected in expectations:
             if not fine:
@@ -154,10 +159,7 @@ def _build(kind: Any, values: dict[str, Any]) -> Any:
     hints = get_type_hints(kind)
     known = {item.name for item in fields(kind)} & values.keys()
     return kind(
-        **{
-            name: _build(hints[name], values[name]) if is_dataclass(hints[name]) else values[name]
-            for name in known
-        }
+        **{name: _build(hints[name], values[name]) if is_dataclass(hints[name]) else values[name] for name in known}
     )
 
 

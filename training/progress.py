@@ -19,7 +19,9 @@ class Progress:
     def __init__(self, path: Path, first: int, last: int) -> None:
         self.path, self.last = path, last
         self.terminal = sys.stderr.isatty()
-        self.bar = tqdm(total=last, initial=first, desc="train", unit="it", disable=not self.terminal, dynamic_ncols=True)
+        self.bar = tqdm(
+            total=last, initial=first, desc="train", unit="it", disable=not self.terminal, dynamic_ncols=True
+        )
         self.start, self.first = time.perf_counter(), first
         self.line_every = max(1, (last - first) // LINES_PER_RUN)
         self.loss: float | None = None  # smoothed

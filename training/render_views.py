@@ -50,7 +50,9 @@ def render_views(options: "RenderOptions") -> None:
     named = choose_cameras(options, config, capture, gaussians)
     if size is not None:
         named = [(name, camera.resized(*size)) for name, camera in named]
-    default = (path if is_run else options.scene.with_suffix("")).parent / (options.along + ("_depth" if options.depth else ""))
+    default = (path if is_run else options.scene.with_suffix("")).parent / (
+        options.along + ("_depth" if options.depth else "")
+    )
     output = options.output or default
     is_video = output.suffix.lower() == ".mp4"
     if not is_video and output.suffix:
@@ -92,7 +94,9 @@ def choose_cameras(
     """Cameras and the names of their pictures."""
     if capture is None:
         if options.along != "orbit":
-            raise InputError(f"{options.scene}: a .ply knows no cameras; give the capture with --capture, or use --along orbit")
+            raise InputError(
+                f"{options.scene}: a .ply knows no cameras; give the capture with --capture, or use --along orbit"
+            )
         cameras = orbit_around(gaussians.means, options.frames, *ORBIT_SIZE)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
     data = config.data

@@ -1,13 +1,13 @@
 """The output folder of a run, laid out as other tools expect it.
 
-    point_cloud/iteration_N/point_cloud.ply   the scene; SuperSplat, SIBR, Blender and Unity importers open it
-    input.ply                                 the sparse points it started from
-    cameras.json, cfg_args                    for SIBR's viewer
-    config.json                               every setting of the run
-    metrics.jsonl                             progress: a line every 100 iterations
-    metrics.json                              PSNR and SSIM of every held-out view
-    renders/                                  photo, render and error of every held-out view, side by side
-    ckpts/                                    to resume from
+point_cloud/iteration_N/point_cloud.ply   the scene; SuperSplat, SIBR, Blender and Unity importers open it
+input.ply                                 the sparse points it started from
+cameras.json, cfg_args                    for SIBR's viewer
+config.json                               every setting of the run
+metrics.jsonl                             progress: a line every 100 iterations
+metrics.json                              PSNR and SSIM of every held-out view
+renders/                                  photo, render and error of every held-out view, side by side
+ckpts/                                    to resume from
 """
 
 import json
@@ -112,7 +112,9 @@ class RunFolder:
             if path.parent.name.removeprefix("iteration_").isdigit()
         ]
         if not found:
-            raise InputError(f"{self.path}: no point_cloud/iteration_N/point_cloud.ply here; train first, or finish with --resume")
+            raise InputError(
+                f"{self.path}: no point_cloud/iteration_N/point_cloud.ply here; train first, or finish with --resume"
+            )
         return max(found)[1]
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:

@@ -153,7 +153,9 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of this iteration, if there is none."""
         if self.last_saved != self.iteration:
-            save_checkpoint(self.folder.checkpoints, self.iteration, self.state_dict(), self.config.run.keep_checkpoints)
+            save_checkpoint(
+                self.folder.checkpoints, self.iteration, self.state_dict(), self.config.run.keep_checkpoints
+            )
             self.last_saved = self.iteration
 
     def state_dict(self) -> dict[str, Any]:

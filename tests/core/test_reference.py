@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from scenes import cameras, cloud, smooth
 
+from scenes import cameras, cloud, smooth
 from splat import Camera, Gaussians, RenderSettings, reference
 from splat.quaternions import rotation_matrix
 from splat.render import ALPHA_TINY
@@ -47,13 +47,24 @@ def test_one_gaussian_by_hand():
 
 def test_gradients():
     gaussians, camera = smooth()
-    tensors = [*gaussians.tensors().values(), camera.viewmat, camera.K, torch.rand(2, 3, dtype=F64), torch.randn(5, 2, dtype=F64)]
+    tensors = [
+        *gaussians.tensors().values(),
+        camera.viewmat,
+        camera.K,
+        torch.rand(2, 3, dtype=F64),
+        torch.randn(5, 2, dtype=F64),
+    ]
     for antialiased in (False, True):
         settings = RenderSettings(antialiased=antialiased, alpha_min=1e-12, transmittance_min=1e-15)
 
         def run(*t, settings=settings):
             r = reference.render(
-                Gaussians(*t[:6]), Camera(t[6], t[7], 9, 7), background=t[8], features=t[9], depth=True, settings=settings
+                Gaussians(*t[:6]),
+                Camera(t[6], t[7], 9, 7),
+                background=t[8],
+                features=t[9],
+                depth=True,
+                settings=settings,
             )
             return r.rgb, r.alpha, r.depth, r.features
 
@@ -67,10 +78,19 @@ def test_moving_world_and_camera_together_changes_nothing():
     w, v = (turn / turn.norm())[0], (turn / turn.norm())[1:]
     q = torch.nn.functional.normalize(gaussians.quats, dim=1)
     product = torch.cat(
-        [w * q[:, :1] - (q[:, 1:] @ v)[:, None], w * q[:, 1:] + q[:, :1] * v + torch.linalg.cross(v.expand(40, 3), q[:, 1:])], 1
+        [
+            w * q[:, :1] - (q[:, 1:] @ v)[:, None],
+            w * q[:, 1:] + q[:, :1] * v + torch.linalg.cross(v.expand(40, 3), q[:, 1:]),
+        ],
+        1,
     )
     moved = Gaussians(
-        gaussians.means @ R.T + shift, product, gaussians.log_scales, gaussians.logit_opacities, gaussians.sh0, gaussians.sh_rest
+        gaussians.means @ R.T + shift,
+        product,
+        gaussians.log_scales,
+        gaussians.logit_opacities,
+        gaussians.sh0,
+        gaussians.sh_rest,
     )
     world = torch.eye(4, dtype=F64)
     world[:3, :3], world[:3, 3] = R, shift
@@ -88,7 +108,9 @@ def test_order_of_gaussians_does_not_matter():
 
 def test_scaling_the_world_scales_depth_only():
     gaussians, camera = cloud(30, dtype=F64), cameras(1, dtype=F64)
-    bigger = Gaussians(**{**gaussians.tensors(), "means": 3 * gaussians.means, "log_scales": gaussians.log_scales + math.log(3)})
+    bigger = Gaussians(
+        **{**gaussians.tensors(), "means": 3 * gaussians.means, "log_scales": gaussians.log_scales + math.log(3)}
+    )
     viewmat = camera.viewmat.clone()
     viewmat[:, :3, 3] *= 3
     a = reference.render(gaussians, camera, depth=True)
@@ -148,7 +170,10 @@ def test_median_depth_is_where_half_is_left():
 def test_antialiasing_keeps_the_light_of_small_gaussians():
     """The dilation spreads a tiny Gaussian; with the factor the sum over pixels stays near the undilated one."""
     tiny, camera = one(scale=0.01, opacity=0.9), front_camera()
-    light = {aa: reference.render(tiny, camera, settings=RenderSettings(antialiased=aa, alpha_min=1e-6)).alpha.sum().item() for aa in (False, True)}
+    light = {
+        aa: reference.render(tiny, camera, settings=RenderSettings(antialiased=aa, alpha_min=1e-6)).alpha.sum().item()
+        for aa in (False, True)
+    }
     undilated = 0.9 * 2 * math.pi * (20 * 0.01 / 2) ** 2
     assert light[True] == pytest.approx(undilated, rel=0.15)
     assert light[False] > 10 * undilated

@@ -12,7 +12,9 @@ def sphere(order: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
     """Directions and weights of a quadrature that is exact for polynomials of degree 2 order - 1."""
     z, weight = np.polynomial.legendre.leggauss(order)
     angle = 2 * np.pi * np.arange(2 * order) / (2 * order)
-    z, angle, weight = (a.ravel() for a in np.broadcast_arrays(z[:, None], angle[None], weight[:, None] * np.pi / order))
+    z, angle, weight = (
+        a.ravel() for a in np.broadcast_arrays(z[:, None], angle[None], weight[:, None] * np.pi / order)
+    )
     radius = np.sqrt(1 - z**2)
     return torch.tensor(np.stack([radius * np.cos(angle), radius * np.sin(angle), z], 1)), torch.tensor(weight.copy())
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from scenes import cameras, cloud
 
 import splat
+from scenes import cameras, cloud
 from splat import Camera, Gaussians, RenderSettings
 
 NAN, INF = float("nan"), float("inf")
@@ -76,7 +76,9 @@ def test_zero_quaternion_is_left_out(device):
 def test_nothing_to_draw(device):
     empty = cloud(5)[:0].to(device).requires_grad_()
     background = torch.tensor([0.1, 0.2, 0.3], device=device)
-    result = splat.render(empty, cameras(2).to(device), background=background, depth=True, normals=True, statistics=True)
+    result = splat.render(
+        empty, cameras(2).to(device), background=background, depth=True, normals=True, statistics=True
+    )
     assert torch.equal(result.rgb, background.expand_as(result.rgb))
     result.rgb.sum().backward()
     assert empty.means.grad.shape == (0, 3)
@@ -133,7 +135,10 @@ def test_wrong_shapes_are_named(name):
         (lambda g, c: splat.render(g.to(dtype=torch.float16), c), "float32 or float64"),
         (lambda g, c: splat.render(g, c.to(dtype=torch.float64)), "viewmats must have the dtype"),
         (lambda g, c: splat.render(g, c, features=torch.ones(4, 2)), r"features must have shape \[5, 2\]"),
-        (lambda g, c: splat.render(g, c, features=torch.ones(5, 2, dtype=torch.float64)), "features must have the dtype"),
+        (
+            lambda g, c: splat.render(g, c, features=torch.ones(5, 2, dtype=torch.float64)),
+            "features must have the dtype",
+        ),
         (lambda g, c: splat.render(g, c, background=torch.ones(4)), "background must be"),
         (lambda g, c: splat.render(g, c, sh_degree=4), "sh_degree must be from 0 to 3"),
         (lambda g, c: splat.render(g, c, sh_degree=-1), "sh_degree"),
@@ -147,6 +152,13 @@ def test_misuse_is_explained(change, message):
 
 
 def test_settings_are_checked():
-    for bad in ({"near": -1}, {"near": 2, "far": 1}, {"alpha_min": 0}, {"alpha_max": 1}, {"eps2d": 0}, {"max_pairs": 0}):
+    for bad in (
+        {"near": -1},
+        {"near": 2, "far": 1},
+        {"alpha_min": 0},
+        {"alpha_max": 1},
+        {"eps2d": 0},
+        {"max_pairs": 0},
+    ):
         with pytest.raises(ValueError, match="RenderSettings"):
             RenderSettings(**bad)

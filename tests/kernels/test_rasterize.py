@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from scenes import cameras, cloud, smooth
 
 import splat
+from scenes import cameras, cloud, smooth
 from splat import Camera, Gaussians, RenderSettings, reference
 
 GAUSSIANS = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
@@ -25,7 +25,8 @@ def draw(function, gaussians: Gaussians, camera: Camera, **options):
     outputs = {name: getattr(result, name) for name in names if getattr(result, name) is not None}
     generator = torch.Generator().manual_seed(5)
     loss = sum(
-        (value * torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)).sum() for value in outputs.values()
+        (value * torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)).sum()
+        for value in outputs.values()
     )
     loss.backward()
     outputs |= {f"v_{name}": leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
@@ -72,7 +73,9 @@ def test_everything_at_once(device, dtype, antialiased):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("stored, evaluated", [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (3, 1), (4, 0)])
 def test_sh_degrees(device, dtype, stored, evaluated):
-    assert_same_as_reference(device, cloud(40, sh_degree=stored, dtype=F64), cameras(2, dtype=F64), dtype, sh_degree=evaluated)
+    assert_same_as_reference(
+        device, cloud(40, sh_degree=stored, dtype=F64), cameras(2, dtype=F64), dtype, sh_degree=evaluated
+    )
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 17, 40])
@@ -92,7 +95,9 @@ def test_image_sizes(device, size):
 @pytest.mark.parametrize("scale", [0.002, 0.02, 1.0, 20.0])
 def test_sizes_of_gaussians(device, scale):
     """From smaller than a pixel to far larger than the image."""
-    assert_same_as_reference(device, cloud(60, scale=scale, dtype=F64), cameras(3, dtype=F64), torch.float64, depth=True)
+    assert_same_as_reference(
+        device, cloud(60, scale=scale, dtype=F64), cameras(3, dtype=F64), torch.float64, depth=True
+    )
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -113,7 +118,9 @@ def test_needles(device):
 
 def test_other_thresholds(device):
     settings = RenderSettings(near=2.9, far=3.6, eps2d=0.1, alpha_max=0.6, alpha_min=0.05, transmittance_min=0.1)
-    assert_same_as_reference(device, cloud(80, dtype=F64), cameras(2, dtype=F64), torch.float64, depth=True, settings=settings)
+    assert_same_as_reference(
+        device, cloud(80, dtype=F64), cameras(2, dtype=F64), torch.float64, depth=True, settings=settings
+    )
 
 
 def test_clamped_jacobian(device):
@@ -129,13 +136,24 @@ def test_clamped_jacobian(device):
 def test_gradcheck(device):
     """Against finite differences, with nothing of ours in between."""
     gaussians, camera = smooth()
-    tensors = [*gaussians.tensors().values(), camera.viewmat, camera.K, torch.rand(2, 3, dtype=F64), torch.randn(5, 2, dtype=F64)]
+    tensors = [
+        *gaussians.tensors().values(),
+        camera.viewmat,
+        camera.K,
+        torch.rand(2, 3, dtype=F64),
+        torch.randn(5, 2, dtype=F64),
+    ]
     for antialiased in (False, True):
         settings = RenderSettings(antialiased=antialiased, alpha_min=1e-12, transmittance_min=1e-15)
 
         def run(*t, settings=settings):
             r = splat.render(
-                Gaussians(*t[:6]), Camera(t[6], t[7], 9, 7), background=t[8], features=t[9], depth=True, settings=settings
+                Gaussians(*t[:6]),
+                Camera(t[6], t[7], 9, 7),
+                background=t[8],
+                features=t[9],
+                depth=True,
+                settings=settings,
             )
             return r.rgb, r.alpha, r.depth, r.features
 
@@ -169,7 +187,14 @@ def test_features_per_camera(device):
 
     gaussians, batch = cloud(40, dtype=F64).to(device), cameras(2, dtype=F64).to(device)
     features = torch.randn(2, 40, 3, dtype=F64).to(device).requires_grad_()
-    common = {"mean2d_probe": None, "mean2d_abs_probe": None, "width": 37, "height": 29, "sh_degree": 3, "with_depth": False}
+    common = {
+        "mean2d_probe": None,
+        "mean2d_abs_probe": None,
+        "width": 37,
+        "height": 29,
+        "sh_degree": 3,
+        "with_depth": False,
+    }
     image = rasterize(
         **gaussians.tensors(),
         features=features,
@@ -211,7 +236,12 @@ def test_every_instruction_set():
         for variant in module.supported_variants():
             module.choose_variant(variant)
             for dtype in (torch.float32, torch.float64):
-                actual = draw(splat.render, cloud(80, dtype=F64).to(dtype=dtype), cameras(2, dtype=F64).to(dtype=dtype), depth=True)
+                actual = draw(
+                    splat.render,
+                    cloud(80, dtype=F64).to(dtype=dtype),
+                    cameras(2, dtype=F64).to(dtype=dtype),
+                    depth=True,
+                )
                 assert_agree(actual, expected, TOLERANCE[dtype])
     finally:
         module.choose_variant(chosen)

@@ -17,7 +17,7 @@ def images(batch: int, height: int, width: int) -> tuple[torch.Tensor, torch.Ten
 
 def plain_loss(image: torch.Tensor, target: torch.Tensor, weight: float) -> torch.Tensor:
     """The published loss in double precision, by conv2d."""
-    taps = torch.exp(-torch.arange(-5.0, 6.0, dtype=torch.float64) ** 2 / 4.5)
+    taps = torch.exp(-(torch.arange(-5.0, 6.0, dtype=torch.float64) ** 2) / 4.5)
     window = torch.outer(taps / taps.sum(), taps / taps.sum())[None, None]
     x, y = (t.permute(0, 3, 1, 2).reshape(-1, 1, *t.shape[1:3]) for t in (image, target))
     blur = lambda t: torch.nn.functional.conv2d(t, window, padding=5)  # noqa: E731

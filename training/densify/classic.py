@@ -51,7 +51,9 @@ class Classic:
         prune = gaussians.opacities < self.config.prune_opacity
         if 0 < self.schedule.reset_every < iteration:
             prune |= largest > self.config.prune_scale * self.extent
-        grow = self._within_budget((score >= self.config.grad_threshold) & ~prune, score, len(gaussians) - int(prune.sum()))
+        grow = self._within_budget(
+            (score >= self.config.grad_threshold) & ~prune, score, len(gaussians) - int(prune.sum())
+        )
         split = grow & (largest > self.config.split_scale * self.extent)
         clones = gaussians[grow & ~split]
         children = split_children(gaussians[split], generator)

@@ -1,0 +1,49 @@
+"""Where training starts."""
+
+from pathlib import Path
+
+import torch
+from captures import ring
+
+from splat.datasets.scene import Frame, Scene
+from splat.gaussians import SH_C0
+from splat.training.initialize import RANDOM_POINTS, initial_gaussians, neighbour_distance
+
+
+def scene(points: torch.Tensor) -> Scene:
+    frames = tuple(Frame(str(i), c, torch.zeros(32, 48, 3, dtype=torch.uint8)) for i, c in enumerate(ring(6, 48, 32)))
+    colors = torch.full((len(points), 3), 51, dtype=torch.uint8)
+    return Scene(Path("x"), frames, points, colors)
+
+
+def test_distance_to_three_neighbours_by_brute_force():
+    points = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    nearest = torch.cdist(points.double(), points.double()).topk(4, largest=False).values[:, 1:]
+    torch.testing.assert_close(
+        neighbour_distance(points), nearest.square().mean(1).sqrt().float(), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_points_on_top_of_each_other_have_a_size():
+    assert bool((neighbour_distance(torch.zeros(10, 3)) > 0).all())
+
+
+def test_one_gaussian_per_point():
+    points = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
+    gaussians = initial_gaussians(scene(points), 3, torch.Generator().manual_seed(0))
+    assert torch.equal(gaussians.means, points) and gaussians.sh_degree == 3
+    torch.testing.assert_close(gaussians.opacities, torch.full((50,), 0.1))
+    torch.testing.assert_close(gaussians.sh0 * SH_C0 + 0.5, torch.full((50, 3), 0.2))
+    assert bool((gaussians.sh_rest == 0).all())
+
+
+def test_without_points_they_are_random_and_in_view():
+    gaussians = initial_gaussians(scene(torch.zeros(0, 3)), 2, torch.Generator().manual_seed(0))
+    assert len(gaussians) == RANDOM_POINTS and bool(gaussians.means.isfinite().all())
+    in_view = torch.zeros(len(gaussians), dtype=torch.bool)
+    for camera in ring(6, 48, 32):
+        local = gaussians.means @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
+        pixel = local @ camera.K.T
+        u, v = pixel[:, 0] / pixel[:, 2], pixel[:, 1] / pixel[:, 2]
+        in_view |= (local[:, 2] > 0) & (u > -0.1) & (u < 48.1) & (v > -0.1) & (v < 32.1)
+    assert bool(in_view.all())

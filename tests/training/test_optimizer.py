@@ -1,0 +1,86 @@
+"""Surgery: parameters and moments stay together."""
+
+import torch
+
+from scenes import cloud
+from splat.training.densify.base import Edit
+from splat.training.optimizer import GaussianOptimizer
+
+RATES = dict.fromkeys(("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest"), 0.01)
+
+
+def stepped(count: int = 20) -> GaussianOptimizer:
+    """After one step with different gradients for every number."""
+    optimizer = GaussianOptimizer(cloud(count))
+    leaves = optimizer.leaves()
+    for index, tensor in enumerate(leaves.tensors().values()):
+        tensor.grad = torch.randn(tensor.shape, generator=torch.Generator().manual_seed(index))
+    optimizer.step(leaves, RATES)
+    return optimizer
+
+
+def tables(optimizer: GaussianOptimizer):
+    return (optimizer.parameters, optimizer.exp_avg, optimizer.exp_avg_sq)
+
+
+def test_keep_takes_moments_along():
+    before, after = stepped(), stepped()
+    rows = torch.arange(20) % 3 == 1
+    after.keep(rows)
+    for old, new in zip(tables(before), tables(after), strict=True):
+        for name in old:
+            assert torch.equal(new[name], old[name][rows]), name
+
+
+def test_append_starts_moments_at_zero_and_leaves_the_others():
+    before, after = stepped(), stepped()
+    after.append(cloud(5, seed=9))
+    assert len(after) == 25
+    for old, new in zip(tables(before), tables(after), strict=True):
+        for name in old:
+            assert torch.equal(new[name][:20], old[name]), name
+    assert all(bool((after.exp_avg[name][20:] == 0).all()) for name in RATES)
+    assert torch.equal(after.parameters["means"][20:], cloud(5, seed=9).means)
+
+
+def test_what_stays_moves_as_if_nothing_had_come_or_gone():
+    plain, edited = stepped(), stepped()
+    remove = torch.zeros(20, dtype=torch.bool)
+    remove[3:9] = True
+    Edit(remove=remove, append=cloud(4, seed=5)).apply(edited)
+    for optimizer, rows in ((plain, 20), (edited, 18)):
+        leaves = optimizer.leaves()
+        for tensor in leaves.tensors().values():
+            tensor.grad = torch.ones_like(tensor)
+        assert len(optimizer) == rows
+        optimizer.step(leaves, RATES)
+    for name in RATES:
+        assert torch.equal(edited.parameters[name][:14], plain.parameters[name][~remove]), name
+
+
+def test_opacity_cap_clears_its_moments_only():
+    optimizer, before = stepped(), stepped()
+    Edit(opacity_cap=0.01).apply(optimizer)
+    assert optimizer.gaussians.opacities.max() <= 0.01 + 1e-6
+    assert bool((optimizer.exp_avg["logit_opacities"] == 0).all())
+    assert torch.equal(optimizer.exp_avg["means"], before.exp_avg["means"])
+
+
+def test_steps_do_not_touch_gaussians_handed_out_before_surgery():
+    """Leaves share memory with the parameters, and surgery makes new memory."""
+    optimizer = stepped()
+    held = optimizer.gaussians
+    optimizer.keep(torch.ones(20, dtype=torch.bool))
+    kept = held.means.clone()
+    leaves = optimizer.leaves()
+    leaves.means.grad = torch.ones_like(leaves.means)
+    optimizer.step(leaves, RATES)
+    assert torch.equal(held.means, kept)
+
+
+def test_state_survives_the_round_trip():
+    optimizer = stepped()
+    again = GaussianOptimizer.from_state_dict(optimizer.state_dict())
+    assert again.steps == 1
+    for old, new in zip(tables(optimizer), tables(again), strict=True):
+        assert all(torch.equal(old[name], new[name]) for name in old)
