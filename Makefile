@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO ?= runs/demo
+ITERATIONS ?= 1500
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SOURCES := $(shell find splat cuda_rasterizer datasets compression training viewer -type f \
@@ -60,10 +61,10 @@ install: $(VENV)/.splat
 demo: $(VENV)/.splat
 	@$(BIN)/splat doctor
 	@test -d $(DEMO)/capture || $(BIN)/splat sample $(DEMO)/capture
-	$(BIN)/splat train $(DEMO)/capture -o $(DEMO)/run --iterations 2000 --eval --overwrite
+	$(BIN)/splat train $(DEMO)/capture -o $(DEMO)/run --iterations $(ITERATIONS) --eval --overwrite
 	$(BIN)/splat render $(DEMO)/run -o $(DEMO)/orbit.mp4
 	@echo
-	@echo "the scene:             $(DEMO)/run/point_cloud/iteration_2000/point_cloud.ply   (opens in https://superspl.at/editor)"
+	@echo "the scene:             $(DEMO)/run/point_cloud/iteration_$(ITERATIONS)/point_cloud.ply   (opens in https://superspl.at/editor)"
 	@echo "photo, render, error:  $(DEMO)/run/renders/"
 	@echo "scores:                $(DEMO)/run/metrics.json"
 	@echo "a flight around it:    $(DEMO)/orbit.mp4"
