@@ -71,7 +71,9 @@ class StageClock:
         return statistics.median(self.times[stage])
 
 
-def training_step(gaussians: splat.Gaussians, camera: splat.Camera, target: torch.Tensor, moments: dict, step: int) -> None:
+def training_step(
+    gaussians: splat.Gaussians, camera: splat.Camera, target: torch.Tensor, moments: dict, step: int
+) -> None:
     result = splat.render(gaussians, camera, statistics=True)
     l1_ssim_loss(result.rgb[None], target).backward()
     for name, parameter in gaussians.tensors().items():
