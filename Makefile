@@ -10,7 +10,7 @@ SOURCES := $(shell find splat cuda_rasterizer datasets compression training view
 	! -name '.*' ! -name '*.pyc' ! -path '*/__pycache__/*' 2>/dev/null) pyproject.toml constraints.txt README.md
 CPP := $(shell find cuda_rasterizer/csrc -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) 2>/dev/null)
 
-.PHONY: help demo install test slow lint format clean
+.PHONY: help demo install test slow lint lint-rules lint-format lint-kernels lint-types format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -76,11 +76,19 @@ test: $(VENV)/.test-tools
 slow: $(VENV)/.test-tools
 	$(BIN)/pytest -m slow
 
-# mypy checks the installed package from a neutral folder, where every subpackage is seen under its installed name.
-lint: $(VENV)/.test-tools
+lint: lint-rules lint-format lint-kernels lint-types
+
+lint-rules: $(VENV)/.test-tools
 	$(BIN)/ruff check
+
+lint-format: $(VENV)/.test-tools
 	$(BIN)/ruff format --check
+
+lint-kernels: $(VENV)/.test-tools
 	$(if $(CPP),$(BIN)/clang-format --dry-run --Werror $(CPP))
+
+# The installed package, from a neutral folder: there every subpackage is seen, under its installed name.
+lint-types: $(VENV)/.test-tools
 	cd / && $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) --cache-dir $(abspath .mypy_cache) -p splat
 
 format: $(VENV)/.test-tools
