@@ -49,7 +49,9 @@ class RasterizedImage(NamedTuple):
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, mean2d_probe: Any, mean2d_abs_probe: Any, options: tuple, max_pairs: int, *inputs: Any) -> Any:
+    def forward(
+        ctx: Any, mean2d_probe: Any, mean2d_abs_probe: Any, options: tuple, max_pairs: int, *inputs: Any
+    ) -> Any:
         rgb, transmittance, depth, median, features, radii, *state = torch.ops.splat.rasterize_forward(
             *inputs, *options, max_pairs
         )
@@ -132,7 +134,9 @@ def rasterize(
         check_shape("features", features, expected, "one row per mean")
     check_range("width", width, 1, IMAGE_SIDE_MAX)
     check_range("height", height, 1, IMAGE_SIDE_MAX)
-    check_range("sh_degree", sh_degree, 0, round((sh_rest.shape[1] + 1) ** 0.5) - 1, "the scene has no more coefficients")
+    check_range(
+        "sh_degree", sh_degree, 0, round((sh_rest.shape[1] + 1) ** 0.5) - 1, "the scene has no more coefficients"
+    )
     named = {
         "means": means,
         "quats": quats,
@@ -147,8 +151,11 @@ def rasterize(
     }
     check_floats(named)
     check_device(named)
-    options = (width, height, sh_degree, with_depth, settings.antialiased, settings.near, settings.far, settings.eps2d)
-    options += (settings.alpha_max, settings.alpha_min, settings.transmittance_min, settings.frustum_margin)
+    options = (
+        *(width, height, sh_degree, with_depth, settings.antialiased),
+        *(settings.near, settings.far, settings.eps2d),
+        *(settings.alpha_max, settings.alpha_min, settings.transmittance_min, settings.frustum_margin),
+    )
     max_pairs = min(settings.max_pairs, (1 << 32) - 1)
     return RasterizedImage(*_Rasterize.apply(mean2d_probe, mean2d_abs_probe, options, max_pairs, *named.values()))
 

@@ -4,7 +4,9 @@ Scratch memory comes from torch and lives here; the kernels get addresses. The o
 autograd.py. Shapes: N Gaussians, C cameras, H x W pixels, F feature channels, P pairs, T tiles per camera.
 """
 
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ from splat.cuda_rasterizer import native
 TILE = 16
 PAIR_BYTES = 8
 HUGE = 4 << 20  # bytes
+
+Made = TypeVar("Made")
 
 _INPUTS = (
     "Tensor means, Tensor quats, Tensor log_scales, Tensor logit_opacities, Tensor sh0, Tensor sh_rest, "
@@ -58,7 +62,7 @@ def _run(stage: str, arguments: Any) -> Any:
         return getattr(native.load(), stage)(arguments)
 
 
-def _addresses(arguments: Any, tensors: dict[str, Tensor | None]) -> list[Tensor]:
+def _addresses(arguments: Any, tensors: Mapping[str, Tensor | None]) -> list[Tensor]:
     """Write the tensors' addresses; returns the tensors, contiguous, which must outlive the call."""
     kept = []
     for name, tensor in tensors.items():
@@ -68,40 +72,92 @@ def _addresses(arguments: Any, tensors: dict[str, Tensor | None]) -> list[Tensor
     return kept
 
 
-def _render_arguments(inputs: dict[str, Tensor | None], options: dict[str, Any]) -> tuple[Any, list[Tensor]]:
+class _Inputs(NamedTuple):
+    means: Tensor
+    quats: Tensor
+    log_scales: Tensor
+    logit_opacities: Tensor
+    sh0: Tensor
+    sh_rest: Tensor
+    features: Tensor | None
+    viewmats: Tensor
+    Ks: Tensor
+    background: Tensor
+
+
+class _Options(NamedTuple):
+    width: int
+    height: int
+    sh_degree: int
+    with_depth: bool
+    antialiased: bool
+    near: float
+    far: float
+    eps2d: float
+    alpha_max: float
+    alpha_min: float
+    transmittance_min: float
+    frustum_margin: float
+
+
+class _State(NamedTuple):
+    """What the backward needs from the forward."""
+
+    rgb: Tensor
+    transmittance: Tensor
+    depth: Tensor
+    image_features: Tensor
+    projected: Tensor
+    pair_offsets: Tensor
+    pairs: Tensor
+    tile_offsets: Tensor
+
+
+class _Upstream(NamedTuple):
+    """Gradients by the forward's outputs."""
+
+    v_rgb: Tensor | None
+    v_alpha: Tensor | None
+    v_depth: Tensor | None
+    v_median_depth: Tensor | None
+    v_image_features: Tensor | None
+
+
+class _Wanted(NamedTuple):
+    """Which gradients to compute beside those of the Gaussians' own parameters."""
+
+    cameras: bool
+    features: bool
+    mean2d: bool
+    mean2d_abs: bool
+
+
+def _take(kind: Callable[..., Made], values: Iterator[Any]) -> Made:
+    """The next few operator arguments, by name."""
+    return kind(*itertools.islice(values, len(kind._fields)))  # type: ignore[attr-defined]
+
+
+def _render_arguments(inputs: _Inputs, options: _Options) -> tuple[Any, list[Tensor]]:
     arguments = native.load().RenderArguments()
-    means, features = inputs["means"], inputs["features"]
-    arguments.gaussians = means.shape[0]
-    arguments.cameras = inputs["viewmats"].shape[0]
-    arguments.sh_rest_count = inputs["sh_rest"].shape[1]
-    arguments.features_count = 0 if features is None else features.shape[-1]
-    arguments.features_per_camera = features is not None and features.ndim == 3
-    arguments.is_double = means.dtype == torch.float64
+    arguments.gaussians = inputs.means.shape[0]
+    arguments.cameras = inputs.viewmats.shape[0]
+    arguments.sh_rest_count = inputs.sh_rest.shape[1]
+    arguments.features_count = 0 if inputs.features is None else inputs.features.shape[-1]
+    arguments.features_per_camera = inputs.features is not None and inputs.features.ndim == 3
+    arguments.is_double = inputs.means.dtype == torch.float64
     arguments.threads = torch.get_num_threads()
-    for name, value in options.items():
+    for name, value in options._asdict().items():
         setattr(arguments, name, value)
-    return arguments, _addresses(arguments, inputs)
+    return arguments, _addresses(arguments, inputs._asdict())
 
 
-def _inputs(values: tuple[Any, ...]) -> dict[str, Tensor | None]:
-    names = "means quats log_scales logit_opacities sh0 sh_rest features viewmats Ks background".split()
-    return dict(zip(names, values, strict=True))
-
-
-def _options(values: tuple[Any, ...]) -> dict[str, Any]:
-    names = (
-        "width height sh_degree with_depth antialiased near far eps2d alpha_max alpha_min transmittance_min frustum_margin"
-    )
-    return dict(zip(names.split(), values, strict=True))
-
-
-def _outputs(inputs: dict[str, Tensor | None], options: dict[str, Any], pairs: Any) -> dict[str, Tensor]:
+def _outputs(inputs: _Inputs, options: _Options, pairs: Any) -> dict[str, Tensor]:
     """The forward's outputs, uninitialised. `pairs` is the number of pairs, which fake tensors do not know."""
-    like, cameras = inputs["means"], inputs["viewmats"].shape[0]
-    height, width, features = options["height"], options["width"], inputs["features"]
+    like, count, cameras = inputs.means, inputs.means.shape[0], inputs.viewmats.shape[0]
+    height, width = options.height, options.width
     tiles = ((height + TILE - 1) // TILE) * ((width + TILE - 1) // TILE)
-    depth_shape = (cameras, height, width) if options["with_depth"] else (0,)
-    channels = 0 if features is None else features.shape[-1]
+    depth_shape = (cameras, height, width) if options.with_depth else (0,)
+    channels = 0 if inputs.features is None else inputs.features.shape[-1]
     # A record of csrc/cpu/stages.h, Projected: 10 numbers, a rectangle and a mask, in whole cache lines.
     record = 64 if like.dtype == torch.float32 else 128
     return {
@@ -110,16 +166,18 @@ def _outputs(inputs: dict[str, Tensor | None], options: dict[str, Any], pairs: A
         "depth": _empty(like, depth_shape),
         "median_depth": _empty(like, depth_shape),
         "image_features": _empty(like, cameras, height, width, channels),
-        "radii": _empty(like, cameras, like.shape[0]),
-        "projected": _empty(like, cameras, like.shape[0], record, dtype=torch.uint8),
-        "pair_offsets": _empty(like, cameras * like.shape[0] + 1, dtype=torch.int64),
+        "radii": _empty(like, cameras, count),
+        "projected": _empty(like, cameras, count, record, dtype=torch.uint8),
+        "pair_offsets": _empty(like, cameras * count + 1, dtype=torch.int64),
         "pairs": _empty(like, pairs, PAIR_BYTES, dtype=torch.uint8),
         "tile_offsets": _empty(like, cameras * tiles + 1, dtype=torch.int64),
     }
 
 
 def _rasterize_forward_cpu(*values: Any) -> tuple[Tensor, ...]:
-    inputs, options, max_pairs = _inputs(values[:10]), _options(values[10:22]), values[22]
+    remaining = iter(values)
+    inputs, options = _take(_Inputs, remaining), _take(_Options, remaining)
+    max_pairs = next(remaining)
     module = native.load()
     arguments, kept = _render_arguments(inputs, options)
     outputs = _outputs(inputs, options, 0)
@@ -133,7 +191,7 @@ def _rasterize_forward_cpu(*values: Any) -> tuple[Tensor, ...]:
             "cover a large part of the image: remove those, render a smaller image, or raise RenderSettings.max_pairs"
         )
     outputs["pairs"] = _empty(outputs["pairs"], pairs, PAIR_BYTES)
-    scratch = _empty(inputs["means"], module.forward_scratch_bytes(arguments), dtype=torch.uint8)
+    scratch = _empty(inputs.means, module.forward_scratch_bytes(arguments), dtype=torch.uint8)
     kept += _addresses(arguments, {"pairs": outputs["pairs"], "scratch": scratch})
     _run("bin", arguments)
     _run("rasterize_forward", arguments)
@@ -141,41 +199,38 @@ def _rasterize_forward_cpu(*values: Any) -> tuple[Tensor, ...]:
 
 
 def _rasterize_forward_fake(*values: Any) -> tuple[Tensor, ...]:
-    pairs = torch.library.get_ctx().new_dynamic_size()
-    return tuple(_outputs(_inputs(values[:10]), _options(values[10:22]), pairs).values())
+    remaining = iter(values)
+    inputs, options = _take(_Inputs, remaining), _take(_Options, remaining)
+    return tuple(_outputs(inputs, options, torch.library.get_ctx().new_dynamic_size()).values())
 
 
-def _gradients(inputs: dict[str, Tensor | None], wanted: tuple[bool, ...]) -> dict[str, Tensor]:
+def _gradients(inputs: _Inputs, wanted: _Wanted) -> dict[str, Tensor]:
     """The backward's outputs, uninitialised; those that are not wanted are empty."""
-    cameras, features, mean2d, mean2d_abs = wanted
-    like, probe_shape = inputs["means"], (inputs["viewmats"].shape[0], inputs["means"].shape[0], 2)
-    names = ["means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest"]
-    names += ["features"] * features + ["viewmats", "Ks"] * cameras
-    gradients = {f"v_{name}": _empty(inputs[name], inputs[name].shape) for name in names}
-    gradients["v_mean2d"] = _empty(like, probe_shape if mean2d else (0,))
-    gradients["v_mean2d_abs"] = _empty(like, probe_shape if mean2d_abs else (0,))
-    order = "means quats log_scales logit_opacities sh0 sh_rest features viewmats Ks mean2d mean2d_abs"
-    return {f"v_{name}": gradients.get(f"v_{name}", _empty(like, 0)) for name in order.split()}
+    like, probe = inputs.means, (inputs.viewmats.shape[0], inputs.means.shape[0], 2)
+    names = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
+    shapes: dict[str, Any] = {name: getattr(inputs, name).shape for name in names}
+    shapes["features"] = inputs.features.shape if wanted.features and inputs.features is not None else 0
+    shapes["viewmats"] = inputs.viewmats.shape if wanted.cameras else 0
+    shapes["Ks"] = inputs.Ks.shape if wanted.cameras else 0
+    shapes["mean2d"] = probe if wanted.mean2d else 0
+    shapes["mean2d_abs"] = probe if wanted.mean2d_abs else 0
+    return {f"v_{name}": _empty(like, shape) for name, shape in shapes.items()}
 
 
 def _rasterize_backward_cpu(*values: Any) -> tuple[Tensor, ...]:
-    inputs, options, wanted = _inputs(values[:10]), _options(values[23:35]), values[35:39]
-    names = "rgb transmittance depth image_features projected pair_offsets pairs tile_offsets"
-    upstream = "v_rgb v_alpha v_depth v_median_depth v_image_features"
-    state = dict(zip(f"{names} {upstream}".split(), values[10:23], strict=True))
+    remaining = iter(values)
+    inputs, state, upstream = _take(_Inputs, remaining), _take(_State, remaining), _take(_Upstream, remaining)
+    options, wanted = _take(_Options, remaining), _take(_Wanted, remaining)
     module = native.load()
     arguments, kept = _render_arguments(inputs, options)
     gradients = _gradients(inputs, wanted)
-    given = {"means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest"}
-    given |= {"viewmats", "Ks"} if wanted[0] else set()
-    given |= {"features"} if wanted[1] else set()
-    given |= {"mean2d"} if wanted[2] else set()
-    given |= {"mean2d_abs"} if wanted[3] else set()
-    kept += _addresses(arguments, state)
-    kept += _addresses(arguments, {f"v_{name}": gradients[f"v_{name}"] for name in given})
+    skipped = {"v_features": not wanted.features, "v_viewmats": not wanted.cameras, "v_Ks": not wanted.cameras}
+    skipped |= {"v_mean2d": not wanted.mean2d, "v_mean2d_abs": not wanted.mean2d_abs}
+    kept += _addresses(arguments, state._asdict() | upstream._asdict())
+    kept += _addresses(arguments, {name: tensor for name, tensor in gradients.items() if not skipped.get(name)})
     floats = module.pair_gradient_floats(arguments)
-    pair_gradients = _empty(inputs["means"], max(1, state["pairs"].shape[0]), floats)
-    scratch = _empty(inputs["means"], module.backward_scratch_bytes(arguments), dtype=torch.uint8)
+    pair_gradients = _empty(inputs.means, max(1, state.pairs.shape[0]), floats)
+    scratch = _empty(inputs.means, module.backward_scratch_bytes(arguments), dtype=torch.uint8)
     kept += _addresses(arguments, {"pair_gradients": pair_gradients, "scratch": scratch})
     _run("rasterize_backward", arguments)
     _run("project_backward", arguments)
@@ -183,7 +238,9 @@ def _rasterize_backward_cpu(*values: Any) -> tuple[Tensor, ...]:
 
 
 def _rasterize_backward_fake(*values: Any) -> tuple[Tensor, ...]:
-    return tuple(_gradients(_inputs(values[:10]), values[35:39]).values())
+    return tuple(
+        _gradients(_Inputs(*values[: len(_Inputs._fields)]), _Wanted(*values[-len(_Wanted._fields) :])).values()
+    )
 
 
 def _l1_ssim_cpu(image: Tensor, target: Tensor, ssim_weight: float, gradient_wanted: bool) -> tuple[Tensor, Tensor]:
@@ -196,8 +253,8 @@ def _l1_ssim_cpu(image: Tensor, target: Tensor, ssim_weight: float, gradient_wan
     sums = _empty(image, 2, dtype=torch.float64)
     gradient = _empty(image, image.shape if gradient_wanted else (0,))
     scratch = _empty(image, module.loss_scratch_bytes(arguments), dtype=torch.uint8)
-    tensors = {"image": image, "target": target, "sums": sums, "scratch": scratch}
-    kept = _addresses(arguments, tensors | ({"v_image": gradient} if gradient_wanted else {}))
+    tensors: dict[str, Tensor | None] = {"image": image, "target": target, "sums": sums, "scratch": scratch}
+    kept = _addresses(arguments, tensors | {"v_image": gradient if gradient_wanted else None})
     _run("loss", arguments)
     del kept
     return sums, gradient
@@ -229,7 +286,7 @@ def _adam_step_cpu(
     arguments.step, arguments.lr, arguments.eps = step, lr, eps
     arguments.beta1, arguments.beta2 = beta1, beta2
     tensors = {"parameter": parameter, "gradient": gradient, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
-    kept = _addresses(arguments, tensors | {"visible": visible})
+    kept = _addresses(arguments, {**tensors, "visible": visible})
     _run("adam", arguments)
     del kept
 
@@ -274,7 +331,12 @@ def adam_step(
     Raises:
         ValueError: a tensor is not float32, not contiguous, or not of the parameter's shape.
     """
-    for name, tensor in {"parameter": parameter, "gradient": gradient, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}.items():
+    for name, tensor in {
+        "parameter": parameter,
+        "gradient": gradient,
+        "exp_avg": exp_avg,
+        "exp_avg_sq": exp_avg_sq,
+    }.items():
         if tensor.dtype != torch.float32 or tensor.shape != parameter.shape:
             raise ValueError(
                 f"adam_step: {name} must be float32 of shape {list(parameter.shape)}, got {tensor.dtype} {list(tensor.shape)}"

@@ -39,12 +39,17 @@ def find_models(capture: Path) -> list[Path]:
     """Folders below a capture that hold a model: sparse/0 and its siblings, sparse, or the folder itself."""
 
     def is_model(folder: Path) -> bool:
-        return any((folder / f"cameras{suffix}").is_file() or (folder / f"images{suffix}").is_file() for suffix in (".bin", ".txt"))
+        return any(
+            (folder / f"cameras{suffix}").is_file() or (folder / f"images{suffix}").is_file()
+            for suffix in (".bin", ".txt")
+        )
 
     for parent in (capture / "sparse", capture / "colmap" / "sparse", capture):
         if not parent.is_dir():
             continue
-        inside = sorted(folder for folder in parent.iterdir() if folder.is_dir() and folder.name.isdigit() and is_model(folder))
+        inside = sorted(
+            folder for folder in parent.iterdir() if folder.is_dir() and folder.name.isdigit() and is_model(folder)
+        )
         if inside or is_model(parent):
             return inside or [parent]
     return []

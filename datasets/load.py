@@ -64,7 +64,9 @@ def load_scene(
         )
     frames = [frame for frame in loaded if isinstance(frame, Frame)]
     skipped = list(model.skipped)
-    skipped += [(posed.name, reason) for posed, reason in zip(model.images, loaded, strict=True) if isinstance(reason, str)]
+    skipped += [
+        (posed.name, reason) for posed, reason in zip(model.images, loaded, strict=True) if isinstance(reason, str)
+    ]
     if not frames or len(skipped) > SKIP_SHARE * (len(frames) + len(skipped)):
         listed = "".join(f"\n  {name}: {reason}" for name, reason in skipped[:20])
         more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
@@ -125,6 +127,4 @@ def _load_frame(posed: colmap.PosedImage, path: Path, resolution: int, max_size:
     else:
         K = np.diag([width / camera.width, height / camera.height, 1.0]) @ K
     viewmat = torch.from_numpy(posed.viewmat).float()
-    return Frame(
-        posed.name, Camera(viewmat, torch.from_numpy(K).float(), photo.width, photo.height), as_tensor(photo)
-    )
+    return Frame(posed.name, Camera(viewmat, torch.from_numpy(K).float(), photo.width, photo.height), as_tensor(photo))

@@ -26,4 +26,6 @@ def unit_or_zero(vectors: Tensor) -> Tensor:  # [..., 3]
     """Vectors of length one; zero stays zero, with a finite gradient."""
     squared = (vectors * vectors).sum(-1, keepdim=True)
     empty = squared == 0
-    return torch.where(empty, torch.zeros_like(vectors), vectors / torch.where(empty, torch.ones_like(squared), squared).sqrt())
+    return torch.where(
+        empty, torch.zeros_like(vectors), vectors / torch.where(empty, torch.ones_like(squared), squared).sqrt()
+    )

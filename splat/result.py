@@ -11,7 +11,9 @@ class Statistics:
 
     radii: Tensor  # [..., N] larger half-extent of the footprint in pixels; 0 where the Gaussian was not drawn
     mean2d: Tensor  # [..., N, 2] zeros whose .grad becomes the gradient by the projected mean
-    mean2d_abs: Tensor | None = None  # [..., N, 2] zeros whose .grad becomes the sum over pixels of the absolute gradient
+    mean2d_abs: Tensor | None = (
+        None  # [..., N, 2] zeros whose .grad becomes the sum over pixels of the absolute gradient
+    )
 
     @property
     def visible(self) -> Tensor:  # [..., N] bool
@@ -33,7 +35,9 @@ class Statistics:
     @staticmethod
     def _gradient(probe: Tensor | None) -> Tensor:
         if probe is None:
-            raise RuntimeError("Statistics: absolute gradients are summed only by render(..., statistics=True, absgrad=True)")
+            raise RuntimeError(
+                "Statistics: absolute gradients are summed only by render(..., statistics=True, absgrad=True)"
+            )
         if probe.grad is None:
             raise RuntimeError("Statistics: gradients by the projected means exist only after backward()")
         return probe.grad

@@ -37,7 +37,7 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
     Raises:
         InputError: there is none.
     """
-    notes = []
+    notes: list[str] = []
     for path in sorted(folder.glob("ckpt_*.pt"), reverse=True):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
