@@ -40,24 +40,25 @@ struct RenderArguments {
     uint64_t transmittance = 0;  // [C, H, W] final
 
     // Outputs
-    uint64_t radii = 0;         // [C, N]
-    uint64_t rgb = 0;           // [C, H, W, 3]
-    uint64_t depth = 0;         // [C, H, W] sum of weight * depth
-    uint64_t median_depth = 0;  // [C, H, W]
+    uint64_t radii = 0;           // [C, N]
+    uint64_t rgb = 0;             // [C, H, W, 3]
+    uint64_t depth = 0;           // [C, H, W] sum of weight * depth
+    uint64_t median_depth = 0;    // [C, H, W]
     uint64_t image_features = 0;  // [C, H, W, F]
 
     // Gradients by the outputs
     uint64_t v_rgb = 0, v_alpha = 0, v_depth = 0, v_median_depth = 0, v_image_features = 0;
 
     // Gradients by the inputs
-    uint64_t v_means = 0, v_quats = 0, v_log_scales = 0, v_logit_opacities = 0, v_sh0 = 0, v_sh_rest = 0, v_features = 0;
+    uint64_t v_means = 0, v_quats = 0, v_log_scales = 0, v_logit_opacities = 0, v_sh0 = 0, v_sh_rest = 0,
+             v_features = 0;
     uint64_t v_viewmats = 0, v_Ks = 0;
     uint64_t v_mean2d = 0, v_mean2d_abs = 0;  // [C, N, 2] NDC-scaled
 
     // Scratch
     uint64_t scratch = 0;         // forward_scratch_bytes or backward_scratch_bytes
     uint64_t pair_gradients = 0;  // [P, pair_gradient_floats]
-    uint64_t evaluations = 0;     // [threads] int64: pixels times Gaussians that were evaluated, added to; for benchmarks
+    uint64_t evaluations = 0;  // [threads] int64: pixels times Gaussians that were evaluated, added to; for benchmarks
 };
 
 // Fused L1 + SSIM loss of C images, H x W x 3.

@@ -44,12 +44,14 @@ NB_MODULE(_splat_native, m) {
     m.attr("COMPILER") = __VERSION__;
     m.attr("COMPILED_VARIANTS") = compiled_variants();
     choose("");
-    m.def("supported_variants", &supported, "Instruction sets that were compiled and that this processor runs, best first.");
+    m.def("supported_variants", &supported,
+          "Instruction sets that were compiled and that this processor runs, best first.");
     m.def("variant", [] { return std::string(chosen->name); }, "The instruction set in use.");
     m.def("choose_variant", &choose, nb::arg("name"), "Use another instruction set.");
 
     m.def("advise_huge_pages", &advise_huge_pages, nb::arg("address"), nb::arg("bytes"));
 
+    // clang-format off
     nb::class_<RenderArguments>(m, "RenderArguments")
         .def(nb::init<>())
 #define SPLAT_FIELD(name) .def_rw(#name, &RenderArguments::name)
@@ -81,6 +83,8 @@ NB_MODULE(_splat_native, m) {
         SPLAT_FIELD(eps) SPLAT_FIELD(step) SPLAT_FIELD(parameter) SPLAT_FIELD(gradient) SPLAT_FIELD(exp_avg)
         SPLAT_FIELD(exp_avg_sq) SPLAT_FIELD(visible);
 #undef SPLAT_FIELD
+
+    // clang-format on
 
     using Release = nb::call_guard<nb::gil_scoped_release>;
     m.def("projected_bytes", [](const RenderArguments& a) { return chosen->projected_bytes(a); });

@@ -12,8 +12,12 @@
 #endif
 
 #if defined(SPLAT_VARIANT)
-#define SPLAT_NAMESPACE_BEGIN namespace splat { inline namespace SPLAT_VARIANT {
-#define SPLAT_NAMESPACE_END } }
+#define SPLAT_NAMESPACE_BEGIN \
+    namespace splat {         \
+    inline namespace SPLAT_VARIANT {
+#define SPLAT_NAMESPACE_END \
+    }                       \
+    }
 #else
 #define SPLAT_NAMESPACE_BEGIN namespace splat {
 #define SPLAT_NAMESPACE_END }

@@ -118,7 +118,7 @@ def test_hostile_cameras(device):
 
 def test_more_pairs_than_allowed(device):
     gaussians = cloud(100, scale=5.0).to(device)
-    with pytest.raises(RuntimeError, match="max_pairs = 50.*remove those"):
+    with pytest.raises(RuntimeError, match=r"max_pairs = 50.*remove those"):
         splat.render(gaussians, cameras(1).to(device), settings=RenderSettings(max_pairs=50))
 
 

@@ -35,8 +35,8 @@ void adam(const AdamArguments& a) {
     parallel_chunks(a.threads, a.rows, rows_per_task, [&](int64_t begin, int64_t end, int) {
         const auto update = [&](int64_t first, int64_t last) {
             const int64_t offset = first * a.columns;
-            step.update(at<float>(a.parameter) + offset, at<const float>(a.gradient) + offset, at<float>(a.exp_avg) + offset,
-                        at<float>(a.exp_avg_sq) + offset, (last - first) * a.columns);
+            step.update(at<float>(a.parameter) + offset, at<const float>(a.gradient) + offset,
+                        at<float>(a.exp_avg) + offset, at<float>(a.exp_avg_sq) + offset, (last - first) * a.columns);
         };
         if (!visible) return update(begin, end);
         for (int64_t row = begin; row < end;) {  // runs of visible rows

@@ -56,7 +56,8 @@ void radix_sort(const RenderArguments& a, Entry*& entries, Entry*& other, int64_
             int64_t next[RADIX];
             for (int d = 0; d < RADIX; ++d) next[d] = counts[d * parts + part];
             const int64_t end = (part + 1) * SLICE < count ? (part + 1) * SLICE : count;
-            for (int64_t i = part * SLICE; i < end; ++i) other[next[(entries[i].key >> shift) & (RADIX - 1)]++] = entries[i];
+            for (int64_t i = part * SLICE; i < end; ++i)
+                other[next[(entries[i].key >> shift) & (RADIX - 1)]++] = entries[i];
         });
         Entry* swap = entries;
         entries = other;

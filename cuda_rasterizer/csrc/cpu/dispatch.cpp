@@ -15,8 +15,8 @@ const Kernels* const* supported_kernels() {
     static const bool filled = [] {
         int n = 0;
 #if defined(SPLAT_HAS_AVX512)
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2"))
             list[n++] = &kernels_avx512;
 #endif
 #if defined(SPLAT_HAS_AVX2)

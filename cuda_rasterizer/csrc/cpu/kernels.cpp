@@ -18,9 +18,13 @@ int64_t pair_gradient_floats(const RenderArguments& a) { return channels_of(a) +
 int64_t project_any(const RenderArguments& a) { return a.is_double ? project<double>(a) : project<float>(a); }
 void bin_any(const RenderArguments& a) { a.is_double ? bin<double>(a) : bin<float>(a); }
 void forward_any(const RenderArguments& a) { a.is_double ? rasterize_forward<double>(a) : rasterize_forward<float>(a); }
-void backward_any(const RenderArguments& a) { a.is_double ? rasterize_backward<double>(a) : rasterize_backward<float>(a); }
+void backward_any(const RenderArguments& a) {
+    a.is_double ? rasterize_backward<double>(a) : rasterize_backward<float>(a);
+}
 
-void project_backward_any(const RenderArguments& a) { a.is_double ? project_backward<double>(a) : project_backward<float>(a); }
+void project_backward_any(const RenderArguments& a) {
+    a.is_double ? project_backward<double>(a) : project_backward<float>(a);
+}
 
 }  // namespace
 }  // namespace SPLAT_VARIANT

@@ -73,7 +73,8 @@ inline float blur_across(const float* padded, int64_t i) {
 }
 
 // Fills rows[TAPS] with the rows around `row` of an image, zeros where there is none.
-void rows_around(const LossArguments& a, const float* map, const float* zeros, int64_t image, int64_t row, const float** rows) {
+void rows_around(const LossArguments& a, const float* map, const float* zeros, int64_t image, int64_t row,
+                 const float** rows) {
     for (int k = 0; k < TAPS; ++k) {
         const int64_t r = row + k - RADIUS;
         rows[k] = r < 0 || r >= a.height ? zeros : map + (image * a.height + r) * a.width * 3;
@@ -118,7 +119,8 @@ void loss(const LossArguments& a) {
 #pragma GCC ivdep
                 for (int64_t i = block; i < stop; ++i) {
                     const float mu1 = blur_across(blurred[0], i), mu2 = blur_across(blurred[1], i);
-                    const float s1 = blur_across(blurred[2], i) - mu1 * mu1, s2 = blur_across(blurred[3], i) - mu2 * mu2;
+                    const float s1 = blur_across(blurred[2], i) - mu1 * mu1,
+                                s2 = blur_across(blurred[3], i) - mu2 * mu2;
                     const float s12 = blur_across(blurred[4], i) - mu1 * mu2;
                     const float A = 2 * mu1 * mu2 + C1, B = 2 * s12 + C2;
                     const float D = 1.0f / (mu1 * mu1 + mu2 * mu2 + C1), E = 1.0f / (s1 + s2 + C2);
@@ -137,7 +139,8 @@ void loss(const LossArguments& a) {
     const double count = double(total_rows) * double(n);
     double* sums = at<double>(a.sums);
     sums[0] = sums[1] = 0;
-    for (int64_t row = 0; row < total_rows; ++row) sums[0] += scratch.sums[2 * row], sums[1] += scratch.sums[2 * row + 1];
+    for (int64_t row = 0; row < total_rows; ++row)
+        sums[0] += scratch.sums[2 * row], sums[1] += scratch.sums[2 * row + 1];
     sums[0] /= count, sums[1] /= count;
     if (!a.v_image) return;
 

@@ -14,7 +14,8 @@ namespace splat {
 inline void advise_huge_pages(uint64_t address, int64_t bytes) {
 #if defined(MADV_HUGEPAGE)
     constexpr uint64_t HUGE_PAGE = uint64_t(1) << 21;
-    const uint64_t begin = (address + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1), end = (address + uint64_t(bytes)) & ~(HUGE_PAGE - 1);
+    const uint64_t begin = (address + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1),
+                   end = (address + uint64_t(bytes)) & ~(HUGE_PAGE - 1);
     if (end > begin) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
 #else
     (void)address, (void)bytes;

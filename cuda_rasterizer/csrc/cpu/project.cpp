@@ -42,7 +42,8 @@ int64_t cover_tiles(const RenderArguments& a, const TileGrid& grid, S log2_alpha
     footprint_extent(p.footprint, larger(p.footprint.log2_opacity - log2_alpha_min, S(0)), exact_x, exact_y);
     radius = larger(exact_x, exact_y);
     p.rect.x0 = uint16_t(larger(x0, S(0)) / TILE), p.rect.y0 = uint16_t(larger(y0, S(0)) / TILE);
-    p.rect.x1 = uint16_t(smaller(S(grid.columns), x1 / TILE + 1)), p.rect.y1 = uint16_t(smaller(S(grid.rows), y1 / TILE + 1));
+    p.rect.x1 = uint16_t(smaller(S(grid.columns), x1 / TILE + 1)),
+    p.rect.y1 = uint16_t(smaller(S(grid.rows), y1 / TILE + 1));
     const int width = p.rect.x1 - p.rect.x0, height = p.rect.y1 - p.rect.y0;
     int64_t touched = 0;
     visit_tiles(p.footprint, reach, p.rect, [&](int row, int first, int last) {

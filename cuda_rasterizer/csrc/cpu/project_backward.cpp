@@ -41,8 +41,9 @@ Vec3<S> shade_backward(const RenderArguments& a, int64_t i, const PinholeCamera<
 
 template <class S> void accumulate(const CameraGradient<S>& v, double* sum) {
     const Mat3<S>& R = v.rotation;
-    const S numbers[CAMERA_NUMBERS] = {R.row0.x, R.row0.y, R.row0.z, R.row1.x, R.row1.y, R.row1.z, R.row2.x, R.row2.y,
-                                       R.row2.z, v.translation.x, v.translation.y, v.translation.z, v.fx, v.fy, v.cx, v.cy};
+    const S numbers[CAMERA_NUMBERS] = {
+        R.row0.x, R.row0.y,        R.row0.z,        R.row1.x,        R.row1.y, R.row1.z, R.row2.x, R.row2.y,
+        R.row2.z, v.translation.x, v.translation.y, v.translation.z, v.fx,     v.fy,     v.cx,     v.cy};
     for (int k = 0; k < CAMERA_NUMBERS; ++k) sum[k] += double(numbers[k]);
 }
 
@@ -85,10 +86,11 @@ template <class S> void project_backward(const RenderArguments& a) {
                 memset(at<S>(a.v_features) + i * a.features_count, 0, a.features_count * sizeof(S));
             for (int64_t c = 0; c < a.cameras; ++c) {
                 const int64_t row = c * a.gaussians + i;
-                const int64_t from = at<const int64_t>(a.pair_offsets)[row], to = at<const int64_t>(a.pair_offsets)[row + 1];
+                const int64_t from = at<const int64_t>(a.pair_offsets)[row],
+                              to = at<const int64_t>(a.pair_offsets)[row + 1];
                 S v_x = S(0), v_y = S(0), v_abs_x = S(0), v_abs_y = S(0);
-                S* v_features = a.v_features ? at<S>(a.v_features) + (a.features_per_camera ? row : i) * a.features_count
-                                             : nullptr;
+                S* v_features =
+                    a.v_features ? at<S>(a.v_features) + (a.features_per_camera ? row : i) * a.features_count : nullptr;
                 if (v_features && a.features_per_camera) memset(v_features, 0, a.features_count * sizeof(S));
                 const PinholeCamera<S> camera = camera_of<S>(a, c);
                 if (to > from && project_gaussian(in, camera, settings, full)) {
@@ -111,7 +113,8 @@ template <class S> void project_backward(const RenderArguments& a) {
                     camera_position_vjp(camera, S(-1) * v_direction, v_camera);
                     if (v_features)
                         for (int64_t k = 0; k < a.features_count; ++k) v_features[k] += sums[features_at + k];
-                    if (a.v_viewmats) accumulate(v_camera, camera_sums + (begin / CHUNK * a.cameras + c) * CAMERA_NUMBERS);
+                    if (a.v_viewmats)
+                        accumulate(v_camera, camera_sums + (begin / CHUNK * a.cameras + c) * CAMERA_NUMBERS);
                     if (a.v_mean2d_abs) v_abs_x = sums[floats - 2], v_abs_y = sums[floats - 1];
                 }
                 const S half_width = S(a.width) / 2, half_height = S(a.height) / 2;
@@ -139,7 +142,8 @@ template <class S> void project_backward(const RenderArguments& a) {
     for (int64_t c = 0; c < a.cameras; ++c) {
         double total[CAMERA_NUMBERS] = {};
         for (int64_t chunk = 0; chunk < chunks(a); ++chunk)
-            for (int k = 0; k < CAMERA_NUMBERS; ++k) total[k] += camera_sums[(chunk * a.cameras + c) * CAMERA_NUMBERS + k];
+            for (int k = 0; k < CAMERA_NUMBERS; ++k)
+                total[k] += camera_sums[(chunk * a.cameras + c) * CAMERA_NUMBERS + k];
         write_camera<S>(a, c, total);
     }
 }

@@ -29,7 +29,7 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
         transmittance = reinterpret_cast<S*>(v_values + channels);
         remaining = transmittance + TILE_PIXELS;
         v_median = remaining + TILE_PIXELS;
-        v_image = v_median + TILE_PIXELS;            // [channels][TILE_PIXELS]
+        v_image = v_median + TILE_PIXELS;           // [channels][TILE_PIXELS]
         values = v_image + channels * TILE_PIXELS;  // [channels][BATCH]
     }
 
@@ -81,7 +81,8 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
         const S log2_alpha_min = log_base2(settings.alpha_min);
         const int floats = channels + 6 + (ABSOLUTE ? 2 : 0);
         const PixelCentres<S> centres(place);
-        const int64_t begin = at<const int64_t>(a.tile_offsets)[tile], end = at<const int64_t>(a.tile_offsets)[tile + 1];
+        const int64_t begin = at<const int64_t>(a.tile_offsets)[tile],
+                      end = at<const int64_t>(a.tile_offsets)[tile + 1];
         if (begin == end) return;
         load_pixels(place);
 
@@ -123,7 +124,8 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
                             v_value[c] += step.weight * v;
                         }
                         if (CHANNELS != 3 && a.with_depth) {
-                            const auto crosses = (step.weight > S(0)) & (before > S(0.5)) & (step.transmittance <= S(0.5));
+                            const auto crosses =
+                                (step.weight > S(0)) & (before > S(0.5)) & (step.transmittance <= S(0.5));
                             v_value[3] += select(crosses, load(v_median + pixels), V{});
                         }
                         const V behind = load(remaining + pixels) - step.weight * dot;
@@ -158,9 +160,12 @@ int64_t tile_bytes(const RenderArguments& a) {
 
 template <class S, bool ABSOLUTE> void run_tile(const RenderArguments& a, int64_t tile, char* scratch) {
     switch (channels_of(a)) {
-        case 3: return TileBackward<S, 3, ABSOLUTE>(a, scratch).run(tile);
-        case 4: return TileBackward<S, 4, ABSOLUTE>(a, scratch).run(tile);
-        default: return TileBackward<S, 0, ABSOLUTE>(a, scratch).run(tile);
+        case 3:
+            return TileBackward<S, 3, ABSOLUTE>(a, scratch).run(tile);
+        case 4:
+            return TileBackward<S, 4, ABSOLUTE>(a, scratch).run(tile);
+        default:
+            return TileBackward<S, 0, ABSOLUTE>(a, scratch).run(tile);
     }
 }
 

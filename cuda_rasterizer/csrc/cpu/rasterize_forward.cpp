@@ -23,7 +23,7 @@ template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a
 
     S* transmittance = reinterpret_cast<S*>(scratch);
     S* median = transmittance + TILE_PIXELS;
-    S* image = median + TILE_PIXELS;           // [channels][TILE_PIXELS]
+    S* image = median + TILE_PIXELS;             // [channels][TILE_PIXELS]
     S* values = image + channels * TILE_PIXELS;  // [channels][BATCH]
     start_transmittance(place, transmittance);
     for (int i = 0; i < (channels + 1) * TILE_PIXELS; ++i) median[i] = S(0);
@@ -34,8 +34,8 @@ template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a
     for (int64_t p = at<const int64_t>(a.tile_offsets)[tile]; p < end; p += BATCH) {
         const LiveRows live = live_rows(transmittance);
         if (live.begin == live.end) break;
-        batch.gather(a, place, at<const Pair>(a.pairs) + p, int(end - p < BATCH ? end - p : BATCH), live, log2_alpha_min,
-                     values);
+        batch.gather(a, place, at<const Pair>(a.pairs) + p, int(end - p < BATCH ? end - p : BATCH), live,
+                     log2_alpha_min, values);
         for (int i = 0; i < batch.count; ++i) {
             const GaussianFootprint<S> footprint = batch.footprint(i);
             const FootprintRows<S> rows(footprint, centres);
@@ -47,7 +47,8 @@ template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a
                 for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
                     const int pixels = row * TILE + k * L;
                     const V before = load(transmittance + pixels);
-                    const Blend<V> step = blend(exp2_of(log2_alpha(rows[row], footprint_u(footprint, rows[row], dx))), before, settings);
+                    const Blend<V> step =
+                        blend(exp2_of(log2_alpha(rows[row], footprint_u(footprint, rows[row], dx))), before, settings);
                     store(transmittance + pixels, step.transmittance);
                     for (int c = 0; c < channels; ++c) {
                         S* pixel = image + c * TILE_PIXELS + pixels;

@@ -34,7 +34,8 @@ struct Pair {
 struct TileGrid {
     int columns, rows;
     explicit TileGrid(const RenderArguments& a)
-        : columns(static_cast<int>((a.width + TILE - 1) / TILE)), rows(static_cast<int>((a.height + TILE - 1) / TILE)) {}
+        : columns(static_cast<int>((a.width + TILE - 1) / TILE)),
+          rows(static_cast<int>((a.height + TILE - 1) / TILE)) {}
     int64_t count() const { return int64_t(columns) * rows; }
 };
 
@@ -47,8 +48,8 @@ template <class S> BlendSettings<S> blend_settings(const RenderArguments& a) {
     return {S(a.alpha_max), S(a.alpha_min), S(a.transmittance_min)};
 }
 template <class S> PinholeCamera<S> camera_of(const RenderArguments& a, int64_t camera) {
-    return load_camera(at<const S>(a.viewmats) + 16 * camera, at<const S>(a.Ks) + 9 * camera, int(a.width), int(a.height),
-                       S(a.frustum_margin));
+    return load_camera(at<const S>(a.viewmats) + 16 * camera, at<const S>(a.Ks) + 9 * camera, int(a.width),
+                       int(a.height), S(a.frustum_margin));
 }
 template <class S> GaussianParameters<S> gaussian_of(const RenderArguments& a, int64_t i) {
     return {load3(at<const S>(a.means) + 3 * i), load_quat(at<const S>(a.quats) + 4 * i),
@@ -66,7 +67,8 @@ void visit_tiles(const GaussianFootprint<S>& f, S reach, const TileRect& rect, c
         const S top = S(row * TILE) + S(0.5);
         const Interval<S> x = footprint_columns(f, reach, top, top + S(TILE - 1));
         // Pixel centres are at +0.5; clamping to the rectangle first keeps the conversion to int defined.
-        const S low = larger(x.first - S(0.5), S(rect.x0 * TILE)), high = smaller(x.last - S(0.5), S(rect.x1 * TILE - 1));
+        const S low = larger(x.first - S(0.5), S(rect.x0 * TILE)),
+                high = smaller(x.last - S(0.5), S(rect.x1 * TILE - 1));
         if (!(low <= high)) continue;
         const int first_pixel = int(low) + (S(int(low)) < low ? 1 : 0), last_pixel = int(high);
         if (first_pixel <= last_pixel) visit(row, first_pixel / TILE, last_pixel / TILE + 1);
@@ -83,9 +85,10 @@ void visit_pairs(const Projected<S>& p, S log2_alpha_min, const TileGrid& grid, 
             visit(int64_t(p.rect.y0 + row) * grid.columns + p.rect.x0 + (bit - row * width));
         }
     } else {
-        visit_tiles(p.footprint, footprint_reach(p.footprint, log2_alpha_min), p.rect, [&](int row, int first, int last) {
-            for (int column = first; column < last; ++column) visit(int64_t(row) * grid.columns + column);
-        });
+        visit_tiles(p.footprint, footprint_reach(p.footprint, log2_alpha_min), p.rect,
+                    [&](int row, int first, int last) {
+                        for (int column = first; column < last; ++column) visit(int64_t(row) * grid.columns + column);
+                    });
     }
 }
 

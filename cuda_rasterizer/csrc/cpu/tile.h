@@ -10,7 +10,7 @@ constexpr int BATCH = 64;  // Gaussians gathered at a time: their arrays stay in
 
 // Where a tile lies in the image.
 struct TilePlace {
-    int64_t camera, index;  // index over all cameras
+    int64_t camera, index;      // index over all cameras
     int x0, y0, columns, rows;  // pixels; columns and rows inside the image
     TilePlace(const RenderArguments& a, const TileGrid& grid, int64_t tile) : index(tile) {
         camera = tile / grid.count();
@@ -82,12 +82,12 @@ template <class S> struct TileBatch {
     GaussianFootprint<S> footprint(int i) const { return {x[i], y[i], l11[i], l12[i], l22[i], log2_opacity[i]}; }
 
     // values: [channels][BATCH] receives rgb, depth if wanted, features.
-    void gather(const RenderArguments& a, const TilePlace& place, const Pair* pairs, int pair_count, const LiveRows& live,
-                S log2_alpha_min, S* values) {
+    void gather(const RenderArguments& a, const TilePlace& place, const Pair* pairs, int pair_count,
+                const LiveRows& live, S log2_alpha_min, S* values) {
         constexpr int L = Simd<S>::lanes;
         const Projected<S>* projected = at<const Projected<S>>(a.projected) + place.camera * a.gaussians;
-        const S* features = at<const S>(a.features) +
-                            (a.features_per_camera ? place.camera * a.gaussians * a.features_count : 0);
+        const S* features =
+            at<const S>(a.features) + (a.features_per_camera ? place.camera * a.gaussians * a.features_count : 0);
         count = pair_count;
         for (int i = 0; i < count; ++i) {
             const uint32_t g = pairs[i].gaussian;
@@ -108,13 +108,15 @@ template <class S> struct TileBatch {
             const S reach = footprint_reach(f, log2_alpha_min);
             const Interval<S> rows = footprint_rows(f, reach, left, left + S(TILE - 1));
             const Interval<S> columns = footprint_columns(f, reach, top, top + S(TILE - 1));
-            row_first[i] = clamp(rows.first - top, S(-1), S(TILE)), row_last[i] = clamp(rows.last - top, S(-1), S(TILE));
+            row_first[i] = clamp(rows.first - top, S(-1), S(TILE)),
+            row_last[i] = clamp(rows.last - top, S(-1), S(TILE));
             column_first[i] = clamp(columns.first - left, S(-1), S(TILE));
             column_last[i] = clamp(columns.last - left, S(-1), S(TILE));
         }
         for (int i = 0; i < count; ++i) {
-            const int last_row = int(row_last[i] + 1) - 1, last_column = int(column_last[i] + 1) - 1;  // floor from -1 up
-            row_begin[i] = TILE - int(S(TILE) - row_first[i]);                                         // ceiling
+            const int last_row = int(row_last[i] + 1) - 1,
+                      last_column = int(column_last[i] + 1) - 1;  // floor from -1 up
+            row_begin[i] = TILE - int(S(TILE) - row_first[i]);    // ceiling
             row_end[i] = smaller(last_row + 1, live.end);
             row_begin[i] = larger(row_begin[i], live.begin);
             const int first_column = TILE - int(S(TILE) - column_first[i]);

@@ -19,7 +19,8 @@ template <class V> struct Blend {
     V transmittance;  // behind; negative where the pixel is finished
 };
 
-template <class S, class V> SPLAT_HD Blend<V> blend(V alpha_unclamped, V transmittance, const BlendSettings<S>& settings) {
+template <class S, class V> SPLAT_HD Blend<V> blend(V alpha_unclamped, V transmittance,
+                                                    const BlendSettings<S>& settings) {
     const V alpha = smaller(alpha_unclamped, V{} + settings.alpha_max);
     const V behind = transmittance - alpha * transmittance;
     const auto visible = alpha >= settings.alpha_min;

@@ -6,11 +6,11 @@
 SPLAT_NAMESPACE_BEGIN
 
 template <class S> struct PinholeCamera {
-    Mat3<S> rotation;     // world to camera
-    Vec3<S> translation;  // world to camera
-    S fx, fy, cx, cy;     // pixels
+    Mat3<S> rotation;              // world to camera
+    Vec3<S> translation;           // world to camera
+    S fx, fy, cx, cy;              // pixels
     S x_min, x_max, y_min, y_max;  // limits of x/z and y/z where the Jacobian is evaluated
-    Vec3<S> position;     // centre of projection in the world, -R^T t
+    Vec3<S> position;              // centre of projection in the world, -R^T t
 };
 
 // Reads viewmat [4, 4] and K [3, 3]. The limits are the image plus `margin` tan(fov / 2) on every side; they count as
@@ -69,7 +69,8 @@ SPLAT_HD void projection_jacobian_vjp(const PinholeCamera<S>& camera, Vec3<S> p,
     v_camera.fx += (v_J.xx - v_J.xz * x_clamped) * inverse_z;
     v_camera.fy += (v_J.yy - v_J.yz * y_clamped) * inverse_z;
     // By z through the visible 1 / z, and by x and z through the slope where it is not clamped.
-    v_p.z -= (camera.fx * (v_J.xx - v_J.xz * x_clamped) + camera.fy * (v_J.yy - v_J.yz * y_clamped)) * inverse_z * inverse_z;
+    v_p.z -=
+        (camera.fx * (v_J.xx - v_J.xz * x_clamped) + camera.fy * (v_J.yy - v_J.yz * y_clamped)) * inverse_z * inverse_z;
     if (x == x_clamped) {
         const S v_x = -camera.fx * v_J.xz * inverse_z * inverse_z;
         v_p.x += v_x, v_p.z -= v_x * x;

@@ -10,9 +10,9 @@
 SPLAT_NAMESPACE_BEGIN
 
 template <class S> struct Covariance2 {
-    S xx, xy, yy;     // pixels^2, with eps2d on the diagonal
-    S determinant;    // of the dilated matrix
-    S determinant0;   // before dilation
+    S xx, xy, yy;    // pixels^2, with eps2d on the diagonal
+    S determinant;   // of the dilated matrix
+    S determinant0;  // before dilation
 };
 
 template <class S> struct ProjectedAxes {

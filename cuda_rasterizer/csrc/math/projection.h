@@ -77,8 +77,8 @@ template <class S> struct GaussianGradient {
 template <class S>
 SPLAT_HD void project_gaussian_vjp(const GaussianParameters<S>& in, const PinholeCamera<S>& camera,
                                    const ProjectionSettings<S>& settings, const ProjectedGaussian<S>& out,
-                                   const FootprintMoments<S>& moments, S v_depth, S& v_x, S& v_y, GaussianGradient<S>& v_in,
-                                   CameraGradient<S>& v_camera) {
+                                   const FootprintMoments<S>& moments, S v_depth, S& v_x, S& v_y,
+                                   GaussianGradient<S>& v_in, CameraGradient<S>& v_camera) {
     S v_opacity;
     footprint_vjp(out.footprint, out.opacity, moments, v_x, v_y, v_opacity);
     v_in.logit_opacity += sigmoid_vjp(out.sigmoid_opacity, v_opacity * out.factor);
