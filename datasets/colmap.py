@@ -1,6 +1,8 @@
 """COLMAP sparse models, binary and text, through pycolmap: poses, cameras of every model, points."""
 
 import math
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,22 +97,19 @@ def _read_folder(folder: Path) -> Model:
             reconstruction.read_binary(folder) if binary else reconstruction.read_text(folder)
         else:
             _read_without_points(reconstruction, folder, suffix)
+        return _convert(folder, reconstruction)
     except InputError:
         raise
-    except Exception as error:  # pycolmap raises ValueError, RuntimeError, IndexError, MemoryError
+    except Exception as error:  # pycolmap raises ValueError, RuntimeError, IndexError, UnicodeDecodeError, MemoryError
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise InputError(
             f"{folder}: the model's *{suffix} files cannot be read ({reason}); they are damaged, or of a camera model this "
             "pycolmap does not know: export the model again with COLMAP"
         ) from error
-    return _convert(folder, reconstruction)
 
 
 def _read_without_points(reconstruction: pycolmap.Reconstruction, folder: Path, suffix: str) -> None:
     """A model may come without points: give the parser an empty file in a copy of the folder."""
-    import shutil
-    import tempfile
-
     with tempfile.TemporaryDirectory() as copy:
         for path in folder.glob(f"*{suffix}"):
             shutil.copy(path, copy)
