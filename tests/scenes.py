@@ -1,8 +1,10 @@
 """Seeded scenes that tests and benchmarks share."""
 
+from collections.abc import Callable
+
 import torch
 
-from splat import Camera, Gaussians
+from splat import Camera, Gaussians, RenderResult, RenderSettings
 
 
 def cloud(
@@ -51,3 +53,22 @@ def smooth(dtype: torch.dtype = torch.float64) -> tuple[Gaussians, Camera]:
         sh_rest=uniform(5, 24, 3) * 0.05,
     )
     return gaussians.to(dtype=dtype), cameras(2, width=9, height=7, dtype=dtype)
+
+
+def check_gradients(render: Callable[..., RenderResult], device: torch.device | str = "cpu") -> None:
+    """torch's gradcheck of a renderer by everything that it differentiates by, classic and antialiased."""
+    gaussians, camera = smooth()
+    generator = torch.Generator().manual_seed(1)
+    inputs = [*gaussians.tensors().values(), camera.viewmat, camera.K]
+    inputs += [torch.rand(2, 3, generator=generator).double(), torch.randn(5, 2, generator=generator).double()]
+    for antialiased in (False, True):
+        settings = RenderSettings(antialiased=antialiased, alpha_min=1e-12, transmittance_min=1e-15)
+
+        def run(*t: torch.Tensor, settings: RenderSettings = settings) -> tuple[torch.Tensor, ...]:
+            view = Camera(t[6], t[7], camera.width, camera.height)
+            r = render(Gaussians(*t[:6]), view, background=t[8], features=t[9], depth=True, settings=settings)
+            assert r.depth is not None and r.features is not None
+            return r.rgb, r.alpha, r.depth, r.features
+
+        leaves = [tensor.to(device).clone().requires_grad_() for tensor in inputs]
+        assert torch.autograd.gradcheck(run, leaves, fast_mode=True, atol=1e-4)

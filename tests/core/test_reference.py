@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from scenes import cameras, cloud, smooth
+from scenes import cameras, check_gradients, cloud
 from splat import Camera, Gaussians, RenderSettings, reference
 from splat.quaternions import rotation_matrix
 from splat.render import ALPHA_TINY
@@ -46,29 +46,7 @@ def test_one_gaussian_by_hand():
 
 
 def test_gradients():
-    gaussians, camera = smooth()
-    tensors = [
-        *gaussians.tensors().values(),
-        camera.viewmat,
-        camera.K,
-        torch.rand(2, 3, dtype=F64),
-        torch.randn(5, 2, dtype=F64),
-    ]
-    for antialiased in (False, True):
-        settings = RenderSettings(antialiased=antialiased, alpha_min=1e-12, transmittance_min=1e-15)
-
-        def run(*t, settings=settings):
-            r = reference.render(
-                Gaussians(*t[:6]),
-                Camera(t[6], t[7], 9, 7),
-                background=t[8],
-                features=t[9],
-                depth=True,
-                settings=settings,
-            )
-            return r.rgb, r.alpha, r.depth, r.features
-
-        assert torch.autograd.gradcheck(run, [t.clone().requires_grad_() for t in tensors], fast_mode=True, atol=1e-4)
+    check_gradients(reference.render)
 
 
 def test_moving_world_and_camera_together_changes_nothing():

@@ -100,7 +100,7 @@ def test_every_truncation_is_noticed(good, tmp_path, name):
     data = (good / "sparse/0" / name).read_bytes()
     for other in ("cameras.bin", "images.bin", "points3D.bin"):
         (tmp_path / other).write_bytes((good / "sparse/0" / other).read_bytes())
-    for length in {*range(0, 120), *range(120, len(data), max(1, len(data) // 97)), len(data) - 1}:
+    for length in {*range(120), *range(120, len(data), max(1, len(data) // 97)), len(data) - 1}:
         (tmp_path / name).write_bytes(data[:length])
         with pytest.raises(InputError, match=name):
             check_binary_model(tmp_path)

@@ -76,7 +76,7 @@ def test_the_largest_sub_model_is_used(tmp_path):
 
 def test_photos_in_sub_folders(tmp_path):
     write_capture(tmp_path, photos=3, prefix="left/cam_")
-    assert [frame.name for frame in load_scene(tmp_path).frames][0] == "left/cam_001.png"
+    assert load_scene(tmp_path).frames[0].name == "left/cam_001.png"
 
 
 def test_photos_moved_or_renamed_are_found_by_name_or_stem(tmp_path):

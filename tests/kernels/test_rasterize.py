@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import splat
-from scenes import cameras, cloud, smooth
+from scenes import cameras, check_gradients, cloud
 from splat import Camera, Gaussians, RenderSettings, reference
 
 GAUSSIANS = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
@@ -135,30 +135,7 @@ def test_clamped_jacobian(device):
 
 def test_gradcheck(device):
     """Against finite differences, with nothing of ours in between."""
-    gaussians, camera = smooth()
-    tensors = [
-        *gaussians.tensors().values(),
-        camera.viewmat,
-        camera.K,
-        torch.rand(2, 3, dtype=F64),
-        torch.randn(5, 2, dtype=F64),
-    ]
-    for antialiased in (False, True):
-        settings = RenderSettings(antialiased=antialiased, alpha_min=1e-12, transmittance_min=1e-15)
-
-        def run(*t, settings=settings):
-            r = splat.render(
-                Gaussians(*t[:6]),
-                Camera(t[6], t[7], 9, 7),
-                background=t[8],
-                features=t[9],
-                depth=True,
-                settings=settings,
-            )
-            return r.rgb, r.alpha, r.depth, r.features
-
-        inputs = [t.to(device).clone().requires_grad_() for t in tensors]
-        assert torch.autograd.gradcheck(run, inputs, fast_mode=True, atol=1e-4)
+    check_gradients(splat.render, device)
 
 
 def test_absolute_gradients(device):
