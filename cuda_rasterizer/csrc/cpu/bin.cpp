@@ -78,7 +78,7 @@ template <class S> void bin_camera(const RenderArguments& a, int64_t camera) {
     const TileGrid grid(a);
     const int64_t tiles = grid.count();
     const S log2_alpha_min = log_base2(S(a.alpha_min));
-    const Projected<S>* projected = at<const Projected<S>>(a.projected) + camera * a.gaussians;
+    const Projected<Footprint<S>>* projected = at<const Projected<Footprint<S>>>(a.projected) + camera * a.gaussians;
     const int64_t* offsets = at<const int64_t>(a.pair_offsets) + camera * a.gaussians;
     int64_t* tile_offsets = at<int64_t>(a.tile_offsets) + camera * tiles;
     Pair* pairs = at<Pair>(a.pairs);

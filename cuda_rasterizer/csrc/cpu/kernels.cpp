@@ -12,9 +12,11 @@ inline namespace SPLAT_VARIANT {
 namespace {
 
 int64_t projected_bytes(const RenderArguments& a) {
-    return a.is_double ? int64_t(sizeof(Projected<double>)) : int64_t(sizeof(Projected<float>));
+    return a.is_double ? int64_t(sizeof(Projected<Footprint<double>>)) : int64_t(sizeof(Projected<Footprint<float>>));
 }
-int64_t pair_gradient_floats(const RenderArguments& a) { return channels_of(a) + 6 + (a.v_mean2d_abs ? 2 : 0); }
+int64_t pair_gradient_floats(const RenderArguments& a) {
+    return Footprint<float>::MOMENTS + channels_of(a) + (a.v_mean2d_abs ? 2 : 0);
+}
 int64_t project_any(const RenderArguments& a) { return a.is_double ? project<double>(a) : project<float>(a); }
 void bin_any(const RenderArguments& a) { a.is_double ? bin<double>(a) : bin<float>(a); }
 void forward_any(const RenderArguments& a) { a.is_double ? rasterize_forward<double>(a) : rasterize_forward<float>(a); }

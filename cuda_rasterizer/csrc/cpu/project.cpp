@@ -31,7 +31,8 @@ template <class S> bool shade(const RenderArguments& a, int64_t i, const Pinhole
 
 // Returns the number of tiles touched, filling `rect` and `mask`, and the larger half-extent in `radius`.
 template <class S>
-int64_t cover_tiles(const RenderArguments& a, const TileGrid& grid, S log2_alpha_min, Projected<S>& p, S& radius) {
+int64_t cover_tiles(const RenderArguments& a, const TileGrid& grid, S log2_alpha_min, Projected<Footprint<S>>& p,
+                    S& radius) {
     const S reach = footprint_reach(p.footprint, log2_alpha_min);
     S half_x, half_y;
     footprint_extent(p.footprint, reach, half_x, half_y);
@@ -68,10 +69,10 @@ template <class S> int64_t project(const RenderArguments& a) {
         parallel_chunks(a.threads, a.gaussians, CHUNK, [&](int64_t begin, int64_t end, int) {
             ProjectedGaussian<S> full;
             for (int64_t i = begin; i < end; ++i) {
-                Projected<S>& p = at<Projected<S>>(a.projected)[c * a.gaussians + i];
+                Projected<Footprint<S>>& p = at<Projected<Footprint<S>>>(a.projected)[c * a.gaussians + i];
                 S& radius = at<S>(a.radii)[c * a.gaussians + i];
                 int64_t& count = counts[c * a.gaussians + i];
-                radius = S(0), count = 0, p = Projected<S>{};
+                radius = S(0), count = 0, p = Projected<Footprint<S>>{};
                 if (!project_gaussian(gaussian_of<S>(a, i), camera, settings, full)) continue;
                 p.footprint = full.footprint, p.depth = full.point.z;
                 count = cover_tiles(a, grid, log2_alpha_min, p, radius);

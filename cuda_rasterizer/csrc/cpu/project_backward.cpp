@@ -12,6 +12,7 @@ SPLAT_NAMESPACE_BEGIN
 namespace {
 
 constexpr int64_t CHUNK = 512;
+constexpr int MOMENTS = Footprint<float>::MOMENTS;
 constexpr int CAMERA_NUMBERS = 16;  // 9 rotation, 3 translation, fx, fy, cx, cy
 
 int64_t chunks(const RenderArguments& a) { return (a.gaussians + CHUNK - 1) / CHUNK; }
@@ -69,8 +70,8 @@ int64_t project_backward_scratch_bytes(const RenderArguments& a) {
 
 template <class S> void project_backward(const RenderArguments& a) {
     const ProjectionSettings<S> settings = projection_settings<S>(a);
-    const int channels = channels_of(a), floats = channels + 6 + (a.v_mean2d_abs ? 2 : 0);
-    const int depth_at = 9, features_at = 9 + (a.with_depth ? 1 : 0);
+    const int channels = channels_of(a), floats = MOMENTS + channels + (a.v_mean2d_abs ? 2 : 0);
+    const int depth_at = MOMENTS + 3, features_at = depth_at + (a.with_depth ? 1 : 0);
     double* camera_sums = at<double>(a.scratch);
     S* workers = reinterpret_cast<S*>(camera_sums + chunks(a) * a.cameras * CAMERA_NUMBERS);
     memset(camera_sums, 0, chunks(a) * a.cameras * CAMERA_NUMBERS * sizeof(double));
@@ -104,9 +105,10 @@ template <class S> void project_backward(const RenderArguments& a) {
                     const S v_depth = a.with_depth ? sums[depth_at] : S(0);
                     project_gaussian_vjp(in, camera, settings, full, moments, v_depth, v_x, v_y, v, v_camera);
 
-                    const S* rgb = at<const Projected<S>>(a.projected)[row].rgb;
-                    const Vec3<S> v_rgb = {rgb[0] > S(0) ? sums[6] : S(0), rgb[1] > S(0) ? sums[7] : S(0),
-                                           rgb[2] > S(0) ? sums[8] : S(0)};
+                    const S* rgb = at<const Projected<Footprint<S>>>(a.projected)[row].rgb;
+                    const Vec3<S> v_rgb = {rgb[0] > S(0) ? sums[MOMENTS] : S(0),
+                                           rgb[1] > S(0) ? sums[MOMENTS + 1] : S(0),
+                                           rgb[2] > S(0) ? sums[MOMENTS + 2] : S(0)};
                     const Vec3<S> v_direction = shade_backward(a, i, camera, v_rgb, first);
                     first = false;
                     v.mean = v.mean + v_direction;

@@ -14,7 +14,8 @@ SPLAT_NAMESPACE_BEGIN
 
 namespace {
 
-template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
+template <class F, int CHANNELS, bool ABSOLUTE> struct TileBackward {
+    typedef typename F::Scalar S;
     typedef typename Simd<S>::Vector V;
     static constexpr int L = Simd<S>::lanes;
 
@@ -79,14 +80,14 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
         const TilePlace place(a, grid, tile);
         const BlendSettings<S> settings = blend_settings<S>(a);
         const S log2_alpha_min = log_base2(settings.alpha_min);
-        const int floats = channels + 6 + (ABSOLUTE ? 2 : 0);
+        const int floats = F::MOMENTS + channels + (ABSOLUTE ? 2 : 0);
         const PixelCentres<S> centres(place);
         const int64_t begin = at<const int64_t>(a.tile_offsets)[tile],
                       end = at<const int64_t>(a.tile_offsets)[tile + 1];
         if (begin == end) return;
         load_pixels(place);
 
-        TileBatch<S> batch;
+        TileBatch<F> batch;
         for (int64_t p = begin; p < end; p += BATCH) {
             const LiveRows live = live_rows(transmittance);
             const Pair* pairs = at<const Pair>(a.pairs) + p;
@@ -98,11 +99,12 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
             }
             batch.gather(a, place, pairs, count, live, log2_alpha_min, values);
             for (int i = 0; i < count; ++i) {
-                const GaussianFootprint<S> footprint = batch.footprint(i);
+                const F footprint = batch.footprint(i);
                 V local[CHANNELS ? CHANNELS : 1];
                 V* v_value = CHANNELS ? local : v_values;
                 const FootprintSlopes<S> slopes = footprint_slopes(footprint);
-                V one{}, m_u{}, m_dy{}, m_u_u{}, m_u_dy{}, m_dy_dy{}, abs_x{}, abs_y{};
+                FootprintMoments<V> moments{};
+                V abs_x{}, abs_y{};
                 S value[CHANNELS ? CHANNELS : 1];  // in registers where the number of channels is fixed
                 for (int c = 0; c < CHANNELS; ++c) value[c] = values[c * BATCH + i];
                 for (int c = 0; c < channels; ++c) v_value[c] = V{};
@@ -113,9 +115,8 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
                         const FootprintRow<S> line = footprint_row(footprint, dy);
                         const int pixels = row * TILE + k * L;
                         const V before = load(transmittance + pixels);
-                        const V u = footprint_u(footprint, line, dx);
-                        const V alpha = exp2_of(log2_alpha(line, u));
-                        const Blend<V> step = blend(alpha, before, settings);
+                        const FootprintSample<V> sample = footprint_sample(footprint, line, dx);
+                        const Blend<V> step = blend(sample.alpha, before, settings);
                         store(transmittance + pixels, step.transmittance);
                         V dot{};
                         for (int c = 0; c < channels; ++c) {
@@ -130,23 +131,19 @@ template <class S, int CHANNELS, bool ABSOLUTE> struct TileBackward {
                         }
                         const V behind = load(remaining + pixels) - step.weight * dot;
                         store(remaining + pixels, behind);
-                        const V v_sigma = blend_vjp(step, alpha, dot, behind, settings);
-                        const V v_u = v_sigma * u, v_dy = v_sigma * dy;
-                        one += v_sigma, m_u += v_u, m_dy += v_dy;
-                        m_u_u += v_u * u, m_u_dy += v_u * dy, m_dy_dy += v_dy * dy;
-                        if (ABSOLUTE) {
-                            abs_x += magnitude(slopes.u * v_u);
-                            abs_y += magnitude(slopes.v * v_u + slopes.w * v_dy);
-                        }
+                        const V v_sigma = blend_vjp(step, sample.alpha, dot, behind, settings);
+                        moments.add(v_sigma, sample, dy);
+                        if (ABSOLUTE) add_absolute_gradient(slopes, sample, v_sigma, dy, abs_x, abs_y);
                     }
                 }
                 S* out = at<S>(a.pair_gradients) + int64_t(batch.slot[i]) * floats;
-                out[0] = sum(one), out[1] = sum(m_u), out[2] = sum(m_dy);
-                out[3] = sum(m_u_u), out[4] = sum(m_u_dy), out[5] = sum(m_dy_dy);
-                for (int c = 0; c < channels; ++c) out[6 + c] = sum(v_value[c]);
+                V sums[F::MOMENTS];
+                memcpy(sums, &moments, sizeof sums);
+                for (int k = 0; k < F::MOMENTS; ++k) *out++ = sum(sums[k]);
+                for (int c = 0; c < channels; ++c) *out++ = sum(v_value[c]);
                 if (ABSOLUTE) {
-                    out[6 + channels] = sum(abs_x);
-                    out[7 + channels] = sum(abs_y);
+                    out[0] = sum(abs_x);
+                    out[1] = sum(abs_y);
                 }
             }
         }
@@ -161,11 +158,11 @@ int64_t tile_bytes(const RenderArguments& a) {
 template <class S, bool ABSOLUTE> void run_tile(const RenderArguments& a, int64_t tile, char* scratch) {
     switch (channels_of(a)) {
         case 3:
-            return TileBackward<S, 3, ABSOLUTE>(a, scratch).run(tile);
+            return TileBackward<Footprint<S>, 3, ABSOLUTE>(a, scratch).run(tile);
         case 4:
-            return TileBackward<S, 4, ABSOLUTE>(a, scratch).run(tile);
+            return TileBackward<Footprint<S>, 4, ABSOLUTE>(a, scratch).run(tile);
         default:
-            return TileBackward<S, 0, ABSOLUTE>(a, scratch).run(tile);
+            return TileBackward<Footprint<S>, 0, ABSOLUTE>(a, scratch).run(tile);
     }
 }
 

@@ -11,7 +11,8 @@ SPLAT_NAMESPACE_BEGIN
 namespace {
 
 // Returns the number of pixels times Gaussians that were evaluated. CHANNELS is 0 where the number of channels is known only at run time.
-template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a, int64_t tile, char* scratch) {
+template <class F, int CHANNELS> int64_t composite_tile(const RenderArguments& a, int64_t tile, char* scratch) {
+    typedef typename F::Scalar S;
     typedef typename Simd<S>::Vector V;
     constexpr int L = Simd<S>::lanes;
     const TileGrid grid(a);
@@ -29,7 +30,7 @@ template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a
     for (int i = 0; i < (channels + 1) * TILE_PIXELS; ++i) median[i] = S(0);
 
     int64_t evaluations = 0;
-    TileBatch<S> batch;
+    TileBatch<F> batch;
     const int64_t end = at<const int64_t>(a.tile_offsets)[tile + 1];
     for (int64_t p = at<const int64_t>(a.tile_offsets)[tile]; p < end; p += BATCH) {
         const LiveRows live = live_rows(transmittance);
@@ -37,7 +38,7 @@ template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a
         batch.gather(a, place, at<const Pair>(a.pairs) + p, int(end - p < BATCH ? end - p : BATCH), live,
                      log2_alpha_min, values);
         for (int i = 0; i < batch.count; ++i) {
-            const GaussianFootprint<S> footprint = batch.footprint(i);
+            const F footprint = batch.footprint(i);
             const FootprintRows<S> rows(footprint, centres);
             S local[CHANNELS ? CHANNELS : 1];  // in registers where the number of channels is fixed
             for (int c = 0; c < CHANNELS; ++c) local[c] = values[c * BATCH + i];
@@ -47,8 +48,7 @@ template <class S, int CHANNELS> int64_t composite_tile(const RenderArguments& a
                 for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
                     const int pixels = row * TILE + k * L;
                     const V before = load(transmittance + pixels);
-                    const Blend<V> step =
-                        blend(exp2_of(log2_alpha(rows[row], footprint_u(footprint, rows[row], dx))), before, settings);
+                    const Blend<V> step = blend(footprint_sample(footprint, rows[row], dx).alpha, before, settings);
                     store(transmittance + pixels, step.transmittance);
                     for (int c = 0; c < channels; ++c) {
                         S* pixel = image + c * TILE_PIXELS + pixels;
@@ -101,9 +101,9 @@ template <class S> void rasterize_forward(const RenderArguments& a) {
     parallel_for(a.threads, TileGrid(a).count() * a.cameras, [&](int64_t tile, int worker) {
         char* scratch = at<char>(a.scratch) + worker * tile_bytes(a);
         const int channels = channels_of(a);
-        const int64_t evaluations = channels == 3   ? composite_tile<S, 3>(a, tile, scratch)
-                                    : channels == 4 ? composite_tile<S, 4>(a, tile, scratch)
-                                                    : composite_tile<S, 0>(a, tile, scratch);
+        const int64_t evaluations = channels == 3   ? composite_tile<Footprint<S>, 3>(a, tile, scratch)
+                                    : channels == 4 ? composite_tile<Footprint<S>, 4>(a, tile, scratch)
+                                                    : composite_tile<Footprint<S>, 0>(a, tile, scratch);
         if (a.evaluations) at<int64_t>(a.evaluations)[worker] += evaluations;
     });
 }

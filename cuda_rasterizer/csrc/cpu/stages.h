@@ -17,9 +17,10 @@ struct TileRect {
     uint16_t x0, y0, x1, y1;
 };
 
-// One Gaussian as one camera sees it: a cache line in float.
-template <class S> struct alignas(64) Projected {
-    GaussianFootprint<S> footprint;
+// One primitive as one camera sees it, with a footprint F: a cache line for a Gaussian in float.
+template <class F> struct alignas(64) Projected {
+    typedef typename F::Scalar S;
+    F footprint;
     S depth;
     S rgb[3];
     TileRect rect;
@@ -61,8 +62,9 @@ inline int channels_of(const RenderArguments& a) { return 3 + (a.with_depth ? 1 
 
 // Calls visit(row, first, last) for every row of tiles with the tiles first..last-1 that the footprint touches at
 // pixel centres. The one function behind counting and emission, so that the two can never disagree.
-template <class S, class Visit>
-void visit_tiles(const GaussianFootprint<S>& f, S reach, const TileRect& rect, const Visit& visit) {
+template <class F, class Visit>
+void visit_tiles(const F& f, typename F::Scalar reach, const TileRect& rect, const Visit& visit) {
+    typedef typename F::Scalar S;
     for (int row = rect.y0; row < rect.y1; ++row) {
         const S top = S(row * TILE) + S(0.5);
         const Interval<S> x = footprint_columns(f, reach, top, top + S(TILE - 1));
@@ -76,8 +78,8 @@ void visit_tiles(const GaussianFootprint<S>& f, S reach, const TileRect& rect, c
 }
 
 // Calls visit(tile) for every tile that a projected Gaussian touches, in row order.
-template <class S, class Visit>
-void visit_pairs(const Projected<S>& p, S log2_alpha_min, const TileGrid& grid, const Visit& visit) {
+template <class F, class Visit>
+void visit_pairs(const Projected<F>& p, typename F::Scalar log2_alpha_min, const TileGrid& grid, const Visit& visit) {
     const int width = p.rect.x1 - p.rect.x0, height = p.rect.y1 - p.rect.y0;
     if (width * height <= 64) {
         for (uint64_t mask = p.mask; mask; mask &= mask - 1) {
@@ -91,6 +93,9 @@ void visit_pairs(const Projected<S>& p, S log2_alpha_min, const TileGrid& grid, 
                     });
     }
 }
+
+// The primitive that is drawn. Another one is another footprint, and another projection to it.
+template <class S> using Footprint = GaussianFootprint<S>;
 
 // The stages. S is float or double.
 template <class S> int64_t project(const RenderArguments& a);

@@ -35,7 +35,7 @@ template <class S> struct PixelCentres {
 // The rows of the tile as one footprint sees them, computed as vectors.
 template <class S> struct FootprintRows {
     alignas(64) S u[TILE], log2_peak[TILE];
-    FootprintRows(const GaussianFootprint<S>& footprint, const PixelCentres<S>& centres) {
+    template <class F> FootprintRows(const F& footprint, const PixelCentres<S>& centres) {
         constexpr int L = Simd<S>::lanes;
         for (int row = 0; row < TILE; row += L) {
             const auto rows = footprint_row(footprint, load(centres.y + row) - footprint.y);
@@ -72,31 +72,39 @@ template <class S> LiveRows live_rows(const S* transmittance) {
 
 // Up to BATCH Gaussians of a tile, as structure of arrays. Rows and vectors outside [row_begin, row_end) and
 // [lane_begin, lane_end) cannot reach alpha_min: the ranges are exact for the ellipse cut by the tile.
-template <class S> struct TileBatch {
-    alignas(64) S x[BATCH], y[BATCH], l11[BATCH], l12[BATCH], l22[BATCH], log2_opacity[BATCH];
+template <class F> struct TileBatch {
+    typedef typename F::Scalar S;
+    alignas(64) S fields[F::FIELDS][BATCH];
     alignas(64) S row_first[BATCH], row_last[BATCH], column_first[BATCH], column_last[BATCH];
     int row_begin[BATCH], row_end[BATCH], vector_begin[BATCH], vector_end[BATCH];
     uint32_t gaussian[BATCH], slot[BATCH];
     int count;
 
-    GaussianFootprint<S> footprint(int i) const { return {x[i], y[i], l11[i], l12[i], l22[i], log2_opacity[i]}; }
+    F footprint(int i) const {
+        static_assert(sizeof(F) == F::FIELDS * sizeof(S), "a footprint is FIELDS numbers");
+        S numbers[F::FIELDS];
+        for (int k = 0; k < F::FIELDS; ++k) numbers[k] = fields[k][i];
+        F f;
+        memcpy(&f, numbers, sizeof f);
+        return f;
+    }
 
     // values: [channels][BATCH] receives rgb, depth if wanted, features.
     void gather(const RenderArguments& a, const TilePlace& place, const Pair* pairs, int pair_count,
                 const LiveRows& live, S log2_alpha_min, S* values) {
         constexpr int L = Simd<S>::lanes;
-        const Projected<S>* projected = at<const Projected<S>>(a.projected) + place.camera * a.gaussians;
+        const Projected<F>* projected = at<const Projected<F>>(a.projected) + place.camera * a.gaussians;
         const S* features =
             at<const S>(a.features) + (a.features_per_camera ? place.camera * a.gaussians * a.features_count : 0);
         count = pair_count;
         for (int i = 0; i < count; ++i) {
             const uint32_t g = pairs[i].gaussian;
             if (i + 8 < count) __builtin_prefetch(&projected[pairs[i + 8].gaussian]);
-            const Projected<S>& p = projected[g];
+            const Projected<F>& p = projected[g];
             gaussian[i] = g, slot[i] = pairs[i].slot;
-            x[i] = p.footprint.x, y[i] = p.footprint.y;
-            l11[i] = p.footprint.l11, l12[i] = p.footprint.l12, l22[i] = p.footprint.l22;
-            log2_opacity[i] = p.footprint.log2_opacity;
+            S numbers[F::FIELDS];
+            memcpy(numbers, &p.footprint, sizeof numbers);
+            for (int k = 0; k < F::FIELDS; ++k) fields[k][i] = numbers[k];
             values[i] = p.rgb[0], values[BATCH + i] = p.rgb[1], values[2 * BATCH + i] = p.rgb[2];
             S* more = values + 3 * BATCH + i;
             if (a.with_depth) *more = p.depth, more += BATCH;
@@ -104,7 +112,7 @@ template <class S> struct TileBatch {
         }
         const S left = S(place.x0) + S(0.5), top = S(place.y0) + S(0.5);
         for (int i = 0; i < count; ++i) {  // branchless: the compiler makes vectors of it
-            const GaussianFootprint<S> f = footprint(i);
+            const F f = footprint(i);
             const S reach = footprint_reach(f, log2_alpha_min);
             const Interval<S> rows = footprint_rows(f, reach, left, left + S(TILE - 1));
             const Interval<S> columns = footprint_columns(f, reach, top, top + S(TILE - 1));

@@ -12,6 +12,10 @@
 SPLAT_NAMESPACE_BEGIN
 
 template <class S> struct GaussianFootprint {
+    typedef S Scalar;
+    static constexpr int FIELDS = 6;   // numbers below, which a compositor may lay out as it likes
+    static constexpr int MOMENTS = 6;  // numbers of FootprintMoments
+
     S x, y;           // centre, pixels
     S l11, l12, l22;  // Cholesky factor of log2(e) / 2 times the conic
     S log2_opacity;
@@ -42,26 +46,44 @@ template <class S, class V> SPLAT_HD FootprintRow<V> footprint_row(const Gaussia
     const V v = f.l22 * dy;
     return {f.l12 * dy, f.log2_opacity - v * v};
 }
-// u, and log2 of alpha before any clamping. V is a number, or a vector of pixels along the row.
+// A footprint at a pixel, or at a vector of pixels along a row: alpha before any clamping, and what the derivative needs.
+template <class V> struct FootprintSample {
+    V u, alpha;
+};
 template <class S, class V>
-SPLAT_HD V footprint_u(const GaussianFootprint<S>& f, const FootprintRow<S>& row, V dx) {
-    return f.l11 * dx + row.u;
+SPLAT_HD FootprintSample<V> footprint_sample(const GaussianFootprint<S>& f, const FootprintRow<S>& row, V dx) {
+    const V u = f.l11 * dx + row.u;
+    return {u, exp2_of(row.log2_peak - u * u)};
 }
-template <class S, class V> SPLAT_HD V log2_alpha(const FootprintRow<S>& row, V u) { return row.log2_peak - u * u; }
 
 // What a compositor adds up over a footprint's pixels for its derivative: sums of v_sigma = -alpha dL/dalpha times these.
 // In u and dy, not dx and dy: along a needle dx and dy are large and nearly cancel, u stays small.
-template <class S> struct FootprintMoments {
-    S one, u, dy, u_u, u_dy, dy_dy;
+template <class V> struct FootprintMoments {
+    V one, u, dy, u_u, u_dy, dy_dy;
+
+    template <class S> SPLAT_HD void add(V v_sigma, const FootprintSample<V>& sample, S y) {
+        const V v_u = v_sigma * sample.u, v_dy = v_sigma * y;
+        one += v_sigma, u += v_u, dy += v_dy;
+        u_u += v_u * sample.u, u_dy += v_u * y, dy_dy += v_dy * y;
+    }
 };
 
 // With d = pixel - centre and C the conic, sigma = d C d / 2 has the slope C d = (slope_u u, slope_v u + slope_w dy).
 template <class S> struct FootprintSlopes {
     S u, v, w;
 };
-template <class S> SPLAT_HD FootprintSlopes<S> footprint_slopes(const GaussianFootprint<S>& f) {
+template <class S>
+SPLAT_HD FootprintSlopes<S> footprint_slopes(const GaussianFootprint<S>& f) {
     const S scale = S(1.3862943611198906);  // 2 ln 2: from base 2 back to e
     return {scale * f.l11, scale * f.l12, scale * f.l22 * f.l22};
+}
+
+// Adds |v_sigma C d|: the absolute gradients by the centre.
+template <class S, class V>
+SPLAT_HD void add_absolute_gradient(const FootprintSlopes<S>& s, const FootprintSample<V>& sample, V v_sigma, S dy,
+                                    V& x, V& y) {
+    x += magnitude(s.u * (v_sigma * sample.u));
+    y += magnitude(v_sigma * (s.v * sample.u + s.w * dy));
 }
 
 // By the centre: the sum of -v_sigma C d. By the opacity: alpha is proportional to it.

@@ -20,6 +20,9 @@ template <class S> SPLAT_HD S smaller(S a, S b) { return a < b ? a : b; }
 template <class S> SPLAT_HD S larger(S a, S b) { return a > b ? a : b; }
 template <class S> SPLAT_HD S clamp(S x, S low, S high) { return smaller(larger(x, low), high); }
 
+SPLAT_HD float exp2_of(float x) { return exp2f(x); }
+SPLAT_HD double exp2_of(double x) { return exp2(x); }
+
 // One pixel's share of what compositing does with vectors of pixels (see cpu/simd.h).
 template <class S> SPLAT_HD S select(bool condition, S a, S b) { return condition ? a : b; }
 template <class S> SPLAT_HD S negative_magnitude(S x) { return -magnitude(x); }
