@@ -32,7 +32,7 @@ def sample_cameras(views: int, width: int, height: int) -> list[Camera]:
         on_low = index < low
         count, place = (low, index) if on_low else (views - low, index - low)
         turn = 2 * math.pi * (place + (0.0 if on_low else 0.5)) / count
-        radius, up = (3.3, 1.25 + 0.25 * math.sin(3 * turn)) if on_low else (3.9, 2.7)
+        radius, up = (3.8, 1.35 + 0.25 * math.sin(3 * turn)) if on_low else (4.3, 2.9)
         eye = (radius * math.sin(turn), -up, -radius * math.cos(turn))
         cameras.append(Camera.look_at(eye, (0.05, -0.45, 0.0), width=width, height=height, fov_degrees=FIELD_OF_VIEW))
     return cameras
