@@ -8,13 +8,16 @@ from torch import Tensor
 
 from splat.cameras import Camera
 
+FULL_TURN_GAP = math.radians(75)
+"""A capture goes all around its subject when no two neighbouring cameras are farther apart than this, seen from there."""
+
 
 def orbit(cameras: Sequence[Camera], points: Tensor, count: int) -> list[Camera]:
-    """`count` cameras on a closed loop near the capture's own, looking where those look.
+    """`count` cameras on a closed path among the capture's own, looking where those look.
 
-    A capture rarely goes all around its subject, and a scene falls apart where no photo was taken. So the loop is an
-    ellipse in the plane of the capture's cameras, inside the area they cover: their spread along both main directions
-    bounds it, and every camera looks at the point closest to all viewing rays.
+    A scene falls apart where no photo was taken. So around a subject the path keeps to the angles that the cameras cover:
+    a full turn where they go all around, otherwise a swing to and fro. Where they look in parallel, as from a drone, it is
+    an ellipse in their plane.
 
     Args:
         cameras: single cameras of the capture; the size and K of the first one are used.
@@ -22,40 +25,63 @@ def orbit(cameras: Sequence[Camera], points: Tensor, count: int) -> list[Camera]
     """
     positions = torch.stack([camera.position for camera in cameras]).double()
     forwards = torch.stack([camera.viewmat[2, :3] for camera in cameras]).double()
-    downs = torch.stack([camera.viewmat[1, :3] for camera in cameras]).double()
-    centre, up = positions.mean(0), -downs.mean(0)
-    target = _closest_to_rays(positions, forwards, points.double())
-    offsets = positions - centre
-    _, _, axes = torch.linalg.svd(offsets if len(offsets) > 2 else torch.eye(3, dtype=torch.float64))
-    along, across = axes[0], axes[1]
-    # The 70th percentile keeps the loop among the cameras, away from the outermost ones.
-    radii = [float((offsets @ axis).abs().quantile(0.7)) for axis in (along, across)]
-    distance = float((target - centre).norm())
-    radii = [max(radius, 0.02 * distance) for radius in radii]
+    up = -torch.stack([camera.viewmat[1, :3] for camera in cameras]).double().mean(0)
+    target = _meeting_point(positions, forwards)
+    if target is None:
+        ahead = torch.nn.functional.normalize(forwards.mean(0), dim=0)
+        depths = (points.double() - positions.mean(0)) @ ahead
+        depth = float(depths[depths > 0].median()) if bool((depths > 0).any()) else 1.0
+        target = positions.mean(0) + depth * ahead
+        eyes = _ellipse(positions, depth, count)
+    else:
+        eyes = _swing(positions - target, up, count) + target
     first = cameras[0]
-    path = []
-    for step in range(count):
-        angle = 2 * math.pi * step / count
-        eye = centre + radii[0] * math.cos(angle) * along + radii[1] * math.sin(angle) * across
-        looking = Camera.look_at(eye, target, up, width=first.width, height=first.height)
-        path.append(Camera(looking.viewmat, first.K, first.width, first.height))
-    return path
+    looking = [Camera.look_at(eye, target, up, width=first.width, height=first.height) for eye in eyes]
+    return [Camera(camera.viewmat, first.K, first.width, first.height) for camera in looking]
 
 
-def _closest_to_rays(positions: Tensor, forwards: Tensor, points: Tensor) -> Tensor:  # [3]
-    """The point with the least sum of squared distances to all viewing rays, where they meet; otherwise the point ahead
-    of the mean camera at the median depth of the scene."""
+def _meeting_point(positions: Tensor, forwards: Tensor) -> Tensor | None:  # [3]
+    """The point with the least sum of squared distances to all viewing rays; None where they are nearly parallel."""
     across = torch.eye(3, dtype=torch.float64) - forwards[:, :, None] * forwards[:, None, :]  # [F, 3, 3]
     matrix, vector = across.sum(0), (across @ positions[:, :, None]).sum(0)[:, 0]
-    centre, ahead = positions.mean(0), torch.nn.functional.normalize(forwards.mean(0), dim=0)
-    depths = (points - centre) @ ahead
-    depth = float(depths[depths > 0].median()) if bool((depths > 0).any()) else 1.0
-    fallback = centre + depth * ahead
-    if float(torch.linalg.eigvalsh(matrix)[0]) < 1e-2 * len(positions):  # nearly parallel rays
-        return fallback
+    if float(torch.linalg.eigvalsh(matrix)[0]) < 1e-2 * len(positions):
+        return None
     meeting = torch.linalg.solve(matrix, vector)
     in_front = ((meeting - positions) * forwards).sum(1) > 0
-    return meeting if float(in_front.double().mean()) > 0.8 else fallback
+    return meeting if float(in_front.double().mean()) > 0.8 else None
+
+
+def _ellipse(positions: Tensor, distance: float, count: int) -> Tensor:  # [count, 3]
+    """In the plane of the cameras. The 70th percentile of their spread keeps it away from the outermost ones."""
+    centre = positions.mean(0)
+    offsets = positions - centre
+    _, _, axes = torch.linalg.svd(offsets if len(offsets) > 2 else torch.eye(3, dtype=torch.float64))
+    turn = 2 * math.pi * torch.arange(count, dtype=torch.float64)[:, None] / count
+    radii = [max(float((offsets @ axis).abs().quantile(0.7)), 0.02 * distance) for axis in axes[:2]]
+    return centre + radii[0] * turn.cos() * axes[0] + radii[1] * turn.sin() * axes[1]
+
+
+def _swing(offsets: Tensor, up: Tensor, count: int) -> Tensor:  # [count, 3]
+    """Around the origin, at the cameras' median distance and within the angles that they cover."""
+    up = torch.nn.functional.normalize(up, dim=0)
+    level = offsets - (offsets @ up)[:, None] * up
+    front = torch.nn.functional.normalize(level.mean(0) if float(level.mean(0).norm()) > 1e-9 else level[0], dim=0)
+    side = torch.linalg.cross(up, front)
+    azimuth = torch.atan2(offsets @ side, offsets @ front)
+    distance = offsets.norm(dim=1)
+    elevation = ((offsets @ up) / distance).clamp(-1, 1).asin()
+    turn = 2 * math.pi * torch.arange(count, dtype=torch.float64) / count
+    ordered = azimuth.sort().values
+    gaps = torch.cat([ordered.diff(), ordered[:1] + 2 * math.pi - ordered[-1:]])
+    if float(gaps.max()) < FULL_TURN_GAP:
+        path_azimuth, tilt = turn, torch.zeros_like(turn)
+    else:
+        low, high = azimuth.quantile(0.1), azimuth.quantile(0.9)
+        path_azimuth = (low + high) / 2 + (high - low) / 2 * turn.sin()
+        tilt = (elevation.quantile(0.8) - elevation.quantile(0.2)) / 2 * turn.cos()
+    path_elevation = (elevation.median() + tilt).clamp(-1.4, 1.4)
+    flat = path_azimuth.cos()[:, None] * front + path_azimuth.sin()[:, None] * side
+    return distance.median() * (path_elevation.cos()[:, None] * flat + path_elevation.sin()[:, None] * up)
 
 
 def orbit_around(points: Tensor, count: int, width: int, height: int) -> list[Camera]:

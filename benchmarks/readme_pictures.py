@@ -1,0 +1,50 @@
+"""The pictures of the README, from two runs that were trained with --eval.
+
+    python benchmarks/readme_pictures.py runs/benchmark/sample-2000 runs/benchmark/brighton-7000
+
+Writes docs/sample.jpg (photo, render and depth of a held-out view) and docs/brighton.jpg (photos and renders).
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+import splat
+from splat.datasets.images import as_tensor, resize
+from splat.datasets.load import load_scene
+from splat.datasets.split import split
+from splat.image_io import colorize_depth, side_by_side, to_uint8, write_image
+from splat.training.config import load_config
+from splat.training.run_folder import RunFolder
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+@torch.no_grad()
+def held_out(run: Path, view: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Photo, render and coloured depth of one held-out view, [H, W, 3] uint8."""
+    config, capture = load_config(RunFolder(run).config)
+    scene = load_scene(capture, resolution=config.data.resolution, max_size=config.data.max_size)
+    frame = split(scene, config.data.test_every)[1][view]
+    result = splat.render(splat.load(RunFolder(run).latest_scene()), frame.camera, depth=True)
+    assert result.depth is not None
+    return frame.image, to_uint8(result.rgb.clamp(0, 1)), colorize_depth(result.depth)
+
+
+def shrunk(image: torch.Tensor, width: int) -> torch.Tensor:
+    """At most `width` pixels wide."""
+    picture = Image.fromarray(image.numpy())
+    return as_tensor(resize(picture, width, round(picture.height * width / picture.width)))
+
+
+def main() -> None:
+    sample, brighton = (Path(argument) for argument in sys.argv[1:3])
+    write_image(DOCS / "sample.jpg", side_by_side(*held_out(sample, 3)))
+    photo, render, _ = held_out(brighton, 1)
+    write_image(DOCS / "brighton.jpg", shrunk(side_by_side(photo, render), 1440))
+
+
+if __name__ == "__main__":
+    main()
