@@ -43,7 +43,7 @@ def main() -> None:
     sample, brighton = (Path(argument) for argument in sys.argv[1:3])
     write_image(DOCS / "sample.jpg", side_by_side(*held_out(sample, 3)))
     photo, render, _ = held_out(brighton, 1)
-    write_image(DOCS / "brighton.jpg", shrunk(side_by_side(photo, render), 1440))
+    write_image(DOCS / "brighton.jpg", shrunk(side_by_side(photo, render), 1200))
 
 
 if __name__ == "__main__":
