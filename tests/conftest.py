@@ -8,6 +8,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from splat.cuda_rasterizer.native import build_info
+
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT.parent / "shared" / "data"
 sys.path.insert(0, str(ROOT / "tests"))  # for `from scenes import ...`
@@ -18,13 +20,13 @@ settings.register_profile(
 settings.load_profile("splat")
 
 
-@pytest.fixture(params=["cpu", "cuda"])
-def device(request: pytest.FixtureRequest) -> torch.device:
+def devices() -> list[str]:
     """Every device that has kernels in this build and hardware in this machine."""
-    from splat.cuda_rasterizer.native import build_info
+    return ["cpu", "cuda"] if build_info()["cuda"] is not None and torch.cuda.is_available() else ["cpu"]
 
-    if request.param == "cuda" and (build_info()["cuda"] is None or not torch.cuda.is_available()):
-        pytest.skip("no CUDA kernels in this build, or no CUDA device")
+
+@pytest.fixture(params=devices())
+def device(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
