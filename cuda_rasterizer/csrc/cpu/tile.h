@@ -61,7 +61,7 @@ template <class S> LiveRows live_rows(const S* transmittance) {
     constexpr int L = Simd<S>::lanes;
     LiveRows live = {TILE, TILE};
     for (int row = 0; row < TILE; ++row) {
-        auto unfinished = load(transmittance + row * TILE) > S(0);
+        typename Simd<S>::Mask unfinished = load(transmittance + row * TILE) > S(0);
         for (int column = L; column < TILE; column += L) unfinished |= load(transmittance + row * TILE + column) > S(0);
         if (!any(unfinished)) continue;
         if (live.begin == TILE) live.begin = row;
