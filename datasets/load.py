@@ -1,6 +1,7 @@
 """load_scene: a capture's folder in, photos and cameras in memory out."""
 
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def load_scene(
     if max_size is not None and max_size < 1:
         raise InputError(f"max-size must be at least 1 pixel, got {max_size}")
     model = colmap.read_model(capture)
-    if model.note and progress:
-        print(model.note)
+    if model.note:
+        warnings.warn(model.note, stacklevel=2)
     folder = _photo_folder(capture, images)
     if not model.images:
         raise InputError(f"{model.folder}: the model has no posed photo; reconstruct the capture again")

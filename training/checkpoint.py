@@ -5,6 +5,7 @@ tensors and plain values only, and are read with `weights_only=True`, so a forei
 """
 
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,15 @@ def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any], keep: i
     path = checkpoint_path(folder, iteration)
     with replacing(path) as temporary:
         torch.save({"version": VERSION, "iteration": iteration, **state}, temporary)
-    for old in sorted(folder.glob("ckpt_*.pt"))[:-keep]:
+    for old in checkpoints(folder)[:-keep]:
         old.unlink()
     return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first."""
+    named = [(re.fullmatch(r"ckpt_(\d+)\.pt", path.name), path) for path in folder.glob("ckpt_*.pt")]
+    return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
 
 
 def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
@@ -38,7 +45,7 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
         InputError: there is none.
     """
     notes: list[str] = []
-    for path in sorted(folder.glob("ckpt_*.pt"), reverse=True):
+    for path in reversed(checkpoints(folder)):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["version"] != VERSION:

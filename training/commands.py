@@ -57,7 +57,7 @@ def train(options: TrainOptions) -> None:
         source = source or recorded
     assert source is not None
     config.check()
-    folder.claim(resume=options.resume, overwrite=options.overwrite)
+    folder.check(resume=options.resume, overwrite=options.overwrite)
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
 
@@ -75,6 +75,7 @@ def train(options: TrainOptions) -> None:
         trainer.load_state_dict(state)
         print(f"resuming {folder.path} at iteration {trainer.iteration:,}")
     else:
+        folder.clear()  # not before the capture has proved usable
         folder.write_start(config, scene)
     describe_start(scene, frames, held_out, trainer)
 

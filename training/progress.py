@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from splat.atomic_file import replacing
+
 RECORD_EVERY = 100
 """Iterations between two lines of metrics.jsonl."""
 LINES_PER_RUN = 20
@@ -34,7 +36,8 @@ class Progress:
             return
         lines = [line for line in self.path.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
         kept = [line for line in lines if json.loads(line)["iteration"] <= iteration]
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept))
 
     def update(self, iteration: int, loss: float, psnr: float | None, count: int) -> None:
         self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss

@@ -50,9 +50,8 @@ def render_views(options: "RenderOptions") -> None:
     named = choose_cameras(options, config, capture, gaussians)
     if size is not None:
         named = [(name, camera.resized(*size)) for name, camera in named]
-    default = (path if is_run else options.scene.with_suffix("")).parent / (
-        options.along + ("_depth" if options.depth else "")
-    )
+    pictures = options.along + ("_depth" if options.depth else "")
+    default = options.scene / pictures if is_run else path.with_name(f"{path.stem}_{pictures}")
     output = options.output or default
     is_video = output.suffix.lower() == ".mp4"
     if not is_video and output.suffix:

@@ -57,27 +57,27 @@ class RunFolder:
     def holds_a_run(self) -> bool:
         return any((self.path / name).exists() for name in CONTENTS)
 
-    def claim(self, *, resume: bool, overwrite: bool) -> None:
-        """Make the folder ready for a new run, or check that it holds one to resume.
+    def check(self, *, resume: bool, overwrite: bool) -> None:
+        """Whether a run may be started or resumed here. Changes nothing.
 
         Raises:
             InputError: it holds a run and neither flag was given, or there is nothing to resume.
         """
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"{self.path}: is a file; choose another output folder with -o")
-        if resume:
-            if not self.config.is_file():
-                raise InputError(f"{self.path}: no run to resume here; leave out --resume to start one")
-            return
-        if self.holds_a_run():
-            if not overwrite:
-                raise InputError(
-                    f"{self.path}: already holds a run; continue it with --resume, replace it with --overwrite, or choose "
-                    "another folder with -o"
-                )
-            for name in CONTENTS:
-                path = self.path / name
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        if resume and not self.config.is_file():
+            raise InputError(f"{self.path}: no run to resume here; leave out --resume to start one")
+        if not resume and not overwrite and self.holds_a_run():
+            raise InputError(
+                f"{self.path}: already holds a run; continue it with --resume, replace it with --overwrite, or choose "
+                "another folder with -o"
+            )
+
+    def clear(self) -> None:
+        """Make room for a new run: delete what an earlier one left, and nothing else."""
+        for name in CONTENTS:
+            path = self.path / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         self.path.mkdir(parents=True, exist_ok=True)
 
     def write_start(self, config: TrainConfig, scene: Scene) -> None:

@@ -71,7 +71,8 @@ def test_places_and_both_formats(tmp_path, model, text):
 def test_the_largest_sub_model_is_used(tmp_path):
     write_capture(tmp_path, photos=3, model="sparse/0")
     write_capture(tmp_path, photos=6, model="sparse/1")
-    assert len(load_scene(tmp_path)) == 6
+    with pytest.warns(UserWarning, match="2 sub-models.*using the largest, 1"):
+        assert len(load_scene(tmp_path)) == 6
 
 
 def test_photos_in_sub_folders(tmp_path):

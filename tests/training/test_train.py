@@ -206,6 +206,21 @@ def test_a_run_is_never_overwritten_unasked(capture, tmp_path, capsys):
     assert not (out / "point_cloud/iteration_5").exists() and (out / "point_cloud/iteration_6").exists()
 
 
+def test_overwriting_waits_until_the_capture_has_proved_usable(capture, tmp_path):
+    out = tmp_path / "run"
+    assert run("train", capture, "-o", out, "--iterations", 5) == 0
+    assert run("train", tmp_path / "nowhere", "-o", out, "--overwrite") == 1
+    assert run("train", capture, "-o", out, "--overwrite", "--images", "pictures") == 1
+    assert (out / "point_cloud/iteration_5/point_cloud.ply").is_file() and (out / "ckpts/ckpt_000005.pt").is_file()
+
+
+def test_renders_go_into_the_run_unless_told(capture, tmp_path):
+    out = tmp_path / "run"
+    assert run("train", capture, "-o", out, "--iterations", 5) == 0
+    assert run("render", out, "--frames", 2) == 0
+    assert sorted(path.name for path in (out / "orbit").iterdir()) == ["0000.png", "0001.png"]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -231,7 +246,7 @@ def test_mistakes_are_explained_at_once(capture, tmp_path, capsys, arguments, me
     more = ("-o", tmp_path / "out") if arguments[0] == "train" else ()
     assert run(*[places.get(str(a), a) for a in arguments], *more) == 1
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 def test_nan_loss_stops_with_the_last_checkpoint_whole(capture, tmp_path, capsys, monkeypatch):
