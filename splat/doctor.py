@@ -20,7 +20,16 @@ from splat.cuda_rasterizer import native
 from splat.gaussians import Gaussians
 from splat.render import render
 
-PACKAGES = dict(numpy="numpy", scipy="scipy", PIL="pillow", tqdm="tqdm", tyro="tyro", pycolmap="pycolmap", av="av")
+PACKAGES = dict(
+    numpy="numpy",
+    scipy="scipy",
+    PIL="pillow",
+    plyfile="plyfile",
+    tqdm="tqdm",
+    tyro="tyro",
+    pycolmap="pycolmap",
+    av="av",
+)
 """Module -> name on PyPI of everything that is needed besides torch."""
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from splat.atomic_file import replacing
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.ply_file import PlyElement, open_element, read_columns, write_binary
+from splat.ply_file import read_rows, write_binary
 
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
@@ -40,12 +40,12 @@ def load(path: str | Path) -> Gaussians:
         InputError: the file is missing, truncated, not a PLY, or not one of Gaussians; the message says how to fix it.
     """
     path = Path(path)
-    element = open_element(path, "vertex")
-    names = set(element.names)
+    rows = read_rows(path, "vertex")
+    names = set(rows.dtype.names or ())
     rest = rest_names(path, names)
     wanted = [*POSITION, *ROTATION, *SCALE, "opacity", *SH0, *rest]
-    check_properties(path, element, wanted)
-    columns = torch.from_numpy(read_columns(path, element, wanted))
+    check_properties(path, names, wanted)
+    columns = torch.from_numpy(as_floats(rows, wanted))
     means, quats, log_scales, opacity, sh0, flat = columns.split([3, 4, 3, 1, 3, len(rest)], dim=1)
     warn_about_rows_not_finite(path, columns)
     return Gaussians(
@@ -140,9 +140,19 @@ def rest_names(path: Path, names: set[str]) -> list[str]:
     return rest
 
 
-def check_properties(path: Path, element: PlyElement, wanted: list[str]) -> None:
+def as_floats(rows: NDArray[np.void], wanted: list[str]) -> NDArray[np.float32]:  # [rows, len(wanted)]
+    """Some of the properties as float32."""
+    table = np.empty((len(rows), len(wanted)), dtype=np.float32)
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # a double too large for a float becomes infinite, and is reported
+        for column, name in enumerate(wanted):
+            table[:, column] = rows[name]
+    return table
+
+
+def check_properties(path: Path, names: set[str], wanted: list[str]) -> None:
     """Say what kind of PLY this is when it is not one of Gaussians."""
-    names = set(element.names)
     missing = [name for name in wanted if name not in names]
     if not missing:
         return
