@@ -27,7 +27,7 @@ def test_a_healthy_installation(capsys: pytest.CaptureFixture[str]) -> None:
     assert report["verdict"].startswith("ready")
     assert report["torch"]["version"] == torch.__version__
     assert report["kernels"]["cpu_isa"] in report["kernels"]["cpu_isas"]
-    assert set(report["packages"]) == {"numpy", "scipy", "pillow", "tqdm", "tyro", "pycolmap", "av"}
+    assert set(report["packages"]) == {"numpy", "scipy", "pillow", "plyfile", "tqdm", "tyro", "pycolmap", "av"}
     cli.main(["doctor"])
     printed = capsys.readouterr().out
     assert "self-test  passed" in printed
