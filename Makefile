@@ -10,13 +10,14 @@ SOURCES := $(shell find splat cuda_rasterizer datasets compression training view
 	! -name '.*' ! -name '*.pyc' ! -path '*/__pycache__/*' 2>/dev/null) pyproject.toml constraints.txt README.md
 CPP := $(shell find cuda_rasterizer/csrc -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) 2>/dev/null)
 
-.PHONY: help demo install test slow lint lint-rules lint-format lint-kernels lint-types format clean
+.PHONY: help demo install test slow sanitize lint lint-rules lint-format lint-kernels lint-types format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     set up, then make a sample capture, train on it, evaluate, say where the results are"
 	@echo "make test     set up, then run the test suite"
 	@echo "make slow     run the slow tests"
+	@echo "make sanitize run the kernels' tests with the address and undefined-behaviour sanitizers (GCC)"
 	@echo "make install  set up only: the program is then $(BIN)/splat"
 	@echo "make lint     check style and types      make format  apply the style"
 	@echo "make clean    delete what was built and the environment that this Makefile made"
@@ -75,6 +76,14 @@ test: $(VENV)/.test-tools
 
 slow: $(VENV)/.test-tools
 	$(BIN)/pytest -m slow
+
+# A build of its own beside the installed one. torch's tracing of operators does not run under the sanitizers.
+sanitize: $(VENV)/.test-tools
+	CXXFLAGS="-fsanitize=address,undefined -g1" $(PIP_INSTALL) --no-deps --upgrade --target build/sanitize/site \
+		-C build-dir=build/sanitize/cmake .
+	ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/site \
+		LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
+		$(BIN)/pytest tests/kernels -p no:cacheprovider -k "not operators_keep"
 
 lint: lint-rules lint-format lint-kernels lint-types
 
