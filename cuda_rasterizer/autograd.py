@@ -33,7 +33,11 @@ class Settings(Protocol):
     @property
     def frustum_margin(self) -> float: ...
     @property
+    def deterministic(self) -> bool: ...
+    @property
     def max_pairs(self) -> int: ...
+    @property
+    def pair_capacity(self) -> int: ...
 
 
 class RasterizedImage(NamedTuple):
@@ -50,10 +54,10 @@ class RasterizedImage(NamedTuple):
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, mean2d_probe: Any, mean2d_abs_probe: Any, options: tuple, max_pairs: int, *inputs: Any
+        ctx: Any, mean2d_probe: Any, mean2d_abs_probe: Any, options: tuple, limits: tuple[int, int], *inputs: Any
     ) -> Any:
         rgb, transmittance, depth, median, features, radii, *state = torch.ops.splat.rasterize_forward(
-            *inputs, *options, max_pairs
+            *inputs, *options, *limits
         )
         ctx.options = options
         ctx.set_materialize_grads(False)
@@ -155,9 +159,10 @@ def rasterize(
         *(width, height, sh_degree, with_depth, settings.antialiased),
         *(settings.near, settings.far, settings.eps2d),
         *(settings.alpha_max, settings.alpha_min, settings.transmittance_min, settings.frustum_margin),
+        settings.deterministic,
     )
-    max_pairs = min(settings.max_pairs, (1 << 32) - 1)
-    return RasterizedImage(*_Rasterize.apply(mean2d_probe, mean2d_abs_probe, options, max_pairs, *named.values()))
+    limits = (min(settings.max_pairs, (1 << 32) - 1), settings.pair_capacity)
+    return RasterizedImage(*_Rasterize.apply(mean2d_probe, mean2d_abs_probe, options, limits, *named.values()))
 
 
 class _L1SSIM(torch.autograd.Function):

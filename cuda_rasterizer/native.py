@@ -6,10 +6,14 @@ Nothing is loaded until a kernel is first needed, so importing the package works
 
 import functools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-ABI = 1
+import torch
+
+ABI = 2
 """Number of the layout shared with csrc/bindings.cpp."""
 
 
@@ -17,9 +21,32 @@ class NativeModuleError(ImportError):
     """The compiled module is missing or does not fit. The message says what to do."""
 
 
-@functools.lru_cache(maxsize=1)
+_instead: ModuleType | None = None
+
+
 def load() -> ModuleType:
     """The compiled module.
+
+    Raises:
+        NativeModuleError: see `_load`.
+    """
+    return _instead or _load()
+
+
+@contextmanager
+def using(module: ModuleType) -> Iterator[None]:
+    """Use another module of the same layout for a while: the emulated CUDA kernels, in tests."""
+    global _instead
+    before, _instead = _instead, module
+    try:
+        yield
+    finally:
+        _instead = before
+
+
+@functools.lru_cache(maxsize=1)
+def _load() -> ModuleType:
+    """Import the installed module.
 
     The environment variable SPLAT_CPU (baseline, avx2, avx512) overrides the choice of instruction set.
 
@@ -47,12 +74,32 @@ def load() -> ModuleType:
     return module
 
 
+def is_cuda(device: torch.device) -> bool:
+    """Whether the CUDA kernels draw what lies on this device; those of the emulated module also do on the CPU."""
+    return device.type == "cuda" or hasattr(load(), "set_seed")
+
+
+def describe_cuda(module: ModuleType) -> dict[str, Any] | None:
+    """The CUDA half of a build: toolkit, architectures, driver; None where there are no CUDA kernels."""
+    if not hasattr(module, "CUDA_TOOLKIT"):
+        return None
+
+    def version(number: int) -> str | None:
+        return f"{number // 1000}.{number % 1000 // 10}" if number else None
+
+    return {
+        "toolkit": version(module.CUDA_TOOLKIT),
+        "architectures": module.CUDA_ARCHITECTURES.split(),
+        "driver": version(module.cuda_driver_version()),
+    }
+
+
 def build_info() -> dict[str, Any]:
     """What the module was built with and what it chose on this processor.
 
     Returns:
         file, abi, compiler; cpu_isas: compiled instruction sets; cpu_isas_supported: those this processor runs, best
-        first; cpu_isa: the one in use; cuda: None where there are no CUDA kernels in the build.
+        first; cpu_isa: the one in use; cuda: toolkit, architectures and driver, or None without CUDA kernels.
     """
     module = load()
     return {
@@ -62,5 +109,5 @@ def build_info() -> dict[str, Any]:
         "cpu_isas": module.COMPILED_VARIANTS.split(),
         "cpu_isas_supported": list(module.supported_variants()),
         "cpu_isa": module.variant(),
-        "cuda": None,
+        "cuda": describe_cuda(module),
     }

@@ -1,11 +1,12 @@
-"""The kernels as torch operators: schema, CPU implementation and fake implementation of each.
+"""The kernels as torch operators: schema, implementation (one for CPU and CUDA) and fake implementation of each.
 
-Scratch memory comes from torch and lives here; the kernels get addresses. The operators know nothing of autograd: see
-autograd.py. Shapes: N Gaussians, C cameras, H x W pixels, F feature channels, P pairs, T tiles per camera.
+Scratch memory and streams come from torch and live here; the kernels get addresses. The operators know nothing of
+autograd: see autograd.py. Shapes: N Gaussians, C cameras, H x W pixels, F feature channels, P pairs, T tiles per camera.
 """
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -15,7 +16,6 @@ from torch._subclasses.fake_tensor import is_fake
 from splat.cuda_rasterizer import native
 
 TILE = 16
-PAIR_BYTES = 8
 HUGE = 4 << 20  # bytes
 
 Made = TypeVar("Made")
@@ -26,11 +26,11 @@ _INPUTS = (
 )
 _OPTIONS = (
     "int width, int height, int sh_degree, bool with_depth, bool antialiased, float near, float far, float eps2d, "
-    "float alpha_max, float alpha_min, float transmittance_min, float frustum_margin"
+    "float alpha_max, float alpha_min, float transmittance_min, float frustum_margin, bool deterministic"
 )
 _library = torch.library.Library("splat", "DEF")
 _library.define(
-    f"rasterize_forward({_INPUTS}, {_OPTIONS}, int max_pairs) -> (Tensor rgb, Tensor transmittance, Tensor depth, "
+    f"rasterize_forward({_INPUTS}, {_OPTIONS}, int max_pairs, int pair_capacity) -> (Tensor rgb, Tensor transmittance, Tensor depth, "
     "Tensor median_depth, Tensor image_features, Tensor radii, Tensor projected, Tensor pair_offsets, Tensor pairs, "
     "Tensor tile_offsets)"
 )
@@ -60,6 +60,39 @@ def _run(stage: str, arguments: Any) -> Any:
     """Run one kernel, under its own name in torch.profiler's traces."""
     with torch.profiler.record_function(f"splat::{stage}"):
         return getattr(native.load(), stage)(arguments)
+
+
+def _on(device: torch.device, arguments: Any) -> Any:
+    """Address the kernels for a device: torch's current stream of a GPU, or the CPU's threads.
+
+    Raises:
+        RuntimeError: the build has no CUDA kernels.
+    """
+    if device.type == "cuda":
+        if native.describe_cuda(native.load()) is None:
+            raise RuntimeError(
+                "the tensors are on a CUDA device, and this build has no CUDA kernels. Install the CUDA toolkit (nvcc) and "
+                "run `pip install .` again, or move the scene to the CPU with .to('cpu'); `splat doctor` tells more"
+            )
+        arguments.device = torch.cuda.current_device() if device.index is None else device.index
+        arguments.stream = torch.cuda.current_stream(device).cuda_stream
+    elif hasattr(arguments, "threads"):
+        arguments.threads = torch.get_num_threads()
+    return arguments
+
+
+@contextmanager
+def _explain_memory(options: "_Options", pairs: int) -> Iterator[None]:
+    """Say what was asked for and how to need less, where torch says only that memory ran out."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise torch.OutOfMemoryError(
+            f"out of memory for an image of {options.width} x {options.height} with {pairs:,} (tile, Gaussian) pairs. Draw "
+            "fewer Gaussians, a smaller image or one camera at a time"
+            + (", or without RenderSettings.deterministic" if options.deterministic else "")
+            + f". torch says: {error}"
+        ) from error
 
 
 def _addresses(arguments: Any, tensors: Mapping[str, Tensor | None]) -> list[Tensor]:
@@ -98,6 +131,7 @@ class _Options(NamedTuple):
     alpha_min: float
     transmittance_min: float
     frustum_margin: float
+    deterministic: bool
 
 
 class _State(NamedTuple):
@@ -145,20 +179,20 @@ def _render_arguments(inputs: _Inputs, options: _Options) -> tuple[Any, list[Ten
     arguments.features_count = 0 if inputs.features is None else inputs.features.shape[-1]
     arguments.features_per_camera = inputs.features is not None and inputs.features.ndim == 3
     arguments.is_double = inputs.means.dtype == torch.float64
-    arguments.threads = torch.get_num_threads()
     for name, value in options._asdict().items():
         setattr(arguments, name, value)
-    return arguments, _addresses(arguments, inputs._asdict())
+    return _on(inputs.means.device, arguments), _addresses(arguments, inputs._asdict())
 
 
-def _outputs(inputs: _Inputs, options: _Options, pairs: Any) -> dict[str, Tensor]:
+def _outputs(inputs: _Inputs, options: _Options, pairs: Any, pair_bytes: int) -> dict[str, Tensor]:
     """The forward's outputs, uninitialised. `pairs` is the number of pairs, which fake tensors do not know."""
     like, count, cameras = inputs.means, inputs.means.shape[0], inputs.viewmats.shape[0]
     height, width = options.height, options.width
     tiles = ((height + TILE - 1) // TILE) * ((width + TILE - 1) // TILE)
     depth_shape = (cameras, height, width) if options.with_depth else (0,)
     channels = 0 if inputs.features is None else inputs.features.shape[-1]
-    # A record of csrc/cpu/stages.h, Projected: 10 numbers, a rectangle and a mask, in whole cache lines.
+    # A record of csrc/records.h, Projected: 10 numbers, a rectangle, a mask and a count, in whole cache lines.
+    offsets = cameras * count + 1 if options.deterministic or not native.is_cuda(like.device) else 0
     record = 64 if like.dtype == torch.float32 else 128
     return {
         "rgb": _empty(like, cameras, height, width, 3),
@@ -168,30 +202,38 @@ def _outputs(inputs: _Inputs, options: _Options, pairs: Any) -> dict[str, Tensor
         "image_features": _empty(like, cameras, height, width, channels),
         "radii": _empty(like, cameras, count),
         "projected": _empty(like, cameras, count, record, dtype=torch.uint8),
-        "pair_offsets": _empty(like, cameras * count + 1, dtype=torch.int64),
-        "pairs": _empty(like, pairs, PAIR_BYTES, dtype=torch.uint8),
+        "pair_offsets": _empty(like, offsets, dtype=torch.int64),
+        "pairs": _empty(like, pairs, pair_bytes, dtype=torch.uint8),
         "tile_offsets": _empty(like, cameras * tiles + 1, dtype=torch.int64),
     }
 
 
-def _rasterize_forward_cpu(*values: Any) -> tuple[Tensor, ...]:
+def _rasterize_forward(*values: Any) -> tuple[Tensor, ...]:
     remaining = iter(values)
     inputs, options = _take(_Inputs, remaining), _take(_Options, remaining)
-    max_pairs = next(remaining)
+    max_pairs, capacity = remaining
     module = native.load()
     arguments, kept = _render_arguments(inputs, options)
-    outputs = _outputs(inputs, options, 0)
+    pair_bytes = module.pair_bytes(arguments)
+    with _explain_memory(options, 0):
+        outputs = _outputs(inputs, options, 0, pair_bytes)
+        project_scratch = _empty(inputs.means, module.project_scratch_bytes(arguments), dtype=torch.uint8)
     if module.projected_bytes(arguments) != outputs["projected"].shape[-1]:
         raise native.NativeModuleError("the compiled module does not fit this source; run `pip install .` again")
-    kept += _addresses(arguments, {name: tensor for name, tensor in outputs.items() if name != "pairs"})
-    pairs = _run("project", arguments)
+    made = outputs | {"project_scratch": project_scratch}
+    kept += _addresses(arguments, {name: tensor for name, tensor in made.items() if tensor.numel() and name != "pairs"})
+    if native.is_cuda(inputs.means.device):
+        arguments.pair_capacity = capacity
+    _run("project", arguments)
+    pairs = arguments.pair_count
     if pairs > max_pairs:
         raise RuntimeError(
             f"this render needs {pairs:,} (tile, Gaussian) pairs, more than max_pairs = {max_pairs:,}. Many Gaussians "
             "cover a large part of the image: remove those, render a smaller image, or raise RenderSettings.max_pairs"
         )
-    outputs["pairs"] = _empty(outputs["pairs"], pairs, PAIR_BYTES)
-    scratch = _empty(inputs.means, module.forward_scratch_bytes(arguments), dtype=torch.uint8)
+    with _explain_memory(options, pairs):
+        outputs["pairs"] = _empty(outputs["pairs"], pairs, pair_bytes)
+        scratch = _empty(inputs.means, module.forward_scratch_bytes(arguments), dtype=torch.uint8)
     kept += _addresses(arguments, {"pairs": outputs["pairs"], "scratch": scratch})
     _run("bin", arguments)
     _run("rasterize_forward", arguments)
@@ -201,7 +243,8 @@ def _rasterize_forward_cpu(*values: Any) -> tuple[Tensor, ...]:
 def _rasterize_forward_fake(*values: Any) -> tuple[Tensor, ...]:
     remaining = iter(values)
     inputs, options = _take(_Inputs, remaining), _take(_Options, remaining)
-    return tuple(_outputs(inputs, options, torch.library.get_ctx().new_dynamic_size()).values())
+    pair_bytes = 4 if native.is_cuda(inputs.means.device) else 8
+    return tuple(_outputs(inputs, options, torch.library.get_ctx().new_dynamic_size(), pair_bytes).values())
 
 
 def _gradients(inputs: _Inputs, wanted: _Wanted) -> dict[str, Tensor]:
@@ -217,7 +260,7 @@ def _gradients(inputs: _Inputs, wanted: _Wanted) -> dict[str, Tensor]:
     return {f"v_{name}": _empty(like, shape) for name, shape in shapes.items()}
 
 
-def _rasterize_backward_cpu(*values: Any) -> tuple[Tensor, ...]:
+def _rasterize_backward(*values: Any) -> tuple[Tensor, ...]:
     remaining = iter(values)
     inputs, state, upstream = _take(_Inputs, remaining), _take(_State, remaining), _take(_Upstream, remaining)
     options, wanted = _take(_Options, remaining), _take(_Wanted, remaining)
@@ -226,11 +269,15 @@ def _rasterize_backward_cpu(*values: Any) -> tuple[Tensor, ...]:
     gradients = _gradients(inputs, wanted)
     skipped = {"v_features": not wanted.features, "v_viewmats": not wanted.cameras, "v_Ks": not wanted.cameras}
     skipped |= {"v_mean2d": not wanted.mean2d, "v_mean2d_abs": not wanted.mean2d_abs}
-    kept += _addresses(arguments, state._asdict() | upstream._asdict())
-    kept += _addresses(arguments, {name: tensor for name, tensor in gradients.items() if not skipped.get(name)})
-    floats = module.pair_gradient_floats(arguments)
-    pair_gradients = _empty(inputs.means, max(1, state.pairs.shape[0]), floats)
-    scratch = _empty(inputs.means, module.backward_scratch_bytes(arguments), dtype=torch.uint8)
+    if not state.pair_offsets.numel():
+        skipped["pair_offsets"] = True
+    given = state._asdict() | upstream._asdict() | gradients
+    kept += _addresses(arguments, {name: tensor for name, tensor in given.items() if not skipped.get(name)})
+    arguments.pair_count = state.pairs.shape[0]
+    with _explain_memory(options, arguments.pair_count):
+        rows, floats = module.gradient_rows(arguments), module.pair_gradient_floats(arguments)
+        pair_gradients = _empty(inputs.means, max(1, rows), floats)
+        scratch = _empty(inputs.means, module.backward_scratch_bytes(arguments), dtype=torch.uint8)
     kept += _addresses(arguments, {"pair_gradients": pair_gradients, "scratch": scratch})
     _run("rasterize_backward", arguments)
     _run("project_backward", arguments)
@@ -243,12 +290,11 @@ def _rasterize_backward_fake(*values: Any) -> tuple[Tensor, ...]:
     )
 
 
-def _l1_ssim_cpu(image: Tensor, target: Tensor, ssim_weight: float, gradient_wanted: bool) -> tuple[Tensor, Tensor]:
+def _l1_ssim(image: Tensor, target: Tensor, ssim_weight: float, gradient_wanted: bool) -> tuple[Tensor, Tensor]:
     module = native.load()
-    arguments = module.LossArguments()
+    arguments = _on(image.device, module.LossArguments())
     arguments.images, arguments.height, arguments.width = image.shape[:3]
     arguments.target_is_uint8 = target.dtype == torch.uint8
-    arguments.threads = torch.get_num_threads()
     arguments.ssim_weight = ssim_weight
     sums = _empty(image, 2, dtype=torch.float64)
     gradient = _empty(image, image.shape if gradient_wanted else (0,))
@@ -264,7 +310,7 @@ def _l1_ssim_fake(image: Tensor, target: Tensor, ssim_weight: float, gradient_wa
     return _empty(image, 2, dtype=torch.float64), _empty(image, image.shape if gradient_wanted else (0,))
 
 
-def _adam_step_cpu(
+def _adam_step(
     parameter: Tensor,
     gradient: Tensor,
     exp_avg: Tensor,
@@ -278,11 +324,9 @@ def _adam_step_cpu(
 ) -> None:
     if parameter.numel() == 0:
         return
-    module = native.load()
-    arguments = module.AdamArguments()
+    arguments = _on(parameter.device, native.load().AdamArguments())
     arguments.rows = parameter.shape[0]
     arguments.columns = parameter.numel() // parameter.shape[0]
-    arguments.threads = torch.get_num_threads()
     arguments.step, arguments.lr, arguments.eps = step, lr, eps
     arguments.beta1, arguments.beta2 = beta1, beta2
     tensors = {"parameter": parameter, "gradient": gradient, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
@@ -291,21 +335,14 @@ def _adam_step_cpu(
     del kept
 
 
-def _no_cuda(*_: Any) -> Any:
-    raise RuntimeError(
-        "the tensors are on a CUDA device, and this build has no CUDA kernels. Move the scene to the CPU with "
-        ".to('cpu'); `splat doctor` tells what the build contains"
-    )
-
-
-for _name, _cpu, _fake in (
-    ("rasterize_forward", _rasterize_forward_cpu, _rasterize_forward_fake),
-    ("rasterize_backward", _rasterize_backward_cpu, _rasterize_backward_fake),
-    ("l1_ssim", _l1_ssim_cpu, _l1_ssim_fake),
-    ("adam_step", _adam_step_cpu, lambda *_: None),
+for _name, _kernel, _fake in (
+    ("rasterize_forward", _rasterize_forward, _rasterize_forward_fake),
+    ("rasterize_backward", _rasterize_backward, _rasterize_backward_fake),
+    ("l1_ssim", _l1_ssim, _l1_ssim_fake),
+    ("adam_step", _adam_step, lambda *_: None),
 ):
-    _library.impl(_name, _cpu, "CPU")
-    _library.impl(_name, _no_cuda, "CUDA")
+    _library.impl(_name, _kernel, "CPU")
+    _library.impl(_name, _kernel, "CUDA")
     torch.library.register_fake(f"splat::{_name}", _fake, lib=_library)
 
 

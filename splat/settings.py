@@ -46,6 +46,13 @@ class RenderSettings:
     """Refuse to draw when more (tile, Gaussian) pairs than this would be needed; each takes 8 bytes forward and about
     56 backward. It turns a scene of giant Gaussians into an error instead of a machine out of memory."""
 
+    pair_capacity: int = 0
+    """GPU: room for so many pairs, so that nobody waits for the device to count them and a CUDA graph can capture the
+    render. An image that needs more becomes NaN. 0: count, which costs one short wait per render."""
+
+    deterministic: bool = False
+    """GPU: the same bits on every run, for some time and memory (36 bytes a pair). On the CPU this always holds."""
+
     def __post_init__(self) -> None:
         if not 0.0 < self.near < self.far:
             raise ValueError(f"RenderSettings: expected 0 < near < far, got near={self.near}, far={self.far}")
@@ -59,5 +66,9 @@ class RenderSettings:
             raise ValueError(f"RenderSettings: eps2d must be positive, got {self.eps2d}")
         if not self.frustum_margin >= 0.0:
             raise ValueError(f"RenderSettings: frustum_margin must not be negative, got {self.frustum_margin}")
+        if not 0 <= self.pair_capacity <= self.max_pairs:
+            raise ValueError(
+                f"RenderSettings: pair_capacity must be from 0 to max_pairs = {self.max_pairs}, got {self.pair_capacity}"
+            )
         if self.max_pairs < 1:
             raise ValueError(f"RenderSettings: max_pairs must be at least 1, got {self.max_pairs}")

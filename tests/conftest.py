@@ -1,13 +1,18 @@
 """What all tests share: devices, real captures, and settings of hypothesis."""
 
+import functools
+import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.native import build_info
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,12 +26,41 @@ settings.load_profile("splat")
 
 
 def devices() -> list[str]:
-    """Every device that has kernels in this build and hardware in this machine."""
-    return ["cpu", "cuda"] if build_info()["cuda"] is not None and torch.cuda.is_available() else ["cpu"]
+    """Every device that has kernels in this build and hardware in this machine, and the CUDA kernels on the CPU."""
+    cuda = build_info()["cuda"] is not None and torch.cuda.is_available()
+    return ["cpu", "emulated", "cuda"] if cuda else ["cpu", "emulated"]
+
+
+@functools.lru_cache(maxsize=1)
+def emulated_module() -> ModuleType | None:
+    """The CUDA kernels compiled for the CPU (`make emulation`), if they are there."""
+    folder = Path(os.environ.get("SPLAT_EMULATION", ROOT / "build" / "emulation"))
+    for path in folder.glob("_splat_emulated*.so"):
+        spec = importlib.util.spec_from_file_location("_splat_emulated", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        if module.ABI == native.ABI:
+            return module
+    return None
+
+
+@pytest.fixture
+def emulation() -> Iterator[ModuleType]:
+    """Everything on the CPU goes through the CUDA kernels for the time of a test, in an order of threads of its own."""
+    module = emulated_module()
+    if module is None:
+        message = "the emulated CUDA kernels are not built, or not from this source: run `make emulation`"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    module.set_seed(1)
+    with native.using(module):
+        yield module
 
 
 @pytest.fixture(params=devices())
 def device(request: pytest.FixtureRequest) -> torch.device:
+    if request.param == "emulated":
+        request.getfixturevalue("emulation")
+        return torch.device("cpu")
     return torch.device(request.param)
 
 

@@ -17,7 +17,10 @@ struct RenderArguments {
     bool with_depth = false;
     bool antialiased = false;
     bool is_double = false;
-    int64_t threads = 1;
+    bool deterministic = false;  // CUDA: gradients are added up in one order, at the cost of memory
+    int64_t threads = 1;         // CPU
+    int64_t device = -1;         // CUDA device; -1: the CPU
+    uint64_t stream = 0;         // of that device
     double near = 0, far = 0, eps2d = 0, alpha_max = 0, alpha_min = 0, transmittance_min = 0, frustum_margin = 0;
 
     // Inputs
@@ -32,10 +35,14 @@ struct RenderArguments {
     uint64_t Ks = 0;               // [C, 3, 3]
     uint64_t background = 0;       // [C, 3]
 
+    // How many pairs there are. project() tells both, unless pair_capacity is given: then nobody waits for the device,
+    // there is room for so many, and an image that needs more becomes NaN.
+    int64_t pair_count = 0, visible_count = 0, pair_capacity = 0;
+
     // Kept from the forward for the backward
     uint64_t projected = 0;      // [C, N] records of projected_bytes
-    uint64_t pair_offsets = 0;   // [C * N + 1] int64: where each Gaussian's pairs begin
-    uint64_t pairs = 0;          // [P] of 2 uint32: Gaussian, slot among the Gaussians' pairs; by tile, then by depth
+    uint64_t pair_offsets = 0;   // [C * N + 1] int64: where each Gaussian's pairs begin. CUDA: only if deterministic
+    uint64_t pairs = 0;          // [P] of pair_bytes, by tile, then by depth. CPU: Gaussian, slot; CUDA: camera * N + i
     uint64_t tile_offsets = 0;   // [C * tiles + 1] int64: where each tile's pairs begin
     uint64_t transmittance = 0;  // [C, H, W] final
 
@@ -56,8 +63,9 @@ struct RenderArguments {
     uint64_t v_mean2d = 0, v_mean2d_abs = 0;  // [C, N, 2] NDC-scaled
 
     // Scratch
-    uint64_t scratch = 0;         // forward_scratch_bytes or backward_scratch_bytes
-    uint64_t pair_gradients = 0;  // [P, pair_gradient_floats]
+    uint64_t project_scratch = 0;  // project_scratch_bytes, from project to rasterize_forward
+    uint64_t scratch = 0;          // forward_scratch_bytes or backward_scratch_bytes
+    uint64_t pair_gradients = 0;   // [gradient_rows, pair_gradient_floats]
     uint64_t evaluations = 0;  // [threads] int64: pixels times Gaussians that were evaluated, added to; for benchmarks
 };
 
@@ -66,6 +74,8 @@ struct LossArguments {
     int64_t images = 0, width = 0, height = 0;
     bool target_is_uint8 = false;
     int64_t threads = 1;
+    int64_t device = -1;
+    uint64_t stream = 0;
     double ssim_weight = 0;
     uint64_t image = 0;    // [C, H, W, 3] float
     uint64_t target = 0;   // [C, H, W, 3] float in 0..1, or uint8
@@ -78,6 +88,8 @@ struct LossArguments {
 struct AdamArguments {
     int64_t rows = 0, columns = 0;
     int64_t threads = 1;
+    int64_t device = -1;
+    uint64_t stream = 0;
     double lr = 0, beta1 = 0, beta2 = 0, eps = 0;
     int64_t step = 1;  // counted from 1
     uint64_t parameter = 0, gradient = 0, exp_avg = 0, exp_avg_sq = 0;
@@ -88,10 +100,13 @@ struct AdamArguments {
 struct Kernels {
     const char* name;
     int64_t (*projected_bytes)(const RenderArguments&);
+    int64_t (*pair_bytes)(const RenderArguments&);
+    int64_t (*project_scratch_bytes)(const RenderArguments&);
     int64_t (*forward_scratch_bytes)(const RenderArguments&);
     int64_t (*backward_scratch_bytes)(const RenderArguments&);
+    int64_t (*gradient_rows)(const RenderArguments&);
     int64_t (*pair_gradient_floats)(const RenderArguments&);
-    int64_t (*project)(const RenderArguments&);  // returns the number of pairs
+    void (*project)(RenderArguments&);  // tells pair_count and visible_count
     void (*bin)(const RenderArguments&);
     void (*rasterize_forward)(const RenderArguments&);
     void (*rasterize_backward)(const RenderArguments&);

@@ -9,6 +9,12 @@
 
 #include "cpu/dispatch.h"
 #include "cpu/memory.h"
+#if defined(SPLAT_HAS_CUDA)
+#include "cuda/kernels.h"
+#endif
+#if defined(SPLAT_EMULATION)
+#include "emulation/fibers.h"
+#endif
 
 namespace nb = nanobind;
 using namespace splat;
@@ -16,7 +22,7 @@ using namespace splat;
 namespace {
 
 // Raised when a struct here changes: cuda_rasterizer/native.py refuses a module of another number.
-constexpr int ABI = 1;
+constexpr int ABI = 2;
 
 const Kernels* chosen = nullptr;
 
@@ -37,13 +43,33 @@ void choose(const std::string& name) {
     throw std::invalid_argument("this build or processor has no CPU kernels named '" + name + "'");
 }
 
+// The kernels for the device of the arguments: a CUDA device, or -1 for the CPU.
+template <class A> const Kernels& kernels_for(const A& a) {
+    if (a.device < 0) return *chosen;
+#if defined(SPLAT_HAS_CUDA)
+    return kernels_cuda;
+#else
+    throw std::runtime_error("this build has no CUDA kernels");
+#endif
+}
+
 }  // namespace
 
+#if defined(SPLAT_EMULATION)
+NB_MODULE(_splat_emulated, m) {
+    m.def("set_seed", &emulation::set_seed, nb::arg("seed"), "Order in which threads and blocks run.");
+#else
 NB_MODULE(_splat_native, m) {
+#endif
     m.attr("ABI") = ABI;
     m.attr("COMPILER") = __VERSION__;
     m.attr("COMPILED_VARIANTS") = compiled_variants();
     choose("");
+#if defined(SPLAT_HAS_CUDA)
+    m.attr("CUDA_ARCHITECTURES") = SPLAT_CUDA_ARCHITECTURES;
+    m.attr("CUDA_TOOLKIT") = cuda_toolkit_version();
+    m.def("cuda_driver_version", &cuda_driver_version, "1000 * major + 10 * minor; 0 where there is no driver.");
+#endif
     m.def("supported_variants", &supported,
           "Instruction sets that were compiled and that this processor runs, best first.");
     m.def("variant", [] { return std::string(chosen->name); }, "The instruction set in use.");
@@ -57,7 +83,8 @@ NB_MODULE(_splat_native, m) {
 #define SPLAT_FIELD(name) .def_rw(#name, &RenderArguments::name)
         SPLAT_FIELD(gaussians) SPLAT_FIELD(cameras) SPLAT_FIELD(width) SPLAT_FIELD(height) SPLAT_FIELD(sh_degree)
         SPLAT_FIELD(sh_rest_count) SPLAT_FIELD(features_count) SPLAT_FIELD(features_per_camera) SPLAT_FIELD(with_depth)
-        SPLAT_FIELD(antialiased) SPLAT_FIELD(is_double) SPLAT_FIELD(threads) SPLAT_FIELD(near) SPLAT_FIELD(far)
+        SPLAT_FIELD(antialiased) SPLAT_FIELD(is_double) SPLAT_FIELD(deterministic) SPLAT_FIELD(threads) SPLAT_FIELD(device)
+        SPLAT_FIELD(stream) SPLAT_FIELD(pair_count) SPLAT_FIELD(visible_count) SPLAT_FIELD(pair_capacity) SPLAT_FIELD(near) SPLAT_FIELD(far)
         SPLAT_FIELD(eps2d) SPLAT_FIELD(alpha_max) SPLAT_FIELD(alpha_min) SPLAT_FIELD(transmittance_min)
         SPLAT_FIELD(frustum_margin) SPLAT_FIELD(means) SPLAT_FIELD(quats) SPLAT_FIELD(log_scales)
         SPLAT_FIELD(logit_opacities) SPLAT_FIELD(sh0) SPLAT_FIELD(sh_rest) SPLAT_FIELD(features) SPLAT_FIELD(viewmats)
@@ -67,19 +94,20 @@ NB_MODULE(_splat_native, m) {
         SPLAT_FIELD(v_median_depth) SPLAT_FIELD(v_image_features) SPLAT_FIELD(v_means) SPLAT_FIELD(v_quats)
         SPLAT_FIELD(v_log_scales) SPLAT_FIELD(v_logit_opacities) SPLAT_FIELD(v_sh0) SPLAT_FIELD(v_sh_rest)
         SPLAT_FIELD(v_features) SPLAT_FIELD(v_viewmats) SPLAT_FIELD(v_Ks) SPLAT_FIELD(v_mean2d) SPLAT_FIELD(v_mean2d_abs)
-        SPLAT_FIELD(scratch) SPLAT_FIELD(pair_gradients) SPLAT_FIELD(evaluations);
+        SPLAT_FIELD(project_scratch) SPLAT_FIELD(scratch) SPLAT_FIELD(pair_gradients) SPLAT_FIELD(evaluations);
 #undef SPLAT_FIELD
 #define SPLAT_FIELD(name) .def_rw(#name, &LossArguments::name)
     nb::class_<LossArguments>(m, "LossArguments")
         .def(nb::init<>())
         SPLAT_FIELD(images) SPLAT_FIELD(width) SPLAT_FIELD(height) SPLAT_FIELD(target_is_uint8) SPLAT_FIELD(threads)
+        SPLAT_FIELD(device) SPLAT_FIELD(stream)
         SPLAT_FIELD(ssim_weight) SPLAT_FIELD(image) SPLAT_FIELD(target) SPLAT_FIELD(v_image) SPLAT_FIELD(sums)
         SPLAT_FIELD(scratch);
 #undef SPLAT_FIELD
 #define SPLAT_FIELD(name) .def_rw(#name, &AdamArguments::name)
     nb::class_<AdamArguments>(m, "AdamArguments")
         .def(nb::init<>())
-        SPLAT_FIELD(rows) SPLAT_FIELD(columns) SPLAT_FIELD(threads) SPLAT_FIELD(lr) SPLAT_FIELD(beta1) SPLAT_FIELD(beta2)
+        SPLAT_FIELD(rows) SPLAT_FIELD(columns) SPLAT_FIELD(threads) SPLAT_FIELD(device) SPLAT_FIELD(stream) SPLAT_FIELD(lr) SPLAT_FIELD(beta1) SPLAT_FIELD(beta2)
         SPLAT_FIELD(eps) SPLAT_FIELD(step) SPLAT_FIELD(parameter) SPLAT_FIELD(gradient) SPLAT_FIELD(exp_avg)
         SPLAT_FIELD(exp_avg_sq) SPLAT_FIELD(visible);
 #undef SPLAT_FIELD
@@ -87,16 +115,21 @@ NB_MODULE(_splat_native, m) {
     // clang-format on
 
     using Release = nb::call_guard<nb::gil_scoped_release>;
-    m.def("projected_bytes", [](const RenderArguments& a) { return chosen->projected_bytes(a); });
-    m.def("forward_scratch_bytes", [](const RenderArguments& a) { return chosen->forward_scratch_bytes(a); });
-    m.def("backward_scratch_bytes", [](const RenderArguments& a) { return chosen->backward_scratch_bytes(a); });
-    m.def("pair_gradient_floats", [](const RenderArguments& a) { return chosen->pair_gradient_floats(a); });
-    m.def("project", [](const RenderArguments& a) { return chosen->project(a); }, Release());
-    m.def("bin", [](const RenderArguments& a) { chosen->bin(a); }, Release());
-    m.def("rasterize_forward", [](const RenderArguments& a) { chosen->rasterize_forward(a); }, Release());
-    m.def("rasterize_backward", [](const RenderArguments& a) { chosen->rasterize_backward(a); }, Release());
-    m.def("project_backward", [](const RenderArguments& a) { chosen->project_backward(a); }, Release());
-    m.def("loss_scratch_bytes", [](const LossArguments& a) { return chosen->loss_scratch_bytes(a); });
-    m.def("loss", [](const LossArguments& a) { chosen->loss(a); }, Release());
-    m.def("adam", [](const AdamArguments& a) { chosen->adam(a); }, Release());
+#define SPLAT_SIZE(name) m.def(#name, [](const RenderArguments& a) { return kernels_for(a).name(a); })
+    SPLAT_SIZE(projected_bytes);
+    SPLAT_SIZE(pair_bytes);
+    SPLAT_SIZE(project_scratch_bytes);
+    SPLAT_SIZE(forward_scratch_bytes);
+    SPLAT_SIZE(backward_scratch_bytes);
+    SPLAT_SIZE(gradient_rows);
+    SPLAT_SIZE(pair_gradient_floats);
+#undef SPLAT_SIZE
+    m.def("project", [](RenderArguments& a) { kernels_for(a).project(a); }, Release());
+    m.def("bin", [](const RenderArguments& a) { kernels_for(a).bin(a); }, Release());
+    m.def("rasterize_forward", [](const RenderArguments& a) { kernels_for(a).rasterize_forward(a); }, Release());
+    m.def("rasterize_backward", [](const RenderArguments& a) { kernels_for(a).rasterize_backward(a); }, Release());
+    m.def("project_backward", [](const RenderArguments& a) { kernels_for(a).project_backward(a); }, Release());
+    m.def("loss_scratch_bytes", [](const LossArguments& a) { return kernels_for(a).loss_scratch_bytes(a); });
+    m.def("loss", [](const LossArguments& a) { kernels_for(a).loss(a); }, Release());
+    m.def("adam", [](const AdamArguments& a) { kernels_for(a).adam(a); }, Release());
 }

@@ -240,9 +240,10 @@ def test_operators_keep_torchs_rules(device):
     """Schema, fake tensors and tracing (torch.library.opcheck)."""
     gaussians, camera = cloud(30).to(device), cameras(2).to(device)
     inputs = (*gaussians.tensors().values(), None, camera.viewmat, camera.K, torch.zeros(2, 3, device=device))
-    options = (37, 29, 3, True, False, 0.01, 1e10, 0.3, 0.99, 1 / 255, 1e-4, 0.3)
-    torch.library.opcheck(torch.ops.splat.rasterize_forward.default, (*inputs, *options, 1 << 20))
-    rgb, transmittance, depth, _, features, _, *state = torch.ops.splat.rasterize_forward(*inputs, *options, 1 << 20)
+    options = (37, 29, 3, True, False, 0.01, 1e10, 0.3, 0.99, 1 / 255, 1e-4, 0.3, False)
+    limits = (1 << 20, 0)
+    torch.library.opcheck(torch.ops.splat.rasterize_forward.default, (*inputs, *options, *limits))
+    rgb, transmittance, depth, _, features, _, *state = torch.ops.splat.rasterize_forward(*inputs, *options, *limits)
     upstream = (torch.ones_like(rgb), None, torch.ones_like(depth), None, None)
     wanted = (True, False, True, True)
     arguments = (*inputs, rgb, transmittance, depth, features, *state, *upstream, *options, *wanted)

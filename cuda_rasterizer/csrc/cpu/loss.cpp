@@ -10,15 +10,13 @@
 #include "cpu/optimization.h"
 #include "cpu/parallel_for.h"
 #include "cpu/stages.h"
+#include "math/ssim.h"
 
 SPLAT_NAMESPACE_BEGIN
 
 namespace {
 
-constexpr int RADIUS = 5, TAPS = 2 * RADIUS + 1, PAD = 3 * RADIUS, ROWS = 8;
-constexpr float WINDOW[TAPS] = {0.00102838f, 0.00759876f, 0.03600077f, 0.10936069f, 0.21300554f, 0.26601172f,
-                                0.21300554f, 0.10936069f, 0.03600077f, 0.00759876f, 0.00102838f};
-constexpr float C1 = 0.01f * 0.01f, C2 = 0.03f * 0.03f;
+constexpr int RADIUS = SSIM_RADIUS, TAPS = SSIM_TAPS, PAD = 3 * RADIUS, ROWS = 8;
 
 int64_t padded_row(const LossArguments& a) { return (3 * a.width + 2 * PAD + 15) / 16 * 16; }
 
@@ -47,7 +45,7 @@ void blur_products_down(const float* const* x, const float* const* y, int64_t n,
         float s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0;
 #pragma GCC unroll 11
         for (int k = 0; k < TAPS; ++k) {
-            const float p = x[k][i], q = y[k][i], wp = WINDOW[k] * p, wq = WINDOW[k] * q;
+            const float p = x[k][i], q = y[k][i], wp = ssim_tap(k) * p, wq = ssim_tap(k) * q;
             s0 += wp, s1 += wq, s2 += wp * p, s3 += wq * q, s4 += wp * q;
         }
         o0[i] = s0, o1[i] = s1, o2[i] = s2, o3[i] = s3, o4[i] = s4;
@@ -59,7 +57,7 @@ void blur_down(const float* const* x, int64_t n, float* out) {
     for (int64_t i = 0; i < n; ++i) {
         float s = 0;
 #pragma GCC unroll 11
-        for (int k = 0; k < TAPS; ++k) s += WINDOW[k] * x[k][i];
+        for (int k = 0; k < TAPS; ++k) s += ssim_tap(k) * x[k][i];
         out[i] = s;
     }
 }
@@ -68,7 +66,7 @@ void blur_down(const float* const* x, int64_t n, float* out) {
 inline float blur_across(const float* padded, int64_t i) {
     float s = 0;
 #pragma GCC unroll 11
-    for (int k = 0; k < TAPS; ++k) s += WINDOW[k] * padded[i + 3 * k];
+    for (int k = 0; k < TAPS; ++k) s += ssim_tap(k) * padded[i + 3 * k];
     return s;
 }
 
@@ -118,17 +116,11 @@ void loss(const LossArguments& a) {
                 float ssim = 0, l1 = 0;
 #pragma GCC ivdep
                 for (int64_t i = block; i < stop; ++i) {
-                    const float mu1 = blur_across(blurred[0], i), mu2 = blur_across(blurred[1], i);
-                    const float s1 = blur_across(blurred[2], i) - mu1 * mu1,
-                                s2 = blur_across(blurred[3], i) - mu2 * mu2;
-                    const float s12 = blur_across(blurred[4], i) - mu1 * mu2;
-                    const float A = 2 * mu1 * mu2 + C1, B = 2 * s12 + C2;
-                    const float D = 1.0f / (mu1 * mu1 + mu2 * mu2 + C1), E = 1.0f / (s1 + s2 + C2);
-                    const float map = A * B * D * E;
-                    by_mean[i] = 2 * (mu2 * (B - A) * D * E - map * mu1 * (D - E));
-                    by_square[i] = -map * E;
-                    by_product[i] = 2 * A * D * E;
-                    ssim += map;
+                    const Ssim here =
+                        ssim_of(blur_across(blurred[0], i), blur_across(blurred[1], i), blur_across(blurred[2], i),
+                                blur_across(blurred[3], i), blur_across(blurred[4], i));
+                    by_mean[i] = here.by_mean, by_square[i] = here.by_square, by_product[i] = here.by_product;
+                    ssim += here.value;
                     l1 += magnitude(x[RADIUS][i] - y[RADIUS][i]);
                 }
                 ssim_sum += ssim, l1_sum += l1;

@@ -11,45 +11,17 @@ namespace {
 
 constexpr int64_t CHUNK = 512;
 
-// False where a coefficient is not finite.
-template <class S> bool shade(const RenderArguments& a, int64_t i, const PinholeCamera<S>& camera, S* rgb) {
-    S Y[SH_BASES_MAX], length;
-    const int degree = int(a.sh_degree);
-    const Vec3<S> direction = normalize(load3(at<const S>(a.means) + 3 * i) - camera.position, length);
-    sh_basis(degree, direction, Y);
-    const S* sh0 = at<const S>(a.sh0) + 3 * i;
-    const S* rest = at<const S>(a.sh_rest) + 3 * a.sh_rest_count * i;
-    S r = Y[0] * sh0[0], g = Y[0] * sh0[1], b = Y[0] * sh0[2];
-    for (int k = 1; k < sh_bases(degree); ++k, rest += 3) {
-        r += Y[k] * rest[0];
-        g += Y[k] * rest[1];
-        b += Y[k] * rest[2];
-    }
-    rgb[0] = larger(r + S(0.5), S(0)), rgb[1] = larger(g + S(0.5), S(0)), rgb[2] = larger(b + S(0.5), S(0));
-    return is_finite(r) && is_finite(g) && is_finite(b);
-}
-
 // Returns the number of tiles touched, filling `rect` and `mask`, and the larger half-extent in `radius`.
 template <class S>
 int64_t cover_tiles(const RenderArguments& a, const TileGrid& grid, S log2_alpha_min, Projected<Footprint<S>>& p,
                     S& radius) {
-    const S reach = footprint_reach(p.footprint, log2_alpha_min);
-    S half_x, half_y;
-    footprint_extent(p.footprint, reach, half_x, half_y);
-    const S x0 = p.footprint.x - half_x, x1 = p.footprint.x + half_x;
-    const S y0 = p.footprint.y - half_y, y1 = p.footprint.y + half_y;
-    if (!(x1 > S(0) && y1 > S(0) && x0 < S(a.width) && y0 < S(a.height))) return 0;
-    S exact_x, exact_y;
-    footprint_extent(p.footprint, larger(p.footprint.log2_opacity - log2_alpha_min, S(0)), exact_x, exact_y);
-    radius = larger(exact_x, exact_y);
-    p.rect.x0 = uint16_t(larger(x0, S(0)) / TILE), p.rect.y0 = uint16_t(larger(y0, S(0)) / TILE);
-    p.rect.x1 = uint16_t(smaller(S(grid.columns), x1 / TILE + 1)),
-    p.rect.y1 = uint16_t(smaller(S(grid.rows), y1 / TILE + 1));
-    const int width = p.rect.x1 - p.rect.x0, height = p.rect.y1 - p.rect.y0;
+    if (!cover_rect(a, grid, p.footprint, log2_alpha_min, p.rect, radius)) return 0;
+    const int width = rect_width(p.rect);
+    const bool masked = rect_tiles(p.rect) <= MASK_TILES;
     int64_t touched = 0;
-    visit_tiles(p.footprint, reach, p.rect, [&](int row, int first, int last) {
+    visit_tiles(p.footprint, footprint_reach(p.footprint, log2_alpha_min), p.rect, [&](int row, int first, int last) {
         touched += last - first;
-        if (width * height <= 64)
+        if (masked)
             for (int column = first; column < last; ++column)
                 p.mask |= uint64_t(1) << ((row - p.rect.y0) * width + column - p.rect.x0);
     });
@@ -58,8 +30,8 @@ int64_t cover_tiles(const RenderArguments& a, const TileGrid& grid, S log2_alpha
 
 }  // namespace
 
-// Fills projected, radii and pair_offsets; returns the number of pairs.
-template <class S> int64_t project(const RenderArguments& a) {
+// Fills projected, radii and pair_offsets, and tells the number of pairs.
+template <class S> void project(RenderArguments& a) {
     const TileGrid grid(a);
     const ProjectionSettings<S> settings = projection_settings<S>(a);
     const S log2_alpha_min = log_base2(settings.alpha_min);
@@ -77,6 +49,7 @@ template <class S> int64_t project(const RenderArguments& a) {
                 p.footprint = full.footprint, p.depth = full.point.z;
                 count = cover_tiles(a, grid, log2_alpha_min, p, radius);
                 if (count > 0 && !shade(a, i, camera, p.rgb)) radius = S(0), count = 0;
+                p.tiles = uint32_t(count);
             }
         });
     }
@@ -87,10 +60,10 @@ template <class S> int64_t project(const RenderArguments& a) {
         total += count;
     }
     counts[a.cameras * a.gaussians] = total;
-    return total;
+    a.pair_count = total;
 }
 
-template int64_t project<float>(const RenderArguments&);
-template int64_t project<double>(const RenderArguments&);
+template void project<float>(RenderArguments&);
+template void project<double>(RenderArguments&);
 
 SPLAT_NAMESPACE_END

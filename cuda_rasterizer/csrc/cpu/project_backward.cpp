@@ -13,7 +13,6 @@ namespace {
 
 constexpr int64_t CHUNK = 512;
 constexpr int MOMENTS = Footprint<float>::MOMENTS;
-constexpr int CAMERA_NUMBERS = 16;  // 9 rotation, 3 translation, fx, fy, cx, cy
 
 int64_t chunks(const RenderArguments& a) { return (a.gaussians + CHUNK - 1) / CHUNK; }
 

@@ -153,4 +153,18 @@ template <class S> SPLAT_HD Interval<S> footprint_rows(const GaussianFootprint<S
     return widened(f.y - (root_top + shear * top) * inverse, f.y + (root_bottom - shear * bottom) * inverse);
 }
 
+// Exact: whether the ellipse reaches into the rectangle of pixel centres x0..x1, y0..y1. Outside of it the nearest point
+// lies on an edge that faces the centre; along an edge u^2 + v^2 is a parabola, smallest at a clamped foot.
+template <class S> SPLAT_HD bool footprint_touches(const GaussianFootprint<S>& f, S reach, S x0, S x1, S y0, S y1) {
+    const S left = x0 - f.x, right = x1 - f.x, top = y0 - f.y, bottom = y1 - f.y;
+    const S dx = clamp(S(0), left, right), dy = clamp(S(0), top, bottom);
+    const S foot_y = clamp(-f.l11 * f.l12 * dx / (f.l12 * f.l12 + f.l22 * f.l22), top, bottom);
+    const S foot_x = clamp(-f.l12 * dy / f.l11, left, right);
+    const S u0 = f.l11 * dx + f.l12 * foot_y, v0 = f.l22 * foot_y, u1 = f.l11 * foot_x + f.l12 * dy, v1 = f.l22 * dy;
+    const S nearest = smaller(u0 * u0 + v0 * v0, u1 * u1 + v1 * v1);
+    // Far from the centre of a needle u is a small difference of large numbers: allow for their rounding.
+    const S rounding = S(1e-6) * (magnitude(f.l11 * foot_x) + magnitude(f.l12 * foot_y) + magnitude(f.l11 * dx));
+    return nearest <= reach + rounding * (S(1) + square_root(nearest));
+}
+
 SPLAT_NAMESPACE_END

@@ -20,7 +20,15 @@ template <class S> SPLAT_HD S smaller(S a, S b) { return a < b ? a : b; }
 template <class S> SPLAT_HD S larger(S a, S b) { return a > b ? a : b; }
 template <class S> SPLAT_HD S clamp(S x, S low, S high) { return smaller(larger(x, low), high); }
 
-SPLAT_HD float exp2_of(float x) { return exp2f(x); }
+SPLAT_HD float exp2_of(float x) {
+#if defined(__CUDA_ARCH__)
+    float y;  // one instruction, 2 ulp; results below 2^-126 become 0
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return exp2f(x);
+#endif
+}
 SPLAT_HD double exp2_of(double x) { return exp2(x); }
 
 // One pixel's share of what compositing does with vectors of pixels (see cpu/simd.h).
