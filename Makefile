@@ -10,14 +10,15 @@ SOURCES := $(shell find splat cuda_rasterizer datasets compression training view
 	! -name '.*' ! -name '*.pyc' ! -path '*/__pycache__/*' 2>/dev/null) pyproject.toml constraints.txt README.md
 CPP := $(shell find cuda_rasterizer/csrc -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) 2>/dev/null)
 
-.PHONY: help demo install test slow sanitize lint lint-rules lint-format lint-kernels lint-types format clean
+.PHONY: help demo install emulation test slow sanitize sanitize-emulation lint lint-rules lint-format lint-kernels lint-types format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     set up, then make a sample capture, train on it, evaluate, say where the results are"
 	@echo "make test     set up, then run the test suite"
 	@echo "make slow     run the slow tests"
-	@echo "make sanitize run the kernels' tests with the address and undefined-behaviour sanitizers (GCC)"
+	@echo "make sanitize run the kernels' tests, CUDA emulated, with the address and undefined-behaviour sanitizers (GCC)"
+	@echo "make emulation build the CUDA kernels for the CPU, for the tests"
 	@echo "make install  set up only: the program is then $(BIN)/splat"
 	@echo "make lint     check style and types      make format  apply the style"
 	@echo "make clean    delete what was built and the environment that this Makefile made"
@@ -55,7 +56,23 @@ $(VENV)/.test-tools: $(VENV)/.splat
 	@$(PIP_INSTALL) -r $@.txt
 	@touch $@
 
+# The CUDA kernels, compiled by the C++ compiler for the CPU. $(1): folder, $(2): flags.
+define build_emulation
+$(BIN)/cmake -S cuda_rasterizer -B $(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPLAT_EMULATION=ON \
+	-DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS="$(2)" -DPython_EXECUTABLE=$(abspath $(BIN))/python \
+	-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > $(1).log && $(BIN)/cmake --build $(1) >> $(1).log || \
+	{ cat $(1).log; exit 1; }
+endef
+
+build/emulation/.built: $(VENV)/.test-tools $(CPP) cuda_rasterizer/CMakeLists.txt
+	@mkdir -p build/emulation
+	@echo "compiling the CUDA kernels for the CPU"
+	@$(call build_emulation,build/emulation,)
+	@touch $@
+
 install: $(VENV)/.splat
+
+emulation: build/emulation/.built
 
 # --- what people run --------------------------------------------------------------------------------------------------
 
@@ -71,19 +88,26 @@ demo: $(VENV)/.splat
 	@echo "a flight around it:    $(DEMO)/orbit.mp4"
 
 # pytest, not python -m pytest: the latter would import the checkout instead of what was installed.
-test: $(VENV)/.test-tools
+test: $(VENV)/.test-tools build/emulation/.built
 	$(BIN)/pytest
 
-slow: $(VENV)/.test-tools
+slow: $(VENV)/.test-tools build/emulation/.built
 	$(BIN)/pytest -m slow
 
-# A build of its own beside the installed one. torch's tracing of operators does not run under the sanitizers.
-sanitize: $(VENV)/.test-tools
-	CXXFLAGS="-fsanitize=address,undefined -g1" $(PIP_INSTALL) --no-deps --upgrade --target build/sanitize/site \
-		-C build-dir=build/sanitize/cmake .
-	ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=build/sanitize/site \
-		LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)" \
-		$(BIN)/pytest tests/kernels -p no:cacheprovider -k "not operators_keep"
+# Builds of their own beside the installed one. torch's tracing of operators does not run under the sanitizers.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -g1
+SANITIZED := ASAN_OPTIONS=detect_leaks=0 SPLAT_EMULATION=build/sanitize/emulation \
+	LD_PRELOAD="$$(c++ -print-file-name=libasan.so) $$(c++ -print-file-name=libubsan.so)"
+
+sanitize: sanitize-emulation
+	CXXFLAGS="$(SANITIZE)" $(PIP_INSTALL) --no-deps --upgrade --target build/sanitize/site \
+		-C build-dir=build/sanitize/cmake -C cmake.define.SPLAT_CUDA=OFF .
+	$(SANITIZED) PYTHONPATH=build/sanitize/site $(BIN)/pytest tests/kernels -p no:cacheprovider -k "not operators_keep"
+
+sanitize-emulation: $(VENV)/.test-tools
+	@mkdir -p build/sanitize/emulation
+	@$(call build_emulation,build/sanitize/emulation,$(SANITIZE))
+	$(SANITIZED) $(BIN)/pytest tests/kernels -p no:cacheprovider -k "emulated and not operators_keep"
 
 lint: lint-rules lint-format lint-kernels lint-types
 

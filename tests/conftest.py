@@ -56,8 +56,18 @@ def emulation() -> Iterator[ModuleType]:
         yield module
 
 
+@pytest.fixture(params=devices()[1:])
+def gpu(request: pytest.FixtureRequest) -> torch.device:
+    """A device that the CUDA kernels run on."""
+    return select(request)
+
+
 @pytest.fixture(params=devices())
 def device(request: pytest.FixtureRequest) -> torch.device:
+    return select(request)
+
+
+def select(request: pytest.FixtureRequest) -> torch.device:
     if request.param == "emulated":
         request.getfixturevalue("emulation")
         return torch.device("cpu")

@@ -55,6 +55,37 @@ def smooth(dtype: torch.dtype = torch.float64) -> tuple[Gaussians, Camera]:
     return gaussians.to(dtype=dtype), cameras(2, width=9, height=7, dtype=dtype)
 
 
+def draw(function, gaussians: Gaussians, camera: Camera, **options):
+    """Outputs of a render and the gradients of a random linear function of them, by name."""
+    gaussians = gaussians.map(lambda t: t.clone()).requires_grad_()
+    viewmat, K = camera.viewmat.clone().requires_grad_(), camera.K.clone().requires_grad_()
+    leaves = {**gaussians.tensors(), "viewmat": viewmat, "K": K}
+    for name in ("background", "features"):
+        if isinstance(options.get(name), torch.Tensor):
+            leaves[name] = options[name] = options[name].clone().requires_grad_()
+    result = function(gaussians, Camera(viewmat, K, camera.width, camera.height), statistics=True, **options)
+    names = ("rgb", "alpha", "depth", "median_depth", "features", "normals")
+    outputs = {name: getattr(result, name) for name in names if getattr(result, name) is not None}
+    generator = torch.Generator().manual_seed(5)
+    loss = sum(
+        (value * torch.randn(value.shape, generator=generator, dtype=torch.float64).to(value)).sum()
+        for value in outputs.values()
+    )
+    loss.backward()
+    outputs |= {f"v_{name}": leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+    outputs["v_mean2d"] = result.statistics.mean2d_grad
+    outputs["radii"] = result.statistics.radii
+    return {name: value.detach() for name, value in outputs.items()}
+
+
+def assert_agree(actual, expected, tolerance: float):
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        assert actual[name].shape == value.shape, name
+        error = (actual[name].double() - value).norm() / value.norm().clamp_min(1e-12)
+        assert error <= tolerance, f"{name}: relative error {error:.2e}"
+
+
 def check_gradients(render: Callable[..., RenderResult], device: torch.device | str = "cpu") -> None:
     """torch's gradcheck of a renderer by everything that it differentiates by, classic and antialiased."""
     gaussians, camera = smooth()

@@ -89,14 +89,14 @@ template <class S> __global__ __launch_bounds__(PROJECT_THREADS) void project_ro
         }
     }
     count_tiles(covers, log2_alpha_min, p);
-    if (p.tiles > 0 && !shade(a, i, camera, p.rgb)) p.tiles = 0;
+    if (p.tiles > 0 && !shade(a, i, camera, p.rgb)) p.tiles = 0, radius = S(0);
     if (exists) {
         Projected<Footprint<S>>& out = at<Projected<Footprint<S>>>(a.projected)[row];
         if (p.tiles > 0)
             out = p;
         else
             out.tiles = 0;
-        at<S>(a.radii)[row] = p.tiles > 0 ? radius : S(0);
+        at<S>(a.radii)[row] = radius;
         reinterpret_cast<DepthKey<S>*>(scratch.keys)[row] = p.tiles > 0 ? depth_key(p.depth) : ~DepthKey<S>(0);
     }
     const unsigned long long pairs = warp_sum(static_cast<unsigned long long>(p.tiles));
