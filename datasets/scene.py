@@ -17,6 +17,9 @@ class Frame:
     camera: Camera
     image: Tensor  # uint8 [H, W, 3]
 
+    def to(self, device: torch.device | str) -> "Frame":
+        return Frame(self.name, self.camera.to(device), self.image.to(device))
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -18,6 +18,7 @@ from splat.ply import load
 from splat.settings import RenderSettings
 from splat.training.checkpoint import load_latest_checkpoint
 from splat.training.config import TrainConfig, load_config
+from splat.training.device import choose_device
 from splat.training.evaluate import evaluate
 from splat.training.initialize import initial_gaussians
 from splat.training.run_folder import RunFolder
@@ -58,6 +59,7 @@ def train(options: TrainOptions) -> None:
     assert source is not None
     config.check()
     folder.check(resume=options.resume, overwrite=options.overwrite)
+    device = choose_device(config.run.device)
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
 
@@ -67,7 +69,7 @@ def train(options: TrainOptions) -> None:
     initial = initial_gaussians(scene, config.optimization.sh_degree, generator)
     if config.densify.budget is not None and len(initial) > config.densify.budget:
         initial = initial[torch.randperm(len(initial), generator=generator)[: config.densify.budget].sort().values]
-    trainer = Trainer(config, frames, scene.extent, initial, folder)
+    trainer = Trainer(config, frames, scene.extent, initial, folder, device=device)
     if options.resume:
         state, notes = load_latest_checkpoint(folder.checkpoints)
         for note in notes:
@@ -111,7 +113,10 @@ def describe_start(scene: Scene, frames: list[Frame], held_out: list[Frame], tra
     size = f"{sizes[0][0]}x{sizes[0][1]}" + ("" if len(sizes) == 1 else f" to {sizes[-1][0]}x{sizes[-1][1]}")
     points = f"{len(scene.points):,} points" if len(scene.points) >= 4 else "no points, so random ones in view"
     print(f"{scene.path}: {len(frames)} photos to train on, {len(held_out)} held out, {size}; {points}")
-    print(f"starting with {len(trainer.optimizer):,} Gaussians, {torch.get_num_threads()} CPU threads")
+    place = f"{torch.get_num_threads()} CPU threads"
+    if trainer.device.type == "cuda":
+        place = torch.cuda.get_device_name(trainer.device)
+    print(f"starting with {len(trainer.optimizer):,} Gaussians, {place}")
 
 
 def measure(
@@ -166,7 +171,7 @@ def eval(options: EvalOptions) -> None:
         raise InputError(f"{options.run}: was trained on all photos, none was held out; measure those with --all-views")
     frames = list(scene.frames) if options.all_views else split(scene, config.data.test_every)[1]
     iteration = int(path.parent.name.removeprefix("iteration_"))
-    report(measure(folder, config, load(path), frames, iteration, None))
+    report(measure(folder, config, load(path).to(choose_device("auto")), frames, iteration, None))
     print(f"scene     {path}")
     print(f"pictures  {folder.renders}")
 

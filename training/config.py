@@ -106,6 +106,8 @@ class RunConfig:
     """Iterations between two checkpoints; 0 for one at the end only."""
     keep_checkpoints: int = 2
     """How many of the latest checkpoints to keep."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ...; auto takes the GPU where this build and this machine have one."""
     threads: int | None = None
     """CPU threads; torch's own choice unless given."""
 

@@ -37,16 +37,17 @@ def evaluate(
     Returns:
         psnr, ssim: means over views; gaussians: their number; views: name, psnr and ssim of each.
     """
-    views = []
+    views, device = [], gaussians.means.device
     for frame in tqdm(frames, desc="evaluate", unit="view", disable=not progress):
-        photo = frame.image.float() / 255
-        image = splat.render(gaussians, frame.camera, background=background, settings=settings).rgb.clamp(0, 1)
+        photo = frame.image.to(device).float() / 255
+        camera = frame.camera.to(device)
+        image = splat.render(gaussians, camera, background=background.to(device), settings=settings).rgb.clamp(0, 1)
         image = (image * 255).round() / 255  # what is saved is what is measured
         views.append({"name": frame.name, "psnr": psnr(image, photo), "ssim": ssim(image, photo)})
         if renders is not None:
             error = ((image - photo).abs() * ERROR_GAIN).clamp(0, 1)
             name = Path(frame.name).with_suffix(".png").as_posix().replace("/", "_")
-            write_image(renders / name, side_by_side(photo, image, error))
+            write_image(renders / name, side_by_side(photo.cpu(), image.cpu(), error.cpu()))
     return {
         "psnr": sum(view["psnr"] for view in views) / len(views),
         "ssim": sum(view["ssim"] for view in views) / len(views),

@@ -78,9 +78,11 @@ class GaussianOptimizer:
         return {"steps": self.steps, **{key: dict(table) for key, table in tables.items()}}
 
     @classmethod
-    def from_state_dict(cls, state: Mapping[str, dict[str, Tensor]]) -> "GaussianOptimizer":
-        optimizer = cls(Gaussians(**state["parameters"]))
-        optimizer.exp_avg = {name: tensor.contiguous() for name, tensor in state["exp_avg"].items()}
-        optimizer.exp_avg_sq = {name: tensor.contiguous() for name, tensor in state["exp_avg_sq"].items()}
+    def from_state_dict(
+        cls, state: Mapping[str, dict[str, Tensor]], device: torch.device | str = "cpu"
+    ) -> "GaussianOptimizer":
+        optimizer = cls(Gaussians(**state["parameters"]).to(device))
+        optimizer.exp_avg = {name: tensor.to(device).contiguous() for name, tensor in state["exp_avg"].items()}
+        optimizer.exp_avg_sq = {name: tensor.to(device).contiguous() for name, tensor in state["exp_avg_sq"].items()}
         optimizer.steps = int(state["steps"])  # type: ignore[call-overload]
         return optimizer

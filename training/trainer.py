@@ -51,15 +51,19 @@ class Trainer:
         initial: Gaussians,
         folder: RunFolder,
         watch: Callable[[Step], None] | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.config, self.frames, self.extent, self.folder, self.watch = config, frames, extent, folder, watch
-        self.optimizer = GaussianOptimizer(initial)
+        self.config, self.extent, self.folder, self.watch = config, extent, folder, watch
+        self.device = torch.device(device)
+        self.frames = [frame.to(self.device) for frame in frames]
+        self.optimizer = GaussianOptimizer(initial.to(self.device))
         self.strategy: Strategy = Classic(config.densify, config.optimization.iterations, extent, len(initial))
         self.generator = torch.Generator().manual_seed(config.run.seed)
         self.settings = RenderSettings(antialiased=config.optimization.antialiased)
         self.iteration = 0
         self.upcoming: list[int] = []  # photos of this round that have not been used
         self.last_saved = -1
+        self.last_loss = 0.0
 
     def run(self) -> bool:
         """Train to the end, or until Ctrl-C; either way a checkpoint is left. Returns whether the end was reached."""
@@ -101,10 +105,13 @@ class Trainer:
             settings=self.settings,
         )
         loss = l1_ssim_loss(result.rgb[None], frame.image[None], optimization.ssim_weight)
-        value = float(loss.detach())
+        measured = self.iteration % PSNR_EVERY == 0
+        if measured or self.device.type == "cpu":  # reading it waits for the GPU
+            self.last_loss = float(loss.detach())
+        value = self.last_loss
         if not math.isfinite(value):
             raise InputError(
-                f"the loss became {value} at iteration {self.iteration} (photo {frame.name}). The last checkpoint in "
+                f"the loss became {value} at iteration {self.iteration} or just before (photo {frame.name}). The last checkpoint in "
                 f"{self.folder.checkpoints} is unharmed; resume from it with lower learning rates"
             )
         loss.backward()
@@ -122,7 +129,7 @@ class Trainer:
                         "Look at the capture with `splat info`, or lower --prune-opacity"
                     )
             psnr = None
-            if self.iteration % PSNR_EVERY == 0:
+            if measured:
                 error = float((result.rgb.clamp(0, 1) - frame.image.float() / 255).square().mean())
                 psnr = -10 * math.log10(max(error, 1e-10))
         return value, psnr
@@ -136,8 +143,8 @@ class Trainer:
     def background(self) -> Tensor:  # [3]
         """Colour behind the scene in this step."""
         if self.config.optimization.background == "random":
-            return torch.rand(3, generator=self.generator)
-        return evaluation_background(self.config)
+            return torch.rand(3, generator=self.generator).to(self.device)
+        return evaluation_background(self.config).to(self.device)
 
     def learning_rates(self) -> dict[str, float]:
         optimization = self.config.optimization
@@ -180,7 +187,7 @@ class Trainer:
                 f"{self.folder.path}: the run was started with {len(state['frames'])} training photos, the capture now gives "
                 f"{len(names)}, or others; restore the capture to resume, or start again with --overwrite"
             )
-        self.optimizer = GaussianOptimizer.from_state_dict(state["optimizer"])
+        self.optimizer = GaussianOptimizer.from_state_dict(state["optimizer"], self.device)
         self.strategy.load_state_dict(state["strategy"])
         self.generator.set_state(state["generator"])
         self.upcoming = list(state["upcoming"])

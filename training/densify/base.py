@@ -26,7 +26,7 @@ class Edit:
         if self.append is not None and len(self.append):
             optimizer.append(self.append)
         if self.opacity_cap is not None:
-            cap = torch.logit(torch.tensor(self.opacity_cap))
+            cap = float(torch.logit(torch.tensor(self.opacity_cap)))
             optimizer.replace("logit_opacities", optimizer.parameters["logit_opacities"].clamp_max(cap))
 
 

@@ -39,6 +39,7 @@ class Classic:
 
     def observe(self, statistics: Statistics) -> None:
         visible = statistics.visible
+        self.gradient_sum, self.views = self.gradient_sum.to(visible.device), self.views.to(visible.device)
         self.gradient_sum += torch.where(visible, statistics.mean2d_grad.norm(dim=-1), 0.0)
         self.views += visible
 
@@ -46,7 +47,8 @@ class Classic:
         cap = RESET_OPACITY if self.schedule.resets(iteration) else None
         if not self.schedule.edits(iteration):
             return None if cap is None else Edit(opacity_cap=cap)
-        score = self.gradient_sum / self.views.clamp_min(1)
+        device = gaussians.means.device
+        score = (self.gradient_sum / self.views.clamp_min(1)).to(device)
         largest = gaussians.scales.max(dim=1).values
         prune = gaussians.opacities < self.config.prune_opacity
         if 0 < self.schedule.reset_every < iteration:
@@ -62,7 +64,7 @@ class Classic:
         )
         remove = prune | split
         count = len(gaussians) - int(remove.sum()) + len(new)
-        self.gradient_sum, self.views = torch.zeros(count), torch.zeros(count)
+        self.gradient_sum, self.views = torch.zeros(count, device=device), torch.zeros(count, device=device)
         return Edit(remove=remove, append=new, opacity_cap=cap)
 
     def _within_budget(self, grow: Tensor, score: Tensor, count: int) -> Tensor:
@@ -85,7 +87,7 @@ class Classic:
 def split_children(parents: Gaussians, generator: torch.Generator) -> Gaussians:
     """Two children each, placed by sampling the parent as a distribution, 1.6 times smaller."""
     twice = parents.map(lambda tensor: torch.cat([tensor, tensor]))
-    offset = torch.randn(twice.means.shape, generator=generator) * twice.scales
+    offset = torch.randn(twice.means.shape, generator=generator).to(twice.means) * twice.scales
     twice.means = twice.means + rotate(twice.quats, offset)
     twice.log_scales = twice.log_scales - math.log(SPLIT_SHRINK)
     return twice
