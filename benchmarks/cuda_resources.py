@@ -1,7 +1,7 @@
 """Registers, shared memory and spills of every CUDA kernel, as ptxas reports them. Needs nvcc and no GPU.
 
-    python benchmarks/cuda_resources.py            compares with benchmarks/results/cuda_resources.json
-    python benchmarks/cuda_resources.py --write    records what is now
+python benchmarks/cuda_resources.py            compares with benchmarks/results/cuda_resources.json
+python benchmarks/cuda_resources.py --write    records what is now
 """
 
 import argparse
@@ -88,7 +88,9 @@ def main() -> None:
     for architecture, kernels in now.items():
         print(f"{architecture:<48} registers  shared  stack  spills")
         for name, fields in sorted(kernels.items()):
-            print(f"  {name:<46} {fields['registers']:>9} {fields['shared']:>7} {fields['stack']:>6} {fields['spills']:>7}")
+            print(
+                f"  {name:<46} {fields['registers']:>9} {fields['shared']:>7} {fields['stack']:>6} {fields['spills']:>7}"
+            )
     if options.write:
         RECORD.write_text(json.dumps(now, indent=1, sort_keys=True) + "\n")
         return

@@ -30,9 +30,9 @@ _OPTIONS = (
 )
 _library = torch.library.Library("splat", "DEF")
 _library.define(
-    f"rasterize_forward({_INPUTS}, {_OPTIONS}, int max_pairs, int pair_capacity) -> (Tensor rgb, Tensor transmittance, Tensor depth, "
-    "Tensor median_depth, Tensor image_features, Tensor radii, Tensor projected, Tensor pair_offsets, Tensor pairs, "
-    "Tensor tile_offsets)"
+    f"rasterize_forward({_INPUTS}, {_OPTIONS}, int max_pairs, int pair_capacity) -> (Tensor rgb, Tensor transmittance, "
+    "Tensor depth, Tensor median_depth, Tensor image_features, Tensor radii, Tensor projected, Tensor pair_offsets, "
+    "Tensor pairs, Tensor tile_offsets)"
 )
 _library.define(
     f"rasterize_backward({_INPUTS}, Tensor rgb, Tensor transmittance, Tensor depth, Tensor image_features, "
@@ -44,7 +44,7 @@ _library.define(
 _library.define("l1_ssim(Tensor image, Tensor target, float ssim_weight, bool gradient_wanted) -> (Tensor, Tensor)")
 _library.define(
     "adam_step(Tensor(a!) parameter, Tensor gradient, Tensor(b!) exp_avg, Tensor(c!) exp_avg_sq, Tensor? visible, "
-    "int step, float lr, float beta1, float beta2, float eps) -> ()"
+    "Tensor? clock, int step, float lr, float beta1, float beta2, float eps) -> ()"
 )
 
 
@@ -316,6 +316,7 @@ def _adam_step(
     exp_avg: Tensor,
     exp_avg_sq: Tensor,
     visible: Tensor | None,
+    clock: Tensor | None,
     step: int,
     lr: float,
     beta1: float,
@@ -330,7 +331,7 @@ def _adam_step(
     arguments.step, arguments.lr, arguments.eps = step, lr, eps
     arguments.beta1, arguments.beta2 = beta1, beta2
     tensors = {"parameter": parameter, "gradient": gradient, "exp_avg": exp_avg, "exp_avg_sq": exp_avg_sq}
-    kept = _addresses(arguments, {**tensors, "visible": visible})
+    kept = _addresses(arguments, {**tensors, "visible": visible, "clock": clock})
     _run("adam", arguments)
     del kept
 
@@ -352,17 +353,20 @@ def adam_step(
     exp_avg: Tensor,  # like parameter, changed in place
     exp_avg_sq: Tensor,  # like parameter, changed in place
     *,
-    step: int,
-    lr: float,
+    step: int = 1,
+    lr: float = 0.0,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-15,
     visible: Tensor | None = None,  # [N] bool
+    clock: Tensor | None = None,  # [2] float64
 ) -> None:
     """One step of Adam (Kingma and Ba 2015) in place, fused.
 
     Args:
         step: number of this step, counted from 1, for the bias correction.
+        clock: step and lr on the parameter's device, read when the kernel runs instead of the two numbers: a captured
+            CUDA graph can be replayed as they change.
         visible: rows that are not are left alone, moments included (sparse Adam); all rows unless given.
 
     Raises:
@@ -384,7 +388,12 @@ def adam_step(
         raise ValueError(
             f"adam_step: visible must be bool of shape {list(parameter.shape[:1])}, got {visible.dtype} {list(visible.shape)}"
         )
+    if clock is not None and (clock.dtype != torch.float64 or clock.shape != (2,) or clock.device != parameter.device):
+        raise ValueError(
+            f"adam_step: clock must be float64 [2] on {parameter.device}, got {clock.dtype} {list(clock.shape)} "
+            f"on {clock.device}"
+        )
     if step < 1:
         raise ValueError(f"adam_step: step is counted from 1, got {step}")
     with torch.no_grad():
-        torch.ops.splat.adam_step(parameter, gradient, exp_avg, exp_avg_sq, visible, step, lr, beta1, beta2, eps)
+        torch.ops.splat.adam_step(parameter, gradient, exp_avg, exp_avg_sq, visible, clock, step, lr, beta1, beta2, eps)

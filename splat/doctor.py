@@ -186,6 +186,6 @@ def as_text(report: dict[str, Any]) -> str:
 def describe_cuda(cuda: dict[str, Any] | None) -> str:
     """The CUDA half of the build in words."""
     if cuda is None:
-        return "not in this build, which renders on the CPU; keep tensors there (`.cpu()`)"
+        return "not in this build, which renders on the CPU; with nvcc on PATH, `pip install .` compiles them"
     architectures = ", ".join(str(architecture) for architecture in cuda["architectures"])
     return f"toolkit {cuda['toolkit']}, architectures {architectures}, driver {cuda['driver'] or 'not found'}"

@@ -24,8 +24,12 @@ from splat.training.densify.base import Strategy
 from splat.training.densify.classic import Classic
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.progress import Progress
+from splat.training.reorder import morton_order
 from splat.training.run_folder import RunFolder
 from splat.training.schedules import active_sh_degree, means_learning_rate
+
+REORDER_EVERY = 1000
+"""Iterations between two sortings of the Gaussians in space, right after an edit: no strategy has statistics then."""
 
 PSNR_EVERY = 10
 """Iterations between two measurements of the training PSNR, which only a person reads."""
@@ -111,8 +115,8 @@ class Trainer:
         value = self.last_loss
         if not math.isfinite(value):
             raise InputError(
-                f"the loss became {value} at iteration {self.iteration} or just before (photo {frame.name}). The last checkpoint in "
-                f"{self.folder.checkpoints} is unharmed; resume from it with lower learning rates"
+                f"the loss became {value} at iteration {self.iteration} or just before (photo {frame.name}). The last "
+                f"checkpoint in {self.folder.checkpoints} is unharmed; resume from it with lower learning rates"
             )
         loss.backward()
         with torch.no_grad():
@@ -123,6 +127,8 @@ class Trainer:
             edit = self.strategy.edit(self.iteration, self.optimizer.gaussians, self.generator)
             if edit is not None:
                 edit.apply(self.optimizer)
+                if edit.remove is not None and self.iteration % REORDER_EVERY == 0:
+                    self.optimizer.keep(morton_order(self.optimizer.parameters["means"]))
                 if not len(self.optimizer):
                     raise InputError(
                         f"no Gaussian was left at iteration {self.iteration}: the photos and cameras do not agree. "

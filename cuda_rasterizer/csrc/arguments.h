@@ -66,7 +66,8 @@ struct RenderArguments {
     uint64_t project_scratch = 0;  // project_scratch_bytes, from project to rasterize_forward
     uint64_t scratch = 0;          // forward_scratch_bytes or backward_scratch_bytes
     uint64_t pair_gradients = 0;   // [gradient_rows, pair_gradient_floats]
-    uint64_t evaluations = 0;  // [threads] int64: pixels times Gaussians that were evaluated, added to; for benchmarks
+    uint64_t evaluations =
+        0;  // [threads], CUDA [1], int64: pixels times Gaussians that were evaluated, added to; for benchmarks
 };
 
 // Fused L1 + SSIM loss of C images, H x W x 3.
@@ -94,6 +95,7 @@ struct AdamArguments {
     int64_t step = 1;  // counted from 1
     uint64_t parameter = 0, gradient = 0, exp_avg = 0, exp_avg_sq = 0;
     uint64_t visible = 0;  // [rows] bool: other rows are left alone; 0: all rows
+    uint64_t clock = 0;    // [2] double on the device: step and lr, in place of the numbers above
 };
 
 // What one instruction set, or one device, offers.

@@ -109,7 +109,7 @@ NB_MODULE(_splat_native, m) {
         .def(nb::init<>())
         SPLAT_FIELD(rows) SPLAT_FIELD(columns) SPLAT_FIELD(threads) SPLAT_FIELD(device) SPLAT_FIELD(stream) SPLAT_FIELD(lr) SPLAT_FIELD(beta1) SPLAT_FIELD(beta2)
         SPLAT_FIELD(eps) SPLAT_FIELD(step) SPLAT_FIELD(parameter) SPLAT_FIELD(gradient) SPLAT_FIELD(exp_avg)
-        SPLAT_FIELD(exp_avg_sq) SPLAT_FIELD(visible);
+        SPLAT_FIELD(exp_avg_sq) SPLAT_FIELD(visible) SPLAT_FIELD(clock);
 #undef SPLAT_FIELD
 
     // clang-format on

@@ -19,10 +19,10 @@ namespace splat {
 void check_cuda(cudaError_t status, const char* what);
 
 #if !defined(SPLAT_EMULATION)
-#define SPLAT_LAUNCH(kernel, grid, block, stream, ...)         \
-    do {                                                       \
-        kernel<<<grid, block, 0, stream>>>(__VA_ARGS__);       \
-        ::splat::check_cuda(cudaGetLastError(), #kernel);      \
+#define SPLAT_LAUNCH(kernel, grid, block, stream, ...)    \
+    do {                                                  \
+        kernel<<<grid, block, 0, stream>>>(__VA_ARGS__);  \
+        ::splat::check_cuda(cudaGetLastError(), #kernel); \
     } while (0)
 #endif
 

@@ -8,6 +8,7 @@ from scenes import assert_agree, cameras, cloud, draw
 from splat import Camera, RenderSettings, reference
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.cuda_rasterizer.ops import adam_step
 
 F64 = torch.float64
 OPTIONS = {"depth": True, "features": torch.randn(60, 11, generator=torch.Generator().manual_seed(4))}
@@ -24,7 +25,9 @@ def scene(device, dtype=torch.float32):
 
 def on_cpu(dtype, **options):
     """What the CPU kernels make of the scene."""
-    return draw(splat.render, *scene("cpu", dtype), **{k: v.to(dtype) if k == "features" else v for k, v in options.items()})
+    return draw(
+        splat.render, *scene("cpu", dtype), **{k: v.to(dtype) if k == "features" else v for k, v in options.items()}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +120,42 @@ def test_ties_in_depth_keep_the_order_of_indices(gpu):
     camera = cameras(1, dtype=F64)
     actual = splat.render(many.to(gpu), camera.to(gpu)).rgb.cpu()
     torch.testing.assert_close(actual, reference.render(many, camera).rgb)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+def test_a_training_step_in_a_cuda_graph():
+    """With a capacity nothing waits for the host: a captured step, replayed, is the step."""
+    camera = scene("cuda")[1]
+    target = torch.full((1, camera.height, camera.width, 3), 100, dtype=torch.uint8, device="cuda")
+    settings = RenderSettings(pair_capacity=50_000, deterministic=True)
+    clock = torch.tensor([1.0, 1e-3], dtype=torch.float64, device="cuda")
+
+    def start():
+        gaussians = scene("cuda")[0].requires_grad_()
+        moments = {name: (torch.zeros_like(t), torch.zeros_like(t)) for name, t in gaussians.tensors().items()}
+
+        def step():
+            gradients = torch.autograd.grad(
+                l1_ssim_loss(splat.render(gaussians, camera, settings=settings).rgb[None], target),
+                list(gaussians.tensors().values()),
+            )
+            for (name, parameter), gradient in zip(gaussians.tensors().items(), gradients, strict=True):
+                adam_step(parameter.detach(), gradient, *moments[name], clock=clock)
+
+        return gaussians, step
+
+    eager, eager_step = start()
+    replayed, captured_step = start()
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):  # the warm-up that capturing asks for, on a copy
+        start()[1]()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured_step()
+    for step in range(1, 4):
+        clock[0] = step
+        eager_step()
+        graph.replay()
+    for name, tensor in eager.tensors().items():
+        assert torch.equal(tensor, replayed.tensors()[name]), name

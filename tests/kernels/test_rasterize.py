@@ -5,7 +5,7 @@ import torch
 
 import splat
 from scenes import assert_agree, cameras, check_gradients, cloud, draw
-from splat import Camera, Gaussians, RenderSettings, reference
+from splat import Camera, RenderSettings, reference
 from splat.cuda_rasterizer.native import is_cuda
 
 GAUSSIANS = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
@@ -213,7 +213,9 @@ def test_operators_keep_torchs_rules(device):
     options = (37, 29, 3, True, False, 0.01, 1e10, 0.3, 0.99, 1 / 255, 1e-4, 0.3, False)
     limits = (1 << 20, 0)
     checks = ["test_schema", "test_autograd_registration", "test_faketensor"]
-    if not is_cuda(device):  # it compares the state too, bit for bit, which has places that the CUDA kernels never write
+    if not is_cuda(
+        device
+    ):  # it compares the state too, bit for bit, which has places that the CUDA kernels never write
         checks.append("test_aot_dispatch_dynamic")
     forward, backward = torch.ops.splat.rasterize_forward.default, torch.ops.splat.rasterize_backward.default
     torch.library.opcheck(forward, (*inputs, *options, *limits), test_utils=checks)

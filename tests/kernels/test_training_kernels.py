@@ -105,6 +105,19 @@ def test_adam_is_torchs_adam(device, shape):
     torch.testing.assert_close(ours, theirs.detach(), rtol=1e-5, atol=1e-6)
 
 
+def test_adam_reads_a_clock_on_the_device(device):
+    by_number, by_clock = ([torch.full((300, 3), v, device=device) for v in (1.0, 0.1, 0.2)] for _ in range(2))
+    clock = torch.tensor([1.0, 0.5], dtype=torch.float64, device=device)
+    for step, lr in ((1, 0.5), (2, 0.25)):
+        gradient = torch.randn(300, 3, generator=torch.Generator().manual_seed(step)).to(device)
+        adam_step(by_number[0], gradient, *by_number[1:], step=step, lr=lr)
+        adam_step(by_clock[0], gradient, *by_clock[1:], clock=clock)
+        clock += torch.tensor([1.0, -0.25], dtype=torch.float64, device=device)
+    assert all(torch.equal(a, b) for a, b in zip(by_number, by_clock, strict=True))
+    with pytest.raises(ValueError, match="clock must be float64"):
+        adam_step(by_clock[0], gradient, *by_clock[1:], clock=clock.float())
+
+
 def test_sparse_adam_leaves_the_others_alone(device):
     parameter, m, v = (torch.full((100, 3), value, device=device) for value in (1.0, 0.1, 0.2))
     visible = torch.rand(100, generator=torch.Generator().manual_seed(0)).to(device) < 0.4

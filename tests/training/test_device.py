@@ -23,6 +23,7 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_on_the_cuda_kernels_learns_what_the_cpu_learns(capture, tmp_path, gpu):
     """The same command; gradients are summed in another order, so the bits differ and the quality does not."""
+
     def score(name: str) -> dict:
         out = tmp_path / name
         options = ["--iterations", "60", "--eval", "--sh-degree", "1"]

@@ -1,8 +1,8 @@
-// One Adam step (Kingma and Ba 2015), fused: each number of parameter, gradient and both moments is read once and written
-// once, a thread per number, which is all that bounds it. Rows that are not visible are left alone when asked for.
-#include <cmath>
-
+// One Adam step, fused: each number of parameter, gradient and both moments is read once and written once, a thread per
+// number, which is all that bounds it. Rows that are not visible are left alone when asked for. The step's constants are
+// computed once per block: their inputs may lie on the device.
 #include "cuda/stages.h"
+#include "math/adam.h"
 
 namespace splat {
 
@@ -10,30 +10,22 @@ namespace {
 
 constexpr int THREADS = 256;
 
-struct AdamStep {
-    float beta1, beta2, eps, step_size, inverse_root_correction2;
-};
-
-__global__ __launch_bounds__(THREADS) void adam_numbers(AdamArguments a, AdamStep step) {
+__global__ __launch_bounds__(THREADS) void adam_numbers(AdamArguments a) {
+    __shared__ AdamStep step;
+    if (threadIdx.x == 0) step = adam_step_of(a);
+    __syncthreads();
     const int64_t i = int64_t(blockIdx.x) * THREADS + threadIdx.x;
     if (i >= a.rows * a.columns) return;
-    if (a.visible && !reinterpret_cast<const uint8_t*>(a.visible)[i / a.columns]) return;
-    float &m = reinterpret_cast<float*>(a.exp_avg)[i], &v = reinterpret_cast<float*>(a.exp_avg_sq)[i];
-    const float g = reinterpret_cast<const float*>(a.gradient)[i];
-    m = step.beta1 * m + (1.0f - step.beta1) * g;
-    v = step.beta2 * v + (1.0f - step.beta2) * (g * g);
-    reinterpret_cast<float*>(a.parameter)[i] -=
-        step.step_size * (m / (square_root(v) * step.inverse_root_correction2 + step.eps));
+    if (a.visible && !at<const uint8_t>(a.visible)[i / a.columns]) return;
+    adam_update(step, at<const float>(a.gradient)[i], at<float>(a.parameter)[i], at<float>(a.exp_avg)[i],
+                at<float>(a.exp_avg_sq)[i]);
 }
 
 }  // namespace
 
 void cuda::adam(const AdamArguments& a) {
     check_cuda(cudaSetDevice(int(a.device)), "adam");
-    const double correction1 = 1.0 - std::pow(a.beta1, double(a.step)), correction2 = 1.0 - std::pow(a.beta2, double(a.step));
-    const AdamStep step = {float(a.beta1), float(a.beta2), float(a.eps), float(a.lr / correction1),
-                           float(1.0 / std::sqrt(correction2))};
-    SPLAT_LAUNCH(adam_numbers, dim3(blocks_for(a.rows * a.columns, THREADS)), dim3(THREADS), stream_of(a), a, step);
+    SPLAT_LAUNCH(adam_numbers, dim3(blocks_for(a.rows * a.columns, THREADS)), dim3(THREADS), stream_of(a), a);
 }
 
 }  // namespace splat

@@ -15,12 +15,12 @@ constexpr int THREADS = 256;
 constexpr uint32_t OWN_TILES = 4;  // a thread emits so many pairs, a warp more
 
 struct BinScratch {
-    uint64_t *keys[2];  // depth keys, 32-bit for float
-    uint32_t *rows[2];  // visible rows, in index order and then in depth order
+    uint64_t* keys[2];  // depth keys, 32-bit for float
+    uint32_t* rows[2];  // visible rows, in index order and then in depth order
     uint32_t *counts, *offsets;
-    uint32_t *tile_keys[2];  // 16-bit where that is enough
-    uint32_t *other_pairs;
-    void *temporary;
+    uint32_t* tile_keys[2];  // 16-bit where that is enough
+    uint32_t* other_pairs;
+    void* temporary;
     size_t temporary_bytes;
     int tile_bits;
     bool short_keys;
@@ -38,7 +38,8 @@ struct BinScratch {
         for (uint32_t*& array : tile_keys) array = arena.take<uint32_t>(short_keys ? (pairs + 1) / 2 : pairs);
         other_pairs = arena.take<uint32_t>(pairs);
         temporary_bytes = exclusive_sum_bytes(visible);
-        const size_t depth_sort = a.is_double ? stable_sort_bytes<uint64_t>(visible) : stable_sort_bytes<uint32_t>(visible);
+        const size_t depth_sort =
+            a.is_double ? stable_sort_bytes<uint64_t>(visible) : stable_sort_bytes<uint32_t>(visible);
         const size_t tile_sort = short_keys ? stable_sort_bytes<uint16_t>(pairs) : stable_sort_bytes<uint32_t>(pairs);
         if (depth_sort > temporary_bytes) temporary_bytes = depth_sort;
         if (tile_sort > temporary_bytes) temporary_bytes = tile_sort;
@@ -65,11 +66,12 @@ __global__ __launch_bounds__(PROJECT_THREADS) void compact(ProjectScratch from, 
 }
 
 template <class S>
-__global__ __launch_bounds__(THREADS) void gather_counts(RenderArguments a, const DepthKey<S>* keys, const uint32_t* rows,
-                                                         uint32_t* counts) {
+__global__ __launch_bounds__(THREADS) void gather_counts(RenderArguments a, const DepthKey<S>* keys,
+                                                         const uint32_t* rows, uint32_t* counts) {
     const int64_t i = int64_t(blockIdx.x) * THREADS + threadIdx.x;
     if (i >= a.visible_count) return;
-    counts[i] = keys[i] == DepthKey<S>(~DepthKey<S>(0)) ? 0 : at<const Projected<Footprint<S>>>(a.projected)[rows[i]].tiles;
+    counts[i] =
+        keys[i] == DepthKey<S>(~DepthKey<S>(0)) ? 0 : at<const Projected<Footprint<S>>>(a.projected)[rows[i]].tiles;
 }
 
 // Writes one pair, if there is room.
@@ -114,7 +116,8 @@ __global__ __launch_bounds__(THREADS) void emit_pairs(RenderArguments a, const u
         const Projected<Footprint<S>>& p = projected[its_row];
         const TileRect rect = p.rect;
         const int width = rect_width(rect);
-        const Emitter<Key> emitter = {keys, pairs, a.pair_count, its_row, int64_t(its_row / a.gaussians) * grid.count()};
+        const Emitter<Key> emitter = {keys, pairs, a.pair_count, its_row,
+                                      int64_t(its_row / a.gaussians) * grid.count()};
         int64_t place = __shfl_sync(ALL_LANES, offset, from);
         if (rect_tiles(rect) <= MASK_TILES) {
             for (int bit = lane; bit < rect_tiles(rect); bit += WARP) {
@@ -150,7 +153,8 @@ __global__ __launch_bounds__(THREADS) void find_tiles(const Key* keys, int64_t p
     for (int64_t tile = before + 1; tile <= here; ++tile) offsets[tile] = i;
 }
 
-template <class S, class Key> void bin_pairs(const RenderArguments& a, const BinScratch& scratch, const uint32_t* rows) {
+template <class S, class Key> void bin_pairs(const RenderArguments& a, const BinScratch& scratch,
+                                             const uint32_t* rows) {
     const cudaStream_t stream = stream_of(a);
     const int64_t tiles = TileGrid(a).count() * a.cameras;
     Key *keys = reinterpret_cast<Key*>(scratch.tile_keys[0]), *other = reinterpret_cast<Key*>(scratch.tile_keys[1]);

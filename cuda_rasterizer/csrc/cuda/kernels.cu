@@ -1,6 +1,5 @@
 // The table of the CUDA kernels, and the one place that explains what CUDA reports.
 #include "cuda/kernels.h"
-
 #include "cuda/stages.h"
 
 namespace splat {
@@ -30,12 +29,14 @@ void check_cuda(cudaError_t status, const char* what) {
         case cudaErrorNoKernelImageForDevice:
         case cudaErrorInvalidDeviceFunction:
         case cudaErrorUnsupportedPtxVersion:
-            message += ". This build has no code for this GPU: run `pip install .` again on this machine, which then "
-                       "compiles for the GPU it sees, or set CUDAARCHS";
+            message +=
+                ". This build has no code for this GPU: run `pip install .` again on this machine, which then "
+                "compiles for the GPU it sees, or set CUDAARCHS";
             break;
         case cudaErrorInsufficientDriver:
-            message += ". The driver is older than the CUDA toolkit that compiled splat: update the driver, or install "
-                       "again with an older toolkit";
+            message +=
+                ". The driver is older than the CUDA toolkit that compiled splat: update the driver, or install "
+                "again with an older toolkit";
             break;
         case cudaErrorNoDevice:
             message += ". No GPU is visible: see `nvidia-smi` and CUDA_VISIBLE_DEVICES, or use device='cpu'";

@@ -70,7 +70,8 @@ SPLAT_DEVICE void count_tiles(bool covers, S log2_alpha_min, Projected<Footprint
     }
 }
 
-template <class S> __global__ __launch_bounds__(PROJECT_THREADS) void project_rows(RenderArguments a, ProjectScratch scratch) {
+template <class S> __global__ __launch_bounds__(PROJECT_THREADS) void project_rows(RenderArguments a,
+                                                                                   ProjectScratch scratch) {
     const int64_t row = int64_t(blockIdx.x) * PROJECT_THREADS + threadIdx.x;
     const bool exists = row < scratch.rows;
     const int64_t camera_index = exists ? row / a.gaussians : 0, i = row - camera_index * a.gaussians;

@@ -40,7 +40,8 @@ template <class S> SPLAT_DEVICE void store_row(double* to, Vec3<S> v) {
     to[0] = double(v.x), to[1] = double(v.y), to[2] = double(v.z);
 }
 template <class S> SPLAT_DEVICE void camera_numbers(const CameraGradient<S>& v, double* numbers) {
-    store_row(numbers, v.rotation.row0), store_row(numbers + 3, v.rotation.row1), store_row(numbers + 6, v.rotation.row2);
+    store_row(numbers, v.rotation.row0), store_row(numbers + 3, v.rotation.row1),
+        store_row(numbers + 6, v.rotation.row2);
     store_row(numbers + 9, v.translation);
     numbers[12] = double(v.fx), numbers[13] = double(v.fy), numbers[14] = double(v.cx), numbers[15] = double(v.cy);
 }
@@ -105,8 +106,7 @@ __global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArgume
             camera_position_vjp(camera, S(-1) * v_direction, v_camera);
             if (v_features)
                 for (int k = 0; k < a.features_count; ++k)
-                    v_features[k] +=
-                        gathered<S>(a, row, tiles, floats, MOMENTS + channels - int(a.features_count) + k);
+                    v_features[k] += gathered<S>(a, row, tiles, floats, MOMENTS + channels - int(a.features_count) + k);
             if (a.v_mean2d_abs)
                 for (int k = 0; k < 2; ++k) v_absolute[k] = gathered<S>(a, row, tiles, floats, floats - 2 + k);
         }
@@ -153,7 +153,8 @@ __global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArgume
 }
 
 // One block per camera: adds up the blocks' sums in order and writes the gradients by viewmat and K.
-template <class S> __global__ __launch_bounds__(WARP) void write_cameras(RenderArguments a, const double* sums, int64_t blocks) {
+template <class S> __global__ __launch_bounds__(WARP) void write_cameras(RenderArguments a, const double* sums,
+                                                                         int64_t blocks) {
     const int64_t c = blockIdx.x;
     S* v_viewmat = at<S>(a.v_viewmats) + 16 * c;
     S* v_K = at<S>(a.v_Ks) + 9 * c;
@@ -174,9 +175,11 @@ template <class S> __global__ __launch_bounds__(WARP) void write_cameras(RenderA
 
 template <class S> void run(const RenderArguments& a) {
     double* camera_sums = at<double>(a.scratch);
-    SPLAT_LAUNCH((project_backward_rows<S>), dim3(unsigned(blocks_of(a))), dim3(THREADS<S>), stream_of(a), a, camera_sums);
+    SPLAT_LAUNCH((project_backward_rows<S>), dim3(unsigned(blocks_of(a))), dim3(THREADS<S>), stream_of(a), a,
+                 camera_sums);
     if (a.v_viewmats && a.cameras)
-        SPLAT_LAUNCH((write_cameras<S>), dim3(unsigned(a.cameras)), dim3(WARP), stream_of(a), a, camera_sums, blocks_of(a));
+        SPLAT_LAUNCH((write_cameras<S>), dim3(unsigned(a.cameras)), dim3(WARP), stream_of(a), a, camera_sums,
+                     blocks_of(a));
 }
 
 }  // namespace

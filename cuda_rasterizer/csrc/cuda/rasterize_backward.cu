@@ -41,7 +41,7 @@ template <class S> SPLAT_DEVICE void add_to(bool deterministic, S* sum, S value)
 
 // CHANNELS: 3 for colour, 4 for colour and depth. WITH_FEATURES: features too.
 template <class S, int CHANNELS, bool WITH_FEATURES, bool ABSOLUTE>
-__global__ __launch_bounds__(SUB_TILES * WARP) void composite_backward(RenderArguments a, int first_sub_tile) {
+__global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArguments a, int first_sub_tile) {
     constexpr int SUMS = MOMENTS + CHANNELS + (ABSOLUTE ? 2 : 0);
     __shared__ Staged<S, CHANNELS> staged_by_warp[SUB_TILES][WARP];
     __shared__ uint32_t slots_by_warp[SUB_TILES][WARP];
@@ -160,8 +160,9 @@ __global__ __launch_bounds__(SUB_TILES * WARP) void composite_backward(RenderArg
                         if (first + c >= features) continue;
                         for (int k = 0; k < PIXELS; ++k)
                             if (weights[k] > S(0))
-                                v_features[c] += weights[k] * at<const S>(a.v_image_features)[features * place.pixel(a, k) +
-                                                                                             first + c];
+                                v_features[c] +=
+                                    weights[k] *
+                                    at<const S>(a.v_image_features)[features * place.pixel(a, k) + first + c];
                     }
                     TransposedSum<FEATURES>::run(v_features, lane);
                     if (owned_feature >= 0 && first + owned_feature < features)

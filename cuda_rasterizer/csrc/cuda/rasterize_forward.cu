@@ -14,8 +14,8 @@ constexpr int FEATURES = 8;  // channels of one launch
 
 // CHANNELS: 3 for colour, 4 for colour and depth, FEATURES for the features from first_feature on.
 template <class S, int CHANNELS>
-__global__ __launch_bounds__(SUB_TILES * WARP) void composite(RenderArguments a, const unsigned long long* totals,
-                                                              int first_feature) {
+__global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, const unsigned long long* totals,
+                                                             int first_feature) {
     constexpr bool colours = CHANNELS != FEATURES;
     __shared__ Staged<S, CHANNELS> staged_by_warp[SUB_TILES][WARP];
     const int warp = int(threadIdx.x / WARP), lane = lane_index();
@@ -32,6 +32,7 @@ __global__ __launch_bounds__(SUB_TILES * WARP) void composite(RenderArguments a,
         for (int c = 0; c < CHANNELS; ++c) image[k][c] = S(0);
     }
 
+    unsigned long long staged_in_all = 0;
     for (TileList<S> list(a, place.tile); !list.done() && !warp_finished(transmittance);) {
         Staged<S, CHANNELS> mine;
         S depth, rgb[3];
@@ -51,6 +52,7 @@ __global__ __launch_bounds__(SUB_TILES * WARP) void composite(RenderArguments a,
             staged[__popc(hits & lanes_below(lane))] = mine;
         }
         __syncwarp();
+        staged_in_all += unsigned(__popc(hits));
         for (int i = 0, count = __popc(hits); i < count; ++i) {
             const Staged<S, CHANNELS> gaussian = staged[i];
             const S dx = S(place.x) + S(0.5) - gaussian.footprint.x;
@@ -69,6 +71,9 @@ __global__ __launch_bounds__(SUB_TILES * WARP) void composite(RenderArguments a,
         }
         __syncwarp();
     }
+
+    if (a.evaluations && lane == 0 && staged_in_all)
+        atomicAdd(at<unsigned long long>(a.evaluations), staged_in_all * (SUB_TILE * SUB_TILE));
 
     // More pairs than there was room for: the lists are not complete, and nobody may take this for the image.
     const bool incomplete = int64_t(totals[1]) > a.pair_count;

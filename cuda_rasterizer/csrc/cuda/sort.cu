@@ -1,8 +1,8 @@
 // Scans and sorts through CUB.
-#include "cuda/sort.h"
-
 #include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
+
+#include "cuda/sort.h"
 
 namespace splat {
 
@@ -33,15 +33,17 @@ void stable_sort(void* scratch, size_t bytes, Key* keys, Key* other_keys, uint32
     if (count == 0) return;
     cub::DoubleBuffer<Key> key_buffer(keys, other_keys);
     cub::DoubleBuffer<uint32_t> value_buffer(values, other_values);
-    check_cuda(cub::DeviceRadixSort::SortPairs(scratch, bytes, key_buffer, value_buffer, count, 0, bits, stream), "sort");
+    check_cuda(cub::DeviceRadixSort::SortPairs(scratch, bytes, key_buffer, value_buffer, count, 0, bits, stream),
+               "sort");
     *sorted_keys = key_buffer.Current();
     if (value_buffer.Current() != values)
-        check_cuda(cudaMemcpyAsync(values, other_values, size_t(count) * sizeof(uint32_t), cudaMemcpyDeviceToDevice, stream),
-                   "sort");
+        check_cuda(
+            cudaMemcpyAsync(values, other_values, size_t(count) * sizeof(uint32_t), cudaMemcpyDeviceToDevice, stream),
+            "sort");
 }
 
-#define SPLAT_SORT(Key)                                                                                                \
-    template size_t stable_sort_bytes<Key>(int64_t);                                                                   \
+#define SPLAT_SORT(Key)                              \
+    template size_t stable_sort_bytes<Key>(int64_t); \
     template void stable_sort<Key>(void*, size_t, Key*, Key*, uint32_t*, uint32_t*, int64_t, int, cudaStream_t, Key**);
 SPLAT_SORT(uint16_t)
 SPLAT_SORT(uint32_t)

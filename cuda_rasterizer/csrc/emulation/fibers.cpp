@@ -177,7 +177,8 @@ void run_block(Block& b, const std::vector<unsigned>& order) {
             for (Fiber& fiber : b.fibers)
                 if (fiber.state == State::AT_BARRIER) fiber.state = State::READY;
         } else if (!progress) {
-            throw std::logic_error("emulation: deadlock: some threads wait for others that wait elsewhere or have left");
+            throw std::logic_error(
+                "emulation: deadlock: some threads wait for others that wait elsewhere or have left");
         }
     }
 }

@@ -1,0 +1,27 @@
+// One Adam step of one number (Kingma and Ba 2015).
+#pragma once
+
+#include "arguments.h"
+#include "math/scalar.h"
+
+SPLAT_NAMESPACE_BEGIN
+
+struct AdamStep {
+    float beta1, beta2, eps, step_size, inverse_root_correction2;
+};
+
+SPLAT_HD AdamStep adam_step_of(const AdamArguments& a) {
+    const double* clock = reinterpret_cast<const double*>(a.clock);
+    const double step = clock ? clock[0] : double(a.step), lr = clock ? clock[1] : a.lr;
+    const double correction1 = 1.0 - pow(a.beta1, step), correction2 = 1.0 - pow(a.beta2, step);
+    return {float(a.beta1), float(a.beta2), float(a.eps), float(lr / correction1), float(1.0 / sqrt(correction2))};
+}
+
+SPLAT_HD void adam_update(const AdamStep& step, float gradient, float& parameter, float& exp_avg, float& exp_avg_sq) {
+    const float m = step.beta1 * exp_avg + (1.0f - step.beta1) * gradient;
+    const float v = step.beta2 * exp_avg_sq + (1.0f - step.beta2) * (gradient * gradient);
+    exp_avg = m, exp_avg_sq = v;
+    parameter -= step.step_size * (m / (square_root(v) * step.inverse_root_correction2 + step.eps));
+}
+
+SPLAT_NAMESPACE_END
