@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch._C._autograd import _profiler_enabled
 from torch._subclasses.fake_tensor import is_fake
 
 from splat.cuda_rasterizer import native
@@ -58,8 +59,11 @@ def _empty(like: Tensor, *shape: Any, dtype: torch.dtype | None = None) -> Tenso
 
 def _run(stage: str, arguments: Any) -> Any:
     """Run one kernel, under its own name in torch.profiler's traces."""
+    kernel = getattr(native.load(), stage)
+    if not _profiler_enabled():  # entering an empty record_function costs more than a small kernel's launch
+        return kernel(arguments)
     with torch.profiler.record_function(f"splat::{stage}"):
-        return getattr(native.load(), stage)(arguments)
+        return kernel(arguments)
 
 
 def _on(device: torch.device, arguments: Any) -> Any:

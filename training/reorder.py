@@ -15,7 +15,8 @@ def morton_order(means: Tensor) -> Tensor:  # [N] int64 from [N, 3]
     if len(inside):
         low, high = inside.min(0).values, inside.max(0).values
         cells = ((inside - low) / (high - low).clamp_min(1e-30) * (2**BITS - 1)).clamp(0, 2**BITS - 1).long()
-        rows = rows[sum(spread_bits(cells[:, axis]) << axis for axis in range(3)).argsort(stable=True)]
+        x, y, z = (spread_bits(cells[:, axis]) for axis in range(3))
+        rows = rows[(x | y << 1 | z << 2).argsort(stable=True)]
     return torch.cat([rows, (~finite).nonzero()[:, 0]])
 
 

@@ -68,6 +68,7 @@ class Trainer:
         self.upcoming: list[int] = []  # photos of this round that have not been used
         self.last_saved = -1
         self.last_loss = 0.0
+        self.fixed_background = evaluation_background(config).to(self.device)
 
     def run(self) -> bool:
         """Train to the end, or until Ctrl-C; either way a checkpoint is left. Returns whether the end was reached."""
@@ -150,7 +151,7 @@ class Trainer:
         """Colour behind the scene in this step."""
         if self.config.optimization.background == "random":
             return torch.rand(3, generator=self.generator).to(self.device)
-        return evaluation_background(self.config).to(self.device)
+        return self.fixed_background
 
     def learning_rates(self) -> dict[str, float]:
         optimization = self.config.optimization

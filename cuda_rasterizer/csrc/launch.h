@@ -26,6 +26,21 @@ void check_cuda(cudaError_t status, const char* what);
     } while (0)
 #endif
 
+// Works on one device, and goes back to the caller's: torch shares the current device of a thread with us.
+class DeviceScope {
+  public:
+    explicit DeviceScope(int64_t device) {
+        check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
+        check_cuda(cudaSetDevice(int(device)), "cudaSetDevice");
+    }
+    ~DeviceScope() { cudaSetDevice(before_); }
+    DeviceScope(const DeviceScope&) = delete;
+    DeviceScope& operator=(const DeviceScope&) = delete;
+
+  private:
+    int before_ = 0;
+};
+
 template <class A> cudaStream_t stream_of(const A& a) { return reinterpret_cast<cudaStream_t>(a.stream); }
 
 // Blocks of `size` threads that cover `count` items; at least one, since an empty grid is an error.

@@ -24,7 +24,7 @@ __global__ __launch_bounds__(THREADS) void adam_numbers(AdamArguments a) {
 }  // namespace
 
 void cuda::adam(const AdamArguments& a) {
-    check_cuda(cudaSetDevice(int(a.device)), "adam");
+    const DeviceScope scope(a.device);
     SPLAT_LAUNCH(adam_numbers, dim3(blocks_for(a.rows * a.columns, THREADS)), dim3(THREADS), stream_of(a), a);
 }
 

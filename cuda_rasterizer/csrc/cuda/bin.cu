@@ -205,7 +205,7 @@ int64_t cuda::forward_scratch_bytes(const RenderArguments& a) { return BinScratc
 
 // Fills tile_offsets and pairs, and pair_offsets where they are wanted.
 void cuda::bin(const RenderArguments& a) {
-    check_cuda(cudaSetDevice(int(a.device)), "bin");
+    const DeviceScope scope(a.device);
     a.is_double ? bin_rows<double>(a) : bin_rows<float>(a);
 }
 

@@ -161,7 +161,7 @@ __global__ __launch_bounds__(THREADS) void ssim_gradient(LossArguments a, LossSc
 int64_t cuda::loss_scratch_bytes(const LossArguments& a) { return LossScratch(a).bytes; }
 
 void cuda::loss(const LossArguments& a) {
-    check_cuda(cudaSetDevice(int(a.device)), "loss");
+    const DeviceScope scope(a.device);
     const LossScratch scratch(a);
     const cudaStream_t stream = stream_of(a);
     SPLAT_LAUNCH(ssim_maps, scratch.grid, dim3(THREADS), stream, a, scratch);

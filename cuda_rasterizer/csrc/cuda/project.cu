@@ -113,7 +113,7 @@ template <class S> __global__ __launch_bounds__(PROJECT_THREADS) void project_ro
 
 // Fills projected and radii, and tells how many rows are visible and how many pairs they make.
 void cuda::project(RenderArguments& a) {
-    check_cuda(cudaSetDevice(int(a.device)), "project");
+    const DeviceScope scope(a.device);
     const ProjectScratch scratch(a);
     const cudaStream_t stream = stream_of(a);
     check_cuda(cudaMemsetAsync(scratch.totals, 0, 2 * sizeof(unsigned long long), stream), "project");

@@ -189,7 +189,7 @@ int64_t cuda::backward_scratch_bytes(const RenderArguments& a) {
 }
 
 void cuda::project_backward(const RenderArguments& a) {
-    check_cuda(cudaSetDevice(int(a.device)), "project_backward");
+    const DeviceScope scope(a.device);
     a.is_double ? run<double>(a) : run<float>(a);
 }
 

@@ -206,7 +206,7 @@ int64_t cuda::pair_gradient_floats(const RenderArguments& a) {
 
 // Fills pair_gradients: sums per row, or per pair if deterministic.
 void cuda::rasterize_backward(const RenderArguments& a) {
-    check_cuda(cudaSetDevice(int(a.device)), "rasterize_backward");
+    const DeviceScope scope(a.device);
     const size_t bytes = size_t(gradient_rows(a) * pair_gradient_floats(a)) * (a.is_double ? 8 : 4);
     if (bytes) check_cuda(cudaMemsetAsync(at<char>(a.pair_gradients), 0, bytes, stream_of(a)), "rasterize_backward");
     if (a.cameras == 0) return;

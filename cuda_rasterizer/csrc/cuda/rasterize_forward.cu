@@ -107,7 +107,7 @@ template <class S, int CHANNELS> void launch(const RenderArguments& a, int first
 }  // namespace
 
 void cuda::rasterize_forward(const RenderArguments& a) {
-    check_cuda(cudaSetDevice(int(a.device)), "rasterize_forward");
+    const DeviceScope scope(a.device);
     if (a.cameras == 0) return;
     if (a.is_double)
         launch<double, 4>(a, 0);
