@@ -13,6 +13,7 @@
 #include "cuda/kernels.h"
 #endif
 #if defined(SPLAT_EMULATION)
+#include "emulation/faulty.h"
 #include "emulation/fibers.h"
 #endif
 
@@ -58,6 +59,7 @@ template <class A> const Kernels& kernels_for(const A& a) {
 #if defined(SPLAT_EMULATION)
 NB_MODULE(_splat_emulated, m) {
     m.def("set_seed", &emulation::set_seed, nb::arg("seed"), "Order in which threads and blocks run.");
+    m.def("run_faulty", &emulation::run_faulty, nb::arg("fault"), "A kernel with a fault that must be found.");
 #else
 NB_MODULE(_splat_native, m) {
 #endif
