@@ -1,12 +1,13 @@
 """The differentiable stages: one autograd.Function each, around the operators of ops.py."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from splat.cuda_rasterizer import ops  # noqa: F401  (registers torch.ops.splat)
+from splat.cuda_rasterizer import ops
 from splat.cuda_rasterizer.checks import check_device, check_floats, check_range, check_shape
 
 IMAGE_SIDE_MAX = 1 << 19
@@ -53,12 +54,11 @@ class RasterizedImage(NamedTuple):
 
 class _Rasterize(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, mean2d_probe: Any, mean2d_abs_probe: Any, options: tuple, limits: tuple[int, int], *inputs: Any
-    ) -> Any:
+    def forward(ctx: Any, mean2d_probe: Any, mean2d_abs_probe: Any, options: tuple, extra: tuple, *inputs: Any) -> Any:
         rgb, transmittance, depth, median, features, radii, *state = torch.ops.splat.rasterize_forward(
-            *inputs, *options, *limits
+            *inputs, *options, *extra[:2]
         )
+        ctx.adam = extra[2]
         ctx.options = options
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(radii)
@@ -71,7 +71,7 @@ class _Rasterize(torch.autograd.Function):
         saved = ctx.saved_tensors
         needs = ctx.needs_input_grad
         features_wanted, cameras_wanted, background_wanted = needs[10], needs[11] or needs[12], needs[13]
-        *gradients, v_mean2d, v_mean2d_abs = torch.ops.splat.rasterize_backward(
+        arguments = (
             *saved,
             v_rgb,
             v_alpha,
@@ -84,6 +84,11 @@ class _Rasterize(torch.autograd.Function):
             needs[0],
             needs[1],
         )
+        if ctx.adam is None:
+            *gradients, v_mean2d, v_mean2d_abs = torch.ops.splat.rasterize_backward(*arguments)
+        else:
+            kept = torch.ops.splat.rasterize_backward_adam(*arguments, *ctx.adam)
+            *gradients, v_mean2d, v_mean2d_abs = [None] * len(ops.PARAMETERS) + list(kept)
         if not features_wanted:
             gradients[6] = None
         if not cameras_wanted:
@@ -113,8 +118,11 @@ def rasterize(
     sh_degree: int,
     with_depth: bool,
     settings: Settings,
+    adam: ops.FusedAdam | None = None,
 ) -> RasterizedImage:
     """Draw the Gaussians by every camera: project, bin, composite. `splat.render` is the comfortable way to call it.
+
+    With `adam` the backward changes the Gaussians in place by an Adam step, and leaves no gradients by them.
 
     The probes' values are not read; their gradients receive the gradient by the projected means, signed and absolute,
     in NDC-scaled units.
@@ -161,8 +169,20 @@ def rasterize(
         *(settings.alpha_max, settings.alpha_min, settings.transmittance_min, settings.frustum_margin),
         settings.deterministic,
     )
-    limits = (min(settings.max_pairs, (1 << 32) - 1), settings.pair_capacity)
+    if adam is not None:
+        check_fused(adam, [named[name] for name in ops.PARAMETERS])
+    limits = (min(settings.max_pairs, (1 << 32) - 1), settings.pair_capacity, adam)
     return RasterizedImage(*_Rasterize.apply(mean2d_probe, mean2d_abs_probe, options, limits, *named.values()))
+
+
+def check_fused(adam: ops.FusedAdam, parameters: Sequence[Tensor | None]) -> None:
+    """A fused step changes parameters and moments in place: all must be float32, contiguous and of the same shapes."""
+    for name, parameter, *moments in zip(ops.PARAMETERS, parameters, adam.exp_avg, adam.exp_avg_sq, strict=True):
+        assert parameter is not None
+        for tensor in (parameter, *moments):
+            if tensor.dtype != torch.float32 or not tensor.is_contiguous():
+                raise ValueError(f"adam: {name} and its moments must be float32 and contiguous, got {tensor.dtype}")
+            check_shape(f"a moment of {name}", tensor, parameter.shape, "as the parameter")
 
 
 class _L1SSIM(torch.autograd.Function):

@@ -17,6 +17,7 @@ from torch._subclasses.fake_tensor import is_fake
 from splat.cuda_rasterizer import native
 
 TILE = 16
+PARAMETERS = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
 HUGE = 4 << 20  # bytes
 
 Made = TypeVar("Made")
@@ -41,6 +42,15 @@ _library.define(
     f"Tensor? v_depth, Tensor? v_median_depth, Tensor? v_image_features, {_OPTIONS}, bool cameras_wanted, "
     "bool features_wanted, bool mean2d_wanted, bool mean2d_abs_wanted) -> (Tensor, Tensor, Tensor, Tensor, Tensor, "
     "Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
+)
+_library.define(
+    "rasterize_backward_adam(Tensor(a!) means, Tensor(b!) quats, Tensor(c!) log_scales, Tensor(d!) logit_opacities, "
+    "Tensor(e!) sh0, Tensor(f!) sh_rest, Tensor? features, Tensor viewmats, Tensor Ks, Tensor background, Tensor rgb, "
+    "Tensor transmittance, Tensor depth, Tensor image_features, Tensor projected, Tensor pair_offsets, Tensor pairs, "
+    "Tensor tile_offsets, Tensor? v_rgb, Tensor? v_alpha, Tensor? v_depth, Tensor? v_median_depth, "
+    f"Tensor? v_image_features, {_OPTIONS}, bool cameras_wanted, bool features_wanted, bool mean2d_wanted, "
+    "bool mean2d_abs_wanted, Tensor(g!)[] exp_avg, Tensor(h!)[] exp_avg_sq, float[] lr, int step, float beta1, float beta2, "
+    "float eps, bool visible_only) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 _library.define("l1_ssim(Tensor image, Tensor target, float ssim_weight, bool gradient_wanted) -> (Tensor, Tensor)")
 _library.define(
@@ -170,6 +180,22 @@ class _Wanted(NamedTuple):
     mean2d_abs: bool
 
 
+class FusedAdam(NamedTuple):
+    """An Adam step that the backward of a render takes by itself, where no gradient is needed for anything else.
+
+    The lists are in the order of means, quats, log_scales, logit_opacities, sh0, sh_rest.
+    """
+
+    exp_avg: list[Tensor]
+    exp_avg_sq: list[Tensor]
+    lr: list[float]
+    step: int
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-15
+    visible_only: bool = False
+
+
 def _take(kind: Callable[..., Made], values: Iterator[Any]) -> Made:
     """The next few operator arguments, by name."""
     return kind(*itertools.islice(values, len(kind._fields)))  # type: ignore[attr-defined]
@@ -251,11 +277,10 @@ def _rasterize_forward_fake(*values: Any) -> tuple[Tensor, ...]:
     return tuple(_outputs(inputs, options, torch.library.get_ctx().new_dynamic_size(), pair_bytes).values())
 
 
-def _gradients(inputs: _Inputs, wanted: _Wanted) -> dict[str, Tensor]:
+def _gradients(inputs: _Inputs, wanted: _Wanted, fused: bool = False) -> dict[str, Tensor]:
     """The backward's outputs, uninitialised; those that are not wanted are empty."""
     like, probe = inputs.means, (inputs.viewmats.shape[0], inputs.means.shape[0], 2)
-    names = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
-    shapes: dict[str, Any] = {name: getattr(inputs, name).shape for name in names}
+    shapes: dict[str, Any] = {} if fused else {name: getattr(inputs, name).shape for name in PARAMETERS}
     shapes["features"] = inputs.features.shape if wanted.features and inputs.features is not None else 0
     shapes["viewmats"] = inputs.viewmats.shape if wanted.cameras else 0
     shapes["Ks"] = inputs.Ks.shape if wanted.cameras else 0
@@ -264,13 +289,35 @@ def _gradients(inputs: _Inputs, wanted: _Wanted) -> dict[str, Tensor]:
     return {f"v_{name}": _empty(like, shape) for name, shape in shapes.items()}
 
 
-def _rasterize_backward(*values: Any) -> tuple[Tensor, ...]:
+def _rasterize_backward_adam(*values: Any) -> tuple[Tensor, ...]:
+    count = len(FusedAdam._fields)
+    arguments, fused = values[:-count], FusedAdam(*values[-count:])
+    if native.is_cuda(values[0].device) and values[0].dtype == torch.float32:
+        return _rasterize_backward(*arguments, fused=fused)
+    *gradients, v_features, v_viewmats, v_Ks, v_mean2d, v_mean2d_abs = _rasterize_backward(*arguments)
+    visible = None
+    if fused.visible_only:
+        offsets = arguments[len(_Inputs._fields) + _State._fields.index("pair_offsets")]
+        visible = (offsets.diff() > 0).view(-1, len(values[0])).any(dim=0)
+    for parameter, gradient, m, v, lr in zip(
+        values, gradients, fused.exp_avg, fused.exp_avg_sq, fused.lr, strict=False
+    ):
+        _adam_step(parameter, gradient, m, v, visible, None, fused.step, lr, fused.beta1, fused.beta2, fused.eps)
+    return v_features, v_viewmats, v_Ks, v_mean2d, v_mean2d_abs
+
+
+def _rasterize_backward(*values: Any, fused: FusedAdam | None = None) -> tuple[Tensor, ...]:
     remaining = iter(values)
     inputs, state, upstream = _take(_Inputs, remaining), _take(_State, remaining), _take(_Upstream, remaining)
     options, wanted = _take(_Options, remaining), _take(_Wanted, remaining)
     module = native.load()
     arguments, kept = _render_arguments(inputs, options)
-    gradients = _gradients(inputs, wanted)
+    gradients = _gradients(inputs, wanted, fused is not None)
+    if fused is not None:
+        for index, (m, v, lr) in enumerate(zip(fused.exp_avg, fused.exp_avg_sq, fused.lr, strict=True)):
+            arguments.fuse_adam(index, m.data_ptr(), v.data_ptr(), lr)
+        arguments.adam_step, arguments.adam_visible_only = fused.step, fused.visible_only
+        arguments.adam_beta1, arguments.adam_beta2, arguments.adam_eps = fused.beta1, fused.beta2, fused.eps
     skipped = {"v_features": not wanted.features, "v_viewmats": not wanted.cameras, "v_Ks": not wanted.cameras}
     skipped |= {"v_mean2d": not wanted.mean2d, "v_mean2d_abs": not wanted.mean2d_abs}
     if not state.pair_offsets.numel():
@@ -292,6 +339,11 @@ def _rasterize_backward_fake(*values: Any) -> tuple[Tensor, ...]:
     return tuple(
         _gradients(_Inputs(*values[: len(_Inputs._fields)]), _Wanted(*values[-len(_Wanted._fields) :])).values()
     )
+
+
+def _rasterize_backward_adam_fake(*values: Any) -> tuple[Tensor, ...]:
+    wanted = _Wanted(*values[: -len(FusedAdam._fields)][-len(_Wanted._fields) :])
+    return tuple(_gradients(_Inputs(*values[: len(_Inputs._fields)]), wanted, fused=True).values())
 
 
 def _l1_ssim(image: Tensor, target: Tensor, ssim_weight: float, gradient_wanted: bool) -> tuple[Tensor, Tensor]:
@@ -343,6 +395,7 @@ def _adam_step(
 for _name, _kernel, _fake in (
     ("rasterize_forward", _rasterize_forward, _rasterize_forward_fake),
     ("rasterize_backward", _rasterize_backward, _rasterize_backward_fake),
+    ("rasterize_backward_adam", _rasterize_backward_adam, _rasterize_backward_adam_fake),
     ("l1_ssim", _l1_ssim, _l1_ssim_fake),
     ("adam_step", _adam_step, lambda *_: None),
 ):

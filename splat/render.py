@@ -7,6 +7,7 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import rasterize
+from splat.cuda_rasterizer.ops import FusedAdam
 from splat.gaussians import Gaussians
 from splat.normals import facing_normals, unit_or_zero
 from splat.result import RenderResult, Statistics
@@ -28,6 +29,7 @@ def render(
     statistics: bool = False,
     absgrad: bool = False,
     settings: RenderSettings | None = None,
+    adam: FusedAdam | None = None,
 ) -> RenderResult:
     """Draw Gaussians as the cameras see them (Kerbl et al. 2023; sorted alpha compositing of projected Gaussians).
 
@@ -45,6 +47,8 @@ def render(
         statistics: whether to return `statistics`.
         absgrad: whether the statistics include the sum of absolute gradients, which costs a tenth of the backward.
         settings: thresholds and the antialiased mode.
+        adam: take this Adam step inside the backward, on the tensors of `gaussians` in place, and leave no gradients by
+            them: on a GPU that saves writing and reading them. Not together with `normals`.
 
     Raises:
         ValueError: a shape, dtype or device does not fit; the message names the argument, what was expected and came.
@@ -55,6 +59,8 @@ def render(
     camera = as_batch(cameras)
     batch = camera.viewmat.shape[0]
     extra = features
+    if adam is not None and normals:
+        raise ValueError("adam: gradients through normals come after the step; render them without it")
     if normals:
         facing = facing_normals(gaussians, camera)  # [C, N, 3]
         extra = facing if features is None else torch.cat([facing, features.expand(batch, *features.shape)], dim=-1)
@@ -79,6 +85,7 @@ def render(
         sh_degree=gaussians.sh_degree if sh_degree is None else sh_degree,
         with_depth=depth,
         settings=settings,
+        adam=adam,
     )
 
     def view(tensor: Tensor) -> Tensor:

@@ -49,6 +49,8 @@ class OptimizationConfig:
     """Mip-Splatting's opacity compensation: for scenes that will be looked at from farther away than they were taken."""
     sparse_adam: bool = False
     """Update only the Gaussians that a view shows: faster on large scenes, slightly different results."""
+    fuse_adam: bool = False
+    """GPU: take the optimizer's step inside the backward, which saves time and memory on large scenes."""
     lr_means: float = 1.6e-4
     """Positions at the start, times the scene's extent."""
     lr_means_final: float = 1.6e-6

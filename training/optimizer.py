@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from splat.cuda_rasterizer.ops import adam_step
+from splat.cuda_rasterizer.ops import PARAMETERS, FusedAdam, adam_step
 from splat.gaussians import Gaussians
 
 
@@ -35,6 +35,18 @@ class GaussianOptimizer:
     def leaves(self) -> Gaussians:
         """The parameters as fresh leaves of a graph, sharing memory."""
         return Gaussians(**{name: tensor.detach().requires_grad_() for name, tensor in self.parameters.items()})
+
+    def fused(self, learning_rates: Mapping[str, float], visible_only: bool) -> FusedAdam:
+        """The next step, for `splat.render` to take inside its backward."""
+        self.steps += 1
+        return FusedAdam(
+            [self.exp_avg[name] for name in PARAMETERS],
+            [self.exp_avg_sq[name] for name in PARAMETERS],
+            [learning_rates[name] for name in PARAMETERS],
+            self.steps,
+            eps=self.EPS,
+            visible_only=visible_only,
+        )
 
     def step(self, leaves: Gaussians, learning_rates: Mapping[str, float], visible: Tensor | None = None) -> None:
         """One step with the gradients of `leaves`; rows that are not `visible` ([N] bool, if given) are left alone."""

@@ -101,6 +101,9 @@ class Trainer:
         background = self.background()
         watched = self.strategy.needs_statistics(self.iteration)
         leaves = self.optimizer.leaves()
+        fused = None
+        if optimization.fuse_adam:
+            fused = self.optimizer.fused(self.learning_rates(), optimization.sparse_adam)
         result = splat.render(
             leaves,
             frame.camera,
@@ -108,6 +111,7 @@ class Trainer:
             sh_degree=active_sh_degree(optimization, self.iteration),
             statistics=watched or optimization.sparse_adam,
             settings=self.settings,
+            adam=fused,
         )
         loss = l1_ssim_loss(result.rgb[None], frame.image[None], optimization.ssim_weight)
         measured = self.iteration % PSNR_EVERY == 0
@@ -123,8 +127,9 @@ class Trainer:
         with torch.no_grad():
             if watched and result.statistics is not None:
                 self.strategy.observe(result.statistics)
-            visible = result.statistics.visible if optimization.sparse_adam and result.statistics is not None else None
-            self.optimizer.step(leaves, self.learning_rates(), visible)
+            if fused is None:
+                sparse = optimization.sparse_adam and result.statistics is not None
+                self.optimizer.step(leaves, self.learning_rates(), result.statistics.visible if sparse else None)
             edit = self.strategy.edit(self.iteration, self.optimizer.gaussians, self.generator)
             if edit is not None:
                 edit.apply(self.optimizer)

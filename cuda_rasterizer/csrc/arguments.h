@@ -62,6 +62,13 @@ struct RenderArguments {
     uint64_t v_viewmats = 0, v_Ks = 0;
     uint64_t v_mean2d = 0, v_mean2d_abs = 0;  // [C, N, 2] NDC-scaled
 
+    // CUDA, float: one Adam step inside project_backward, in place of writing the gradients by the Gaussians. The arrays
+    // are those of means, quats, log_scales, logit_opacities, sh0 and sh_rest.
+    bool fuse_adam = false, adam_visible_only = false;
+    int64_t adam_step = 1;
+    double adam_beta1 = 0, adam_beta2 = 0, adam_eps = 0, adam_lr[6] = {};
+    uint64_t exp_avg[6] = {}, exp_avg_sq[6] = {};
+
     // Scratch
     uint64_t project_scratch = 0;  // project_scratch_bytes, from project to rasterize_forward
     uint64_t scratch = 0;          // forward_scratch_bytes or backward_scratch_bytes

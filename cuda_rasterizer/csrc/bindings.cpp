@@ -80,7 +80,8 @@ NB_MODULE(_splat_native, m) {
     m.def("advise_huge_pages", &advise_huge_pages, nb::arg("address"), nb::arg("bytes"));
 
     // clang-format off
-    nb::class_<RenderArguments>(m, "RenderArguments")
+    nb::class_<RenderArguments> render_arguments(m, "RenderArguments");
+    render_arguments
         .def(nb::init<>())
 #define SPLAT_FIELD(name) .def_rw(#name, &RenderArguments::name)
         SPLAT_FIELD(gaussians) SPLAT_FIELD(cameras) SPLAT_FIELD(width) SPLAT_FIELD(height) SPLAT_FIELD(sh_degree)
@@ -96,8 +97,13 @@ NB_MODULE(_splat_native, m) {
         SPLAT_FIELD(v_median_depth) SPLAT_FIELD(v_image_features) SPLAT_FIELD(v_means) SPLAT_FIELD(v_quats)
         SPLAT_FIELD(v_log_scales) SPLAT_FIELD(v_logit_opacities) SPLAT_FIELD(v_sh0) SPLAT_FIELD(v_sh_rest)
         SPLAT_FIELD(v_features) SPLAT_FIELD(v_viewmats) SPLAT_FIELD(v_Ks) SPLAT_FIELD(v_mean2d) SPLAT_FIELD(v_mean2d_abs)
-        SPLAT_FIELD(project_scratch) SPLAT_FIELD(scratch) SPLAT_FIELD(pair_gradients) SPLAT_FIELD(evaluations);
+        SPLAT_FIELD(project_scratch) SPLAT_FIELD(scratch) SPLAT_FIELD(pair_gradients) SPLAT_FIELD(evaluations)
+        SPLAT_FIELD(adam_visible_only) SPLAT_FIELD(adam_step) SPLAT_FIELD(adam_beta1) SPLAT_FIELD(adam_beta2) SPLAT_FIELD(adam_eps);
 #undef SPLAT_FIELD
+    render_arguments.def("fuse_adam", [](RenderArguments& a, int k, uint64_t exp_avg, uint64_t exp_avg_sq, double lr) {
+        if (k < 0 || k >= 6) throw std::invalid_argument("there are six parameters");
+        a.fuse_adam = true, a.exp_avg[k] = exp_avg, a.exp_avg_sq[k] = exp_avg_sq, a.adam_lr[k] = lr;
+    });
 #define SPLAT_FIELD(name) .def_rw(#name, &LossArguments::name)
     nb::class_<LossArguments>(m, "LossArguments")
         .def(nb::init<>())

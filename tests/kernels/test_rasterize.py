@@ -224,3 +224,6 @@ def test_operators_keep_torchs_rules(device):
     wanted = (True, False, True, True)
     arguments = (*inputs, rgb, transmittance, depth, features, *state, *upstream, *options, *wanted)
     torch.library.opcheck(backward, arguments, test_utils=checks)
+    moments = [torch.zeros_like(t) for t in inputs[:6]], [torch.zeros_like(t) for t in inputs[:6]]
+    fused = (*arguments, *moments, [1e-3] * 6, 1, 0.9, 0.999, 1e-15, True)
+    torch.library.opcheck(torch.ops.splat.rasterize_backward_adam.default, fused, test_utils=checks[:3])

@@ -3,9 +3,13 @@
 import pytest
 import torch
 
+import splat
+from scenes import cameras, cloud
+from splat import RenderSettings
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
-from splat.cuda_rasterizer.ops import adam_step
+from splat.cuda_rasterizer.ops import PARAMETERS, adam_step
 from splat.training.metrics import ssim
+from splat.training.optimizer import GaussianOptimizer
 
 
 def images(batch: int, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -129,6 +133,46 @@ def test_sparse_adam_leaves_the_others_alone(device):
     for sparse, dense, old in zip((parameter, m, v), all_rows, before, strict=True):
         assert torch.equal(sparse[visible], dense[visible])
         assert torch.equal(sparse[~visible], old[~visible])
+
+
+@pytest.mark.parametrize("visible_only", [False, True])
+@pytest.mark.parametrize("sh_degree", [0, 3])
+def test_adam_inside_the_backward_is_adam_after_it(device, visible_only, sh_degree):
+    camera = cameras(2).to(device)
+    settings = RenderSettings(deterministic=True)
+    rates = dict(zip(PARAMETERS, (0.01, 0.02, 0.03, 0.04, 0.05, 0.06), strict=True))
+    start = cloud(70, sh_degree=sh_degree)
+    start.means[::3] += 1000  # not seen
+    results = []
+    for fuse in (False, True):
+        optimizer = GaussianOptimizer(start.to(device))
+        for _ in range(3):
+            leaves = optimizer.leaves()
+            adam = optimizer.fused(rates, visible_only) if fuse else None
+            result = splat.render(leaves, camera, statistics=True, settings=settings, adam=adam)
+            (result.rgb - 0.3).square().mean().backward()
+            if fuse:
+                assert all(leaf.grad is None for leaf in leaves.tensors().values())
+                assert bool((result.statistics.mean2d_grad != 0).any())
+            else:
+                optimizer.step(leaves, rates, result.statistics.visible.any(0) if visible_only else None)
+        tables = (optimizer.parameters, optimizer.exp_avg, optimizer.exp_avg_sq)
+        results.append([table[name] for table in tables for name in PARAMETERS])
+    for after, inside in zip(*results, strict=True):
+        torch.testing.assert_close(inside, after, rtol=1e-4, atol=1e-6)
+    moved = results[1][4] != start.sh0.to(device)
+    assert bool(moved[1::3].any()) and not bool(moved[::3].any())
+
+
+def test_a_fused_step_needs_tensors_it_can_change():
+    optimizer = GaussianOptimizer(cloud(4))
+    adam = optimizer.fused(dict.fromkeys(PARAMETERS, 0.1), False)
+    with pytest.raises(ValueError, match="float32 and contiguous"):
+        splat.render(cloud(4, dtype=torch.float64), cameras(1, dtype=torch.float64), adam=adam)
+    with pytest.raises(ValueError, match="a moment of means"):
+        splat.render(cloud(5), cameras(1), adam=adam)
+    with pytest.raises(ValueError, match="normals"):
+        splat.render(cloud(4), cameras(1), normals=True, adam=adam)
 
 
 def test_adam_misuse_is_explained():

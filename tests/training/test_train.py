@@ -175,7 +175,16 @@ def test_budget_caps_the_count(capture, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "flags", [("--antialiased",), ("--sparse-adam",), ("--background", "white"), ("-r", 2), ("--max-size", 30)]
+    "flags",
+    [
+        ("--antialiased",),
+        ("--sparse-adam",),
+        ("--fuse-adam",),
+        ("--fuse-adam", "--sparse-adam"),
+        ("--background", "white"),
+        ("-r", 2),
+        ("--max-size", 30),
+    ],
 )
 def test_options_run(capture, tmp_path, flags):
     assert run("train", capture, "-o", tmp_path / "run", "--iterations", 20, *flags) == 0

@@ -3,8 +3,10 @@
 // A thread takes one Gaussian through all cameras, so every gradient has one writer. The gradients by the coefficients of
 // spherical harmonics, three quarters of all that is written, are collected per warp in shared memory and written in whole
 // lines. Gradients by the cameras are summed over a block in double, and over the blocks by a last small kernel, always
-// in the same order. Bound by memory.
+// in the same order. On request the gradients by the Gaussians are not written at all: each is used for an Adam step on
+// the spot, which saves writing and reading them once. Bound by memory.
 #include "cuda/stages.h"
+#include "math/adam.h"
 
 namespace splat {
 
@@ -56,8 +58,23 @@ template <class S> SPLAT_DEVICE S gathered(const RenderArguments& a, int64_t row
     return sum;
 }
 
-template <class S>
-__global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArguments a, double* camera_sums) {
+struct FusedAdam {
+    AdamStep steps[6];  // of means, quats, log_scales, logit_opacities, sh0, sh_rest
+};
+
+// One Adam step of COUNT numbers of Gaussian i; k says of which parameter.
+template <int COUNT>
+SPLAT_DEVICE void step_row(const RenderArguments& a, const FusedAdam& adam, int k, uint64_t parameter, int64_t i,
+                           const float (&gradient)[COUNT]) {
+#pragma unroll
+    for (int c = 0; c < COUNT; ++c)
+        adam_update(adam.steps[k], gradient[c], at<float>(parameter)[COUNT * i + c],
+                    at<float>(a.exp_avg[k])[COUNT * i + c], at<float>(a.exp_avg_sq[k])[COUNT * i + c]);
+}
+
+template <class S, bool FUSED>
+__global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArguments a, double* camera_sums,
+                                                                    FusedAdam adam) {
     constexpr int WARPS = THREADS<S> / WARP;
     // [Gaussian of the warp][coefficient], an odd number apart: no two lanes meet in a bank.
     __shared__ S rest_by_warp[WARPS][WARP * (REST_MAX + 1)];
@@ -75,6 +92,7 @@ __global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArgume
     if (exists) in = gaussian_of<S>(a, i);
     GaussianGradient<S> v{};
     Vec3<S> v_sh0{};
+    bool seen = false;
     if (exists && a.v_features && !a.features_per_camera)
         for (int64_t k = 0; k < a.features_count; ++k) at<S>(a.v_features)[i * a.features_count + k] = S(0);
     for (int64_t c = 0; c < a.cameras; ++c) {
@@ -91,6 +109,7 @@ __global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArgume
         }
         const uint32_t tiles = exists ? projected->tiles : 0;
         ProjectedGaussian<S> full;
+        seen |= tiles > 0;
         if (tiles > 0 && project_gaussian(in, camera, settings, full)) {
             S sums[MOMENTS + 3];
 #pragma unroll
@@ -137,7 +156,19 @@ __global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArgume
         }
     }
 
-    if (exists) {
+    const bool stepped = exists && (seen || !a.adam_visible_only);
+    if constexpr (FUSED) {
+        if (stepped) {
+            const float mean[3] = {v.mean.x, v.mean.y, v.mean.z}, opacity[1] = {v.logit_opacity};
+            const float quat[4] = {v.quat.w, v.quat.x, v.quat.y, v.quat.z};
+            const float scale[3] = {v.log_scale.x, v.log_scale.y, v.log_scale.z}, sh0[3] = {v_sh0.x, v_sh0.y, v_sh0.z};
+            step_row(a, adam, 0, a.means, i, mean);
+            step_row(a, adam, 1, a.quats, i, quat);
+            step_row(a, adam, 2, a.log_scales, i, scale);
+            step_row(a, adam, 3, a.logit_opacities, i, opacity);
+            step_row(a, adam, 4, a.sh0, i, sh0);
+        }
+    } else if (exists) {
         store3(at<S>(a.v_means) + 3 * i, v.mean);
         S* v_quat = at<S>(a.v_quats) + 4 * i;
         v_quat[0] = v.quat.w, v_quat[1] = v.quat.x, v_quat[2] = v.quat.y, v_quat[3] = v.quat.z;
@@ -145,11 +176,19 @@ __global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArgume
         at<S>(a.v_logit_opacities)[i] = v.logit_opacity;
         store3(at<S>(a.v_sh0) + 3 * i, v_sh0);
     }
-    __syncwarp();
+    const unsigned rows_stepped = __ballot_sync(ALL_LANES, stepped);
     const int64_t first = i - lane, rows = a.gaussians - first < WARP ? a.gaussians - first : WARP;
-    for (int r = 0; r < rows; ++r)
-        for (int k = lane; k < rest_floats; k += WARP)
-            at<S>(a.v_sh_rest)[(first + r) * rest_floats + k] = rest_by_warp[warp][r * stride + k];
+    for (int r = 0; r < rows; ++r) {
+        for (int k = lane; k < rest_floats; k += WARP) {
+            const int64_t number = (first + r) * rest_floats + k;
+            const S v_number = rest_by_warp[warp][r * stride + k];
+            if constexpr (!FUSED)
+                at<S>(a.v_sh_rest)[number] = v_number;
+            else if (rows_stepped >> r & 1)
+                adam_update(adam.steps[5], v_number, at<float>(a.sh_rest)[number], at<float>(a.exp_avg[5])[number],
+                            at<float>(a.exp_avg_sq[5])[number]);
+        }
+    }
 }
 
 // One block per camera: adds up the blocks' sums in order and writes the gradients by viewmat and K.
@@ -173,10 +212,13 @@ template <class S> __global__ __launch_bounds__(WARP) void write_cameras(RenderA
         v_K[k == 12 ? 0 : k == 13 ? 4 : k == 14 ? 2 : 5] = S(total);
 }
 
-template <class S> void run(const RenderArguments& a) {
+template <class S, bool FUSED> void run(const RenderArguments& a) {
     double* camera_sums = at<double>(a.scratch);
-    SPLAT_LAUNCH((project_backward_rows<S>), dim3(unsigned(blocks_of(a))), dim3(THREADS<S>), stream_of(a), a,
-                 camera_sums);
+    FusedAdam adam = {};
+    for (int k = 0; FUSED && k < 6; ++k)
+        adam.steps[k] = make_adam_step(a.adam_beta1, a.adam_beta2, a.adam_eps, double(a.adam_step), a.adam_lr[k]);
+    SPLAT_LAUNCH((project_backward_rows<S, FUSED>), dim3(unsigned(blocks_of(a))), dim3(THREADS<S>), stream_of(a), a,
+                 camera_sums, adam);
     if (a.v_viewmats && a.cameras)
         SPLAT_LAUNCH((write_cameras<S>), dim3(unsigned(a.cameras)), dim3(WARP), stream_of(a), a, camera_sums,
                      blocks_of(a));
@@ -190,7 +232,10 @@ int64_t cuda::backward_scratch_bytes(const RenderArguments& a) {
 
 void cuda::project_backward(const RenderArguments& a) {
     const DeviceScope scope(a.device);
-    a.is_double ? run<double>(a) : run<float>(a);
+    if (a.is_double)
+        run<double, false>(a);
+    else
+        a.fuse_adam ? run<float, true>(a) : run<float, false>(a);
 }
 
 }  // namespace splat

@@ -10,11 +10,13 @@ struct AdamStep {
     float beta1, beta2, eps, step_size, inverse_root_correction2;
 };
 
+SPLAT_HD AdamStep make_adam_step(double beta1, double beta2, double eps, double step, double lr) {
+    const double correction1 = 1.0 - pow(beta1, step), correction2 = 1.0 - pow(beta2, step);
+    return {float(beta1), float(beta2), float(eps), float(lr / correction1), float(1.0 / sqrt(correction2))};
+}
 SPLAT_HD AdamStep adam_step_of(const AdamArguments& a) {
     const double* clock = reinterpret_cast<const double*>(a.clock);
-    const double step = clock ? clock[0] : double(a.step), lr = clock ? clock[1] : a.lr;
-    const double correction1 = 1.0 - pow(a.beta1, step), correction2 = 1.0 - pow(a.beta2, step);
-    return {float(a.beta1), float(a.beta2), float(a.eps), float(lr / correction1), float(1.0 / sqrt(correction2))};
+    return make_adam_step(a.beta1, a.beta2, a.eps, clock ? clock[0] : double(a.step), clock ? clock[1] : a.lr);
 }
 
 SPLAT_HD void adam_update(const AdamStep& step, float gradient, float& parameter, float& exp_avg, float& exp_avg_sq) {
