@@ -81,12 +81,12 @@ def test_capacity_that_is_enough_changes_nothing(gpu):
         assert torch.equal(roomy[name], value), name
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("capacity", [1, 100])
-def test_capacity_that_is_too_small_makes_nan(gpu, capacity):
+def test_capacity_that_is_too_small_makes_nan(gpu, capacity, deterministic):
     gaussians, camera = scene(gpu)
-    result = splat.render(
-        gaussians.requires_grad_(), camera, depth=True, settings=RenderSettings(pair_capacity=capacity)
-    )
+    settings = RenderSettings(pair_capacity=capacity, deterministic=deterministic)
+    result = splat.render(gaussians.requires_grad_(), camera, depth=True, settings=settings)
     for image in (result.rgb, result.alpha, result.depth, result.median_depth):
         assert bool(image.isnan().all())
     result.rgb.sum().backward()  # crashes nothing

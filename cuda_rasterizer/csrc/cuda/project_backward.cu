@@ -54,7 +54,8 @@ template <class S> SPLAT_DEVICE S gathered(const RenderArguments& a, int64_t row
     if (!a.deterministic) return gradients[row * floats + k];
     S sum = S(0);
     const int64_t first = at<const int64_t>(a.pair_offsets)[row];
-    for (uint32_t pair = 0; pair < tiles; ++pair) sum += gradients[(first + pair) * floats + k];
+    const int64_t last = first + tiles < a.pair_count ? first + tiles : a.pair_count;  // beyond a capacity nothing is
+    for (int64_t pair = first; pair < last; ++pair) sum += gradients[pair * floats + k];
     return sum;
 }
 
