@@ -128,8 +128,8 @@ class Trainer:
             if watched and result.statistics is not None:
                 self.strategy.observe(result.statistics)
             if fused is None:
-                sparse = optimization.sparse_adam and result.statistics is not None
-                self.optimizer.step(leaves, self.learning_rates(), result.statistics.visible if sparse else None)
+                statistics = result.statistics if optimization.sparse_adam else None
+                self.optimizer.step(leaves, self.learning_rates(), statistics.visible if statistics else None)
             edit = self.strategy.edit(self.iteration, self.optimizer.gaussians, self.generator)
             if edit is not None:
                 edit.apply(self.optimizer)
