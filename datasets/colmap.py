@@ -1,40 +1,19 @@
-"""COLMAP sparse models, binary and text, through pycolmap: poses, cameras of every model, points."""
+"""COLMAP sparse models, binary and text, through pycolmap: poses, cameras of every model, points, and who saw which."""
 
 import math
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pycolmap
-from PIL import Image
 
+from splat.datasets.model import Model, PosedImage
 from splat.datasets.model_files import check_binary_model
 from splat.errors import InputError
 
 pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value  # errors come as exceptions, not on stderr
-
-
-@dataclass(frozen=True)
-class PosedImage:
-    """What the model says of one photo."""
-
-    name: str
-    camera: pycolmap.Camera
-    viewmat: np.ndarray  # [4, 4] world to camera
-
-
-@dataclass(frozen=True)
-class Model:
-    """A sparse model: its posed photos in the order of their names, and its points."""
-
-    folder: Path
-    images: list[PosedImage]
-    points: np.ndarray  # [P, 3]
-    colors: np.ndarray  # [P, 3] uint8
-    skipped: list[tuple[str, str]]
-    note: str = ""
 
 
 def find_models(capture: Path) -> list[Path]:
@@ -77,9 +56,9 @@ def read_model(capture: Path) -> Model:
     best = max(models, key=lambda model: len(model.images))
     if len(models) == 1:
         return best
-    counts = ", ".join(f"{model.folder.name}: {len(model.images)}" for model in models)
-    note = f"{capture}: {len(models)} sub-models (photos in {counts}); using the largest, {best.folder.name}"
-    return Model(best.folder, best.images, best.points, best.colors, best.skipped, note)
+    counts = ", ".join(f"{model.source.name}: {len(model.images)}" for model in models)
+    note = f"{capture}: {len(models)} sub-models (photos in {counts}); using the largest, {best.source.name}"
+    return replace(best, note=note)
 
 
 def _read_folder(folder: Path) -> Model:
@@ -119,6 +98,11 @@ def _read_without_points(reconstruction: pycolmap.Reconstruction, folder: Path, 
 
 
 def _convert(folder: Path, reconstruction: pycolmap.Reconstruction) -> Model:
+    points = list(reconstruction.points3D.values())
+    xyz = np.array([point.xyz for point in points], dtype=np.float64).reshape(-1, 3)
+    rgb = np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
+    finite = np.isfinite(xyz).all(1) & (np.abs(xyz) < 1e9).all(1)
+    observed = _observations([point for point, fine in zip(points, finite, strict=True) if fine])
     images, skipped = [], []
     for image in sorted(reconstruction.images.values(), key=lambda image: image.name):
         if not image.has_pose:
@@ -132,20 +116,15 @@ def _convert(folder: Path, reconstruction: pycolmap.Reconstruction) -> Model:
         elif not all(math.isfinite(value) for value in camera.params) or camera.mean_focal_length() <= 0:
             skipped.append((image.name, "has a camera whose parameters are not usable"))
         else:
-            images.append(PosedImage(image.name, camera, viewmat))
-    points = list(reconstruction.points3D.values())
-    xyz = np.array([point.xyz for point in points], dtype=np.float64).reshape(-1, 3)
-    rgb = np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
-    finite = np.isfinite(xyz).all(1) & (np.abs(xyz) < 1e9).all(1)
+            rows = np.array(sorted(observed.get(image.image_id, ())), dtype=np.int64)
+            images.append(PosedImage(image.name, camera, viewmat, observed=rows))
     return Model(folder, images, xyz[finite], rgb[finite], skipped)
 
 
-def is_pinhole(camera: pycolmap.Camera) -> bool:
-    return camera.model_name in ("PINHOLE", "SIMPLE_PINHOLE")
-
-
-def undistort(image: Image.Image, camera: pycolmap.Camera) -> tuple[Image.Image, pycolmap.Camera]:
-    """The photo and camera without lens distortion, for every camera model; `camera` has the photo's size."""
-    bitmap = pycolmap.Bitmap.from_array(np.ascontiguousarray(np.asarray(image)))
-    flat, pinhole = pycolmap.undistort_image(pycolmap.UndistortCameraOptions(), bitmap, camera)
-    return Image.fromarray(np.asarray(flat.to_array())), pinhole
+def _observations(points: list[pycolmap.Point3D]) -> dict[int, set[int]]:
+    """For every image, which points (by their place in the list) it has seen."""
+    observed: dict[int, set[int]] = {}
+    for row, point in enumerate(points):
+        for element in point.track.elements:
+            observed.setdefault(element.image_id, set()).add(row)
+    return observed

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from splat.datasets.colmap import read_model
+from splat.datasets.load import read_model
 
 
 def describe_capture(path: Path) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def describe_capture(path: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "kind": "capture",
         "folder": str(path),
-        "model": str(model.folder),
+        "model": str(model.source),
         "photos": len(model.images),
         "cameras": dict(cameras),
         "points": len(model.points),

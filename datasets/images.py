@@ -15,6 +15,16 @@ class UnusablePhoto(Exception):
     """One photo cannot be used; the capture may do without it. The message is the reason."""
 
 
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What Pillow raises for files that it cannot read."""
+
+
+def _unusable(error: Exception) -> UnusablePhoto:
+    if isinstance(error, UnidentifiedImageError):
+        return UnusablePhoto("is not an image that can be read")
+    return UnusablePhoto(f"cannot be decoded ({error})")
+
+
 def target_size(width: int, height: int, resolution: int, max_size: int | None) -> tuple[int, int]:
     """Size in memory of a photo whose camera is `width` x `height`."""
     divisor = float(resolution)
@@ -25,28 +35,45 @@ def target_size(width: int, height: int, resolution: int, max_size: int | None) 
     return max(1, round(width / divisor)), max(1, round(height / divisor))
 
 
-def decode(path: Path, width: int, height: int) -> Image.Image:
-    """Read a photo as RGB, turned by its EXIF orientation only where that gives it the shape of its camera.
+def decode(path: Path, width: int, height: int, wanted: tuple[int, int] | None = None) -> Image.Image:
+    """Read a photo as RGB or, where it has transparency, RGBA. It is turned by its EXIF orientation only where that gives
+    it the shape of its camera: COLMAP ignores the orientation tag, so most often the pixels are right as stored.
 
-    COLMAP ignores the orientation tag, so most often the pixels are right as stored. Transparent photos are put on black.
+    Args:
+        width, height: of its camera, in pixels.
+        wanted: size that will be needed. A JPEG may then be decoded smaller, at least twice that size, which is faster.
 
     Raises:
         UnusablePhoto: the file is not a readable image, or not of the camera's shape.
     """
     try:
         with Image.open(path) as file:
+            stored = file.size
+            if wanted is not None:
+                file.draft(None, (2 * max(wanted), 2 * max(wanted)))
             file.load()
             image: Image.Image = file
-    except UnidentifiedImageError as error:
-        raise UnusablePhoto("is not an image that can be read") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnusablePhoto(f"cannot be decoded ({error})") from error
-    if not same_shape(image.size, (width, height)):
+    except _UNREADABLE as error:
+        raise _unusable(error) from error
+    if not same_shape(stored, (width, height)):
         turned = ImageOps.exif_transpose(image)
-        if turned is None or not same_shape(turned.size, (width, height)):
-            raise UnusablePhoto(f"is {image.width} x {image.height}, its camera {width} x {height}: another shape")
+        if turned is None or turned.size == image.size or not same_shape(stored[::-1], (width, height)):
+            raise UnusablePhoto(f"is {stored[0]} x {stored[1]}, its camera {width} x {height}: another shape")
         image = turned
     return _as_rgb(image)
+
+
+def stored_size(path: Path) -> tuple[int, int]:
+    """Width and height that a file states, without decoding it.
+
+    Raises:
+        UnusablePhoto: the file is not a readable image.
+    """
+    try:
+        with Image.open(path) as file:
+            return file.size
+    except _UNREADABLE as error:
+        raise _unusable(error) from error
 
 
 def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
@@ -61,8 +88,7 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         top = 65535.0 if values.max(initial=0) > 255 else 255.0
         image = Image.fromarray((values.clip(0, top) * (255.0 / top)).round().astype(np.uint8), mode="L")
     if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+        return image.convert("RGBA")
     return image.convert("RGB")
 
 
@@ -74,5 +100,5 @@ def resize(image: Image.Image, width: int, height: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BOX if shrinks else Image.Resampling.LANCZOS)
 
 
-def as_tensor(image: Image.Image) -> Tensor:  # uint8 [H, W, 3]
+def as_tensor(image: Image.Image) -> Tensor:  # uint8 [H, W] or [H, W, bands]
     return torch.from_numpy(np.array(image, dtype=np.uint8))

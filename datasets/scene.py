@@ -1,24 +1,38 @@
-"""Scene: a capture in memory. Photos with their cameras, and the sparse points that were triangulated from them."""
+"""Scene: a capture that is ready to train on. Photos with their cameras, and the sparse points triangulated from them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from splat.cameras import Camera
+from splat.datasets.photo_cache import Photo, PhotoCache
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One photo and the camera that took it, without lens distortion, at the size of the photo in memory."""
+    """One photo and the camera that took it, without lens distortion, at the size that the photo is loaded with."""
 
     name: str  # as in the model, with its sub-folder
     camera: Camera
-    image: Tensor  # uint8 [H, W, 3]
+    photos: PhotoCache
+    held_out: bool | None = None  # whether the capture itself says that this is a test view; None where it says nothing
+    sparse: Tensor | None = None  # [K, 3] float32: pixel x, y and depth (world units) of the points that were seen here
+
+    @property
+    def photo(self) -> Photo:
+        """The pixels, decoded now unless they are in the cache."""
+        return self.photos.photo(self.name)
+
+    @property
+    def image(self) -> Tensor:  # uint8 [H, W, 3]
+        """Colour of the pixels; see `Photo` for what else there may be."""
+        return self.photo.image
 
     def to(self, device: torch.device | str) -> "Frame":
-        return Frame(self.name, self.camera.to(device), self.image.to(device))
+        """The same with the camera on another device. Photos stay where they are."""
+        return replace(self, camera=self.camera.to(device))
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,7 @@ class Scene:
     points: Tensor  # [P, 3] float32, world units
     colors: Tensor  # [P, 3] uint8
     skipped: tuple[tuple[str, str], ...] = ()  # photos that could not be used: name, reason
+    notes: tuple[str, ...] = ()  # what else a person should know
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -5,17 +5,18 @@ from splat.errors import InputError
 
 
 def split(scene: Scene, every: int = 8) -> tuple[list[Frame], list[Frame]]:
-    """Training and test frames: every `every`-th frame in the order of names, from the first, is a test frame.
-
-    This is the split that published figures use (Barron et al. 2022).
+    """Training and test frames: those that the capture itself names, else every `every`-th frame in the order of names,
+    from the first, is a test frame: the split that published figures use (Barron et al. 2022).
 
     Raises:
         InputError: fewer than two frames would be left to train on.
     """
     if every < 2:
         raise ValueError(f"split: every must be at least 2, got {every}")
-    train = [frame for index, frame in enumerate(scene.frames) if index % every]
-    test = [frame for index, frame in enumerate(scene.frames) if index % every == 0]
+    named = any(frame.held_out for frame in scene.frames)
+    tested = [bool(frame.held_out) if named else index % every == 0 for index, frame in enumerate(scene.frames)]
+    train = [frame for frame, held in zip(scene.frames, tested, strict=True) if not held]
+    test = [frame for frame, held in zip(scene.frames, tested, strict=True) if held]
     if len(train) < 2:
         raise InputError(
             f"{scene.path}: with {len(scene)} photos, holding out every {every}th leaves {len(train)} to train on; "

@@ -91,6 +91,27 @@ def save(gaussians: Gaussians, path: str | Path) -> None:
         write_binary(temporary, table)
 
 
+def load_points(path: str | Path) -> tuple[Tensor, Tensor]:  # [P, 3] float32 world units, [P, 3] uint8
+    """Read a point cloud; points that are not finite are left out, those without colour are grey.
+
+    Raises:
+        InputError: the file cannot be read, or has no positions.
+    """
+    path = Path(path)
+    rows = read_rows(path, "vertex")
+    names = rows.dtype.names or ()
+    if not set(POSITION) <= set(names):
+        raise InputError(f"{path}: expected the properties x, y and z, got {', '.join(names) or 'none'}")
+    points = np.stack([rows[name].astype(np.float32) for name in POSITION], axis=1)
+    colors = np.full((len(rows), 3), 128, dtype=np.uint8)
+    if {"red", "green", "blue"} <= set(names):
+        channels = [rows[name] for name in ("red", "green", "blue")]
+        scale = 255.0 if all(channel.dtype.kind == "f" for channel in channels) else 1.0
+        colors = np.stack([np.clip(scale * channel.astype(np.float64), 0, 255) for channel in channels], axis=1)
+    finite = np.isfinite(points).all(1)
+    return torch.from_numpy(points[finite]), torch.from_numpy(colors[finite].astype(np.uint8))
+
+
 def save_points(path: str | Path, points: Tensor, colors: Tensor) -> None:
     """Write a plain coloured point cloud (x y z nx ny nz red green blue), atomically.
 

@@ -1,7 +1,6 @@
 """The verbs of training: `splat train`, `splat eval`, `splat render`."""
 
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +8,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from splat.datasets.load import load_scene
+from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.scene import Frame, Scene
 from splat.datasets.split import split
 from splat.errors import InputError
@@ -17,10 +16,11 @@ from splat.gaussians import Gaussians
 from splat.ply import load
 from splat.settings import RenderSettings
 from splat.training.checkpoint import load_latest_checkpoint
-from splat.training.config import TrainConfig, load_config
+from splat.training.config import TrainConfig, load_config, parse_bytes
 from splat.training.device import choose_device
 from splat.training.evaluate import evaluate
 from splat.training.initialize import initial_gaussians
+from splat.training.poses import PoseCorrections
 from splat.training.run_folder import RunFolder
 from splat.training.trainer import Trainer, evaluation_background
 
@@ -66,10 +66,10 @@ def train(options: TrainOptions) -> None:
     scene = read_capture(source, config)
     frames, held_out = split(scene, config.data.test_every) if config.data.eval else (list(scene.frames), [])
     generator = torch.Generator().manual_seed(config.run.seed)
-    initial = initial_gaussians(scene, config.optimization.sh_degree, generator)
+    initial = initial_gaussians(scene, config, generator)
     if config.densify.budget is not None and len(initial) > config.densify.budget:
         initial = initial[torch.randperm(len(initial), generator=generator)[: config.densify.budget].sort().values]
-    trainer = Trainer(config, frames, scene.extent, initial, folder, device=device)
+    trainer = Trainer(config, frames, scene.extent, initial, folder, device=device, points=scene.points)
     if options.resume:
         state, notes = load_latest_checkpoint(folder.checkpoints)
         for note in notes:
@@ -81,10 +81,9 @@ def train(options: TrainOptions) -> None:
         folder.write_start(config, scene)
     describe_start(scene, frames, held_out, trainer)
 
-    start = time.perf_counter()
     finished = trainer.run()
-    seconds = time.perf_counter() - start
-    gaussians = trainer.optimizer.gaussians
+    seconds = trainer.clock.seconds
+    gaussians = trainer.scene()
     path = folder.save_scene(gaussians, trainer.iteration)
     if not finished:
         print(f"stopped at iteration {trainer.iteration:,}; the scene so far is {path}")
@@ -92,7 +91,9 @@ def train(options: TrainOptions) -> None:
         sys.exit(130)
     print(f"trained {trainer.iteration:,} iterations in {seconds:.0f} s: {len(gaussians):,} Gaussians")
     if held_out:
-        report(measure(folder, config, gaussians, held_out, trainer.iteration, seconds))
+        poses = trainer.model.poses
+        timing = {"train_seconds": seconds, "stages": trainer.timer.seconds}
+        report(measure(folder, config, gaussians, held_out, trainer.iteration, timing, poses))
         print(f"pictures  {folder.renders}")
     print(f"scene     {path}")
 
@@ -100,11 +101,20 @@ def train(options: TrainOptions) -> None:
 def read_capture(source: Path, config: TrainConfig) -> Scene:
     """Load the photos as the run wants them, and say what was left out."""
     data = config.data
-    scene = load_scene(
-        source, resolution=data.resolution, max_size=data.max_size, images=data.images, progress=sys.stderr.isatty()
+    options = PhotoOptions(
+        resolution=data.resolution,
+        max_size=data.max_size,
+        images=data.images,
+        masks=data.masks or None,
+        invert_masks=data.invert_masks,
+        depths=data.depths,
+        cache_bytes=parse_bytes("--image-cache", data.image_cache),
     )
+    scene = load_scene(source, options, progress=sys.stderr.isatty())
     for name, reason in scene.skipped:
         print(f"warning: {name} {reason}; left out", file=sys.stderr)
+    for note in scene.notes:
+        print(note)
     return scene
 
 
@@ -116,7 +126,9 @@ def describe_start(scene: Scene, frames: list[Frame], held_out: list[Frame], tra
     place = f"{torch.get_num_threads()} CPU threads"
     if trainer.device.type == "cuda":
         place = torch.cuda.get_device_name(trainer.device)
-    print(f"starting with {len(trainer.optimizer):,} Gaussians, {place}")
+    strategy = trainer.config.densify.strategy
+    limit = f", at most {trainer.budget:,}" if strategy in ("budget", "mcmc") or trainer.config.densify.budget else ""
+    print(f"starting with {len(trainer.optimizer):,} Gaussians{limit}, strategy {strategy}, {place}")
 
 
 def measure(
@@ -125,7 +137,8 @@ def measure(
     gaussians: Gaussians,
     frames: list[Frame],
     iteration: int,
-    seconds: float | None,
+    timing: dict[str, Any],
+    poses: PoseCorrections | None = None,
 ) -> dict[str, Any]:
     """Evaluate on held-out frames and write metrics.json and renders/."""
     metrics = evaluate(
@@ -134,19 +147,28 @@ def measure(
         background=evaluation_background(config),
         settings=RenderSettings(antialiased=config.optimization.antialiased),
         renders=folder.renders,
+        mask_mode=config.data.mask_mode,
+        align=poses,
+        lpips=config.run.lpips,
         progress=sys.stderr.isatty(),
     )
-    metrics = {"iteration": iteration, "train_seconds": seconds} | metrics
+    metrics = {"iteration": iteration} | timing | metrics
     folder.write_metrics(metrics)
     return metrics
 
 
+COLUMNS = {"psnr": ("PSNR [dB]", 2), "ssim": ("SSIM", 4), "psnr_aligned": ("aligned [dB]", 2), "lpips": ("LPIPS", 4)}
+"""What is printed of the metrics: heading and digits."""
+
+
 def report(metrics: dict[str, Any]) -> None:
-    width = max(len(view["name"]) for view in metrics["views"])
-    print(f"{'held-out view':{max(width, 13)}s}  PSNR [dB]    SSIM")
-    for view in metrics["views"]:
-        print(f"{view['name']:{max(width, 13)}s}  {view['psnr']:9.2f}  {view['ssim']:6.4f}")
-    print(f"{'mean':{max(width, 13)}s}  {metrics['psnr']:9.2f}  {metrics['ssim']:6.4f}")
+    """Print the table of views."""
+    columns = {name: column for name, column in COLUMNS.items() if name in metrics}
+    width = max(13, *(len(view["name"]) for view in metrics["views"]))
+    print("  ".join([f"{'held-out view':{width}s}", *(f"{heading:>12s}" for heading, _ in columns.values())]))
+    for values in [*metrics["views"], {**metrics, "name": "mean"}]:
+        numbers = (f"{values[name]:12.{digits}f}" for name, (_, digits) in columns.items())
+        print("  ".join([f"{values['name']:{width}s}", *numbers]))
 
 
 @dataclass(frozen=True)
@@ -171,7 +193,7 @@ def eval(options: EvalOptions) -> None:
         raise InputError(f"{options.run}: was trained on all photos, none was held out; measure those with --all-views")
     frames = list(scene.frames) if options.all_views else split(scene, config.data.test_every)[1]
     iteration = int(path.parent.name.removeprefix("iteration_"))
-    report(measure(folder, config, load(path).to(choose_device("auto")), frames, iteration, None))
+    report(measure(folder, config, load(path).to(choose_device("auto")), frames, iteration, {}))
     print(f"scene     {path}")
     print(f"pictures  {folder.renders}")
 

@@ -4,6 +4,7 @@ The command line is made from these classes, and config.json in the output folde
 """
 
 import json
+import re
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -30,7 +31,19 @@ class DataConfig:
     eval: bool = False
     """Hold out every `test_every`-th photo, and measure PSNR and SSIM on those at the end."""
     test_every: int = 8
-    """With --eval: hold out every so many photos, in the order of their names."""
+    """With --eval: hold out every so many photos, in the order of their names; a capture that names its test views itself
+    has those held out."""
+    image_cache: str = "4GB"
+    """Memory for decoded photos. Captures that need more are decoded again while training, ahead in threads."""
+    masks: str = "masks"
+    """Folder of masks inside the capture, black where a photo does not show the scene: for a.jpg a.png, a.jpg.png or
+    a_mask.png. Photos without a mask are used whole. An empty name uses none."""
+    mask_mode: Literal["ignore", "segment"] = "ignore"
+    """ignore: what is masked is not looked at. segment: it is to stay empty, for an object without its surroundings."""
+    invert_masks: bool = False
+    """Masks are white where a photo does not show the scene."""
+    depths: str | None = None
+    """Folder of depth maps inside the capture, found by name as masks are: .npy, or 8 to 32-bit images."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,11 @@ class OptimizationConfig:
 
     iterations: int = FULL_RUN
     """Number of training steps. Schedules scale with it, so 7000 is a complete run and not the beginning of one."""
+    time_limit: str | None = None
+    """End after this time (90s, 15m, 1h) or after the iterations, whichever is first; schedules scale with it too. Such a
+    run does not give the same bits again."""
+    progressive: bool | None = None
+    """Begin with smaller photos, which is faster. Unless given: with the strategy budget."""
     sh_degree: int = 3
     """Highest degree of spherical harmonics, 0 (no view-dependent colour) to 3."""
     ssim_weight: float = 0.2
@@ -51,6 +69,9 @@ class OptimizationConfig:
     """Update only the Gaussians that a view shows: faster on large scenes, slightly different results."""
     fuse_adam: bool = False
     """GPU: take the optimizer's step inside the backward, which saves time and memory on large scenes."""
+    late_steps: int | None = None
+    """In the second half of the run, step once every so many iterations with the sum of their gradients. Unless given: 4
+    with the strategy budget, else 1."""
     lr_means: float = 1.6e-4
     """Positions at the start, times the scene's extent."""
     lr_means_final: float = 1.6e-6
@@ -66,36 +87,92 @@ class OptimizationConfig:
     lr_quats: float = 1e-3
     """Rotations."""
 
-    @property
-    def share(self) -> float:
-        """Length of this run as a share of the published one."""
-        return self.iterations / FULL_RUN
-
 
 @dataclass(frozen=True)
 class DensifyConfig:
-    """Adaptive density control."""
+    """Where Gaussians come from and when they go."""
 
-    strategy: Literal["classic"] = "classic"
-    """classic: clone, split and prune by the published rules."""
+    strategy: Literal["budget", "classic", "absgrad", "mcmc"] = "budget"
+    """budget: grow along a curve to a fixed number, where errors are largest. classic: clone, split and prune by the rules
+    of 2023. absgrad: the same by absolute gradients. mcmc: a fixed number that noise and relocation distribute."""
     budget: int | None = None
-    """Never have more Gaussians than this; those with the largest gradients come first. No limit unless given."""
+    """Never have more Gaussians than this. Unless given: by the number of photos' pixels for budget and mcmc, no limit for
+    classic and absgrad."""
+    init_midpoints: bool = False
+    """Start with more Gaussians on flat parts: midpoints between the sparse points there (SAGS)."""
     grad_threshold: float = 2e-4
-    """Clone or split where the mean gradient by the projected position (NDC-scaled) is at least this."""
+    """classic: clone or split where the mean gradient by the projected position (NDC-scaled) is at least this."""
+    absgrad_threshold: float = 8e-4
+    """absgrad: split where the mean of summed absolute gradients is at least this. budget: a quarter of it."""
+    grad_source: Literal["loss", "ssim"] = "loss"
+    """ssim: gradients count for growing only as far as they come from SSIM, so that blur and not colour decides."""
+    min_axis_ratio: float = 0.0
+    """Never clone or split Gaussians whose shortest axis is at most this share of their longest; 0.01 keeps needles from
+    multiplying."""
+    mask_weight: float = 0.0
+    """Learn a mask of Gaussians that are not needed and prune those while training (Compact 3DGS); 5e-4 is usual."""
     densify_every: int = 100
-    """Iterations between two rounds of cloning, splitting and pruning."""
+    """Iterations between two rounds of adding and removing."""
     densify_from: int = 500
-    """First iteration at which to densify; a fifth of the run when that is shorter."""
+    """First iteration at which to add; a fifth of the run when that is shorter."""
     densify_until: float | None = None
-    """Share of the run after which to stop. Unless given 0.5, as published, and 0.7 for runs below 3000 iterations."""
+    """Share of the run after which to stop. Unless given: classic and absgrad 0.5 as published, 0.7 in runs below 3000
+    iterations; mcmc 0.83; budget 0.6."""
     reset_every: int = 3000
-    """Iterations between two resets of the opacities, while densifying; 0 for none."""
+    """classic and absgrad: iterations between two resets of the opacities, while densifying; 0 for none."""
     split_scale: float = 0.01
-    """Gaussians larger than this times the extent are split, smaller ones cloned."""
+    """classic and absgrad: Gaussians larger than this times the extent are split, smaller ones cloned."""
     prune_opacity: float = 0.005
-    """Remove Gaussians fainter than this."""
+    """Remove (mcmc: relocate) Gaussians fainter than this."""
     prune_scale: float = 0.1
-    """After the first reset, remove Gaussians larger than this times the extent."""
+    """classic and absgrad: after the first reset, remove Gaussians larger than this times the extent."""
+    opacity_decay: float = 0.004
+    """budget: opacity that every Gaussian loses in a round, so that those which nothing holds up go."""
+    noise: float = 5e5
+    """mcmc: strength of the noise on positions, times their learning rate."""
+    opacity_weight: float = 0.01
+    """mcmc: weight of the mean opacity in the loss."""
+    scale_weight: float = 0.01
+    """mcmc: weight of the mean scale in the loss."""
+
+
+@dataclass(frozen=True)
+class AppearanceConfig:
+    """What differs from photo to photo, and is not the scene."""
+
+    exposure: bool = False
+    """Learn an affine change of colour for every photo: brightness and white balance that the camera chose."""
+    bilateral_grid: bool = False
+    """Learn a bilateral grid of colour changes for every photo: also vignetting, tone mapping and local edits."""
+    grid_tv_weight: float = 10.0
+    """Smoothness of the bilateral grids."""
+    sky: bool = False
+    """Put a far shell of Gaussians around an outdoor scene, for sky and horizon."""
+
+
+@dataclass(frozen=True)
+class GeometryConfig:
+    """Cameras and shapes."""
+
+    refine_poses: bool = False
+    """Correct the cameras' poses while training, within limits."""
+    pose_limit_degrees: float = 3.0
+    """Largest correction of a rotation."""
+    pose_limit: float = 0.03
+    """Largest correction of a position, as a share of the scene's extent."""
+    depth_points_weight: float = 0.0
+    """Weight of the inverse depth of the capture's sparse points where a photo has seen them; 0.01 is usual."""
+    depth_maps_weight: float = 0.0
+    """Weight of depth maps (--depths) at the start; it falls to a hundredth. 0.5 is usual."""
+    depth_scale: float | None = None
+    """World units for one unit of the depth files. Unless given, they are taken to be inverse depth from a network, and each
+    is fitted to the sparse points of its photo."""
+    depth_smooth_weight: float = 0.0
+    """Weight of steps in inverse depth where the photo is even."""
+    normal_weight: float = 0.0
+    """Weight of the agreement of normals with the slope of the depth, in the second half; 0.05 is usual."""
+    flat_weight: float = 0.0
+    """Weight of the shortest axis, which makes Gaussians flat; 1 is usual where a mesh is wanted."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +189,10 @@ class RunConfig:
     """cpu, cuda, cuda:1 ...; auto takes the GPU where this build and this machine have one."""
     threads: int | None = None
     """CPU threads; torch's own choice unless given."""
+    tensorboard: bool = False
+    """Also write TensorBoard events into the output folder (needs the package tensorboard)."""
+    lpips: bool = False
+    """With --eval: also measure LPIPS (needs the package lpips, which fetches its weights once)."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +202,8 @@ class TrainConfig:
     data: tyro.conf.OmitArgPrefixes[DataConfig] = field(default_factory=DataConfig)
     optimization: tyro.conf.OmitArgPrefixes[OptimizationConfig] = field(default_factory=OptimizationConfig)
     densify: tyro.conf.OmitArgPrefixes[DensifyConfig] = field(default_factory=DensifyConfig)
+    appearance: tyro.conf.OmitArgPrefixes[AppearanceConfig] = field(default_factory=AppearanceConfig)
+    geometry: tyro.conf.OmitArgPrefixes[GeometryConfig] = field(default_factory=GeometryConfig)
     run: tyro.conf.OmitArgPrefixes[RunConfig] = field(default_factory=RunConfig)
 
     def check(self) -> None:
@@ -129,26 +212,78 @@ class TrainConfig:
         Raises:
             InputError: naming the flag, what was expected and came.
         """
-        expectations = [
-            ("--iterations", self.optimization.iterations, self.optimization.iterations >= 1, "at least 1"),
-            ("--sh-degree", self.optimization.sh_degree, 0 <= self.optimization.sh_degree <= 3, "0 to 3"),
-            ("--ssim-weight", self.optimization.ssim_weight, 0 <= self.optimization.ssim_weight <= 1, "0 to 1"),
-            ("--test-every", self.data.test_every, self.data.test_every >= 2, "at least 2"),
-            ("--densify-every", self.densify.densify_every, self.densify.densify_every >= 1, "at least 1"),
-            ("--budget", self.densify.budget, self.densify.budget is None or self.densify.budget >= 1, "at least 1"),
-            ("--save-every", self.run.save_every, self.run.save_every >= 0, "0 or more"),
-            ("--keep-checkpoints", self.run.keep_checkpoints, self.run.keep_checkpoints >= 1, "at least 1"),
-            ("--threads", self.run.threads, self.run.threads is None or self.run.threads >= 1, "at least 1"),
-            (
-                "--resolution",
-                self.data.resolution,
-                self.data.resolution == -1 or self.data.resolution >= 1,
-                "-1, or 1 and up",
-            ),
+        data, optimization, densify, run = self.data, self.optimization, self.densify, self.run
+        at_least_one = {
+            "--iterations": optimization.iterations,
+            "--late-steps": optimization.late_steps,
+            "--densify-every": densify.densify_every,
+            "--budget": densify.budget,
+            "--keep-checkpoints": run.keep_checkpoints,
+            "--threads": run.threads,
+        }
+        not_negative = {
+            "--save-every": run.save_every,
+            "--mask-weight": densify.mask_weight,
+            "--min-axis-ratio": densify.min_axis_ratio,
+            **{f"--{name.replace('_', '-')}": value for name, value in asdict(self.geometry).items() if value is not None},
+        }
+        expectations = [(flag, value, value is None or value >= 1, "at least 1") for flag, value in at_least_one.items()]
+        expectations += [(flag, value, value >= 0, "0 or more") for flag, value in not_negative.items()]
+        expectations += [
+            ("--sh-degree", optimization.sh_degree, 0 <= optimization.sh_degree <= 3, "0 to 3"),
+            ("--ssim-weight", optimization.ssim_weight, 0 <= optimization.ssim_weight <= 1, "0 to 1"),
+            ("--test-every", data.test_every, data.test_every >= 2, "at least 2"),
+            ("--resolution", data.resolution, data.resolution == -1 or data.resolution >= 1, "-1, or 1 and up"),
         ]
         for flag, value, fine, expected in expectations:
             if not fine:
                 raise InputError(f"{flag} must be {expected}, got {value}")
+        parse_bytes("--image-cache", data.image_cache)
+        if optimization.time_limit is not None:
+            parse_seconds("--time-limit", optimization.time_limit)
+        if self.geometry.depth_maps_weight and data.depths is None:
+            raise InputError("--depth-maps-weight needs --depths: the folder of depth maps inside the capture")
+        if data.depths is not None and not self.geometry.depth_maps_weight:
+            raise InputError("--depths needs --depth-maps-weight: how much the depth maps count; 0.5 is usual")
+        if optimization.sparse_adam and self.late_steps > 1:
+            raise InputError("--sparse-adam steps by what one photo shows and cannot go with --late-steps above 1")
+        if optimization.fuse_adam:
+            self._check_fused()
+
+    def _check_fused(self) -> None:
+        """A fused step has no gradients that anything else could add to."""
+        reasons = {
+            "--strategy mcmc": self.densify.strategy == "mcmc",
+            "--grad-source ssim": self.densify.grad_source == "ssim",
+            "--mask-weight": self.densify.mask_weight > 0,
+            "--late-steps above 1": self.late_steps > 1,
+            "--normal-weight": self.geometry.normal_weight > 0,
+            "--flat-weight": self.geometry.flat_weight > 0,
+        }
+        for flag, used in reasons.items():
+            if used:
+                hint = "; say --late-steps 1" if flag.startswith("--late") else ""
+                raise InputError(f"--fuse-adam takes the step inside the backward and cannot go with {flag}{hint}")
+
+    @property
+    def progressive(self) -> bool:
+        """Whether the run begins with smaller photos."""
+        chosen = self.optimization.progressive
+        return self.densify.strategy == "budget" if chosen is None else chosen
+
+    @property
+    def late_steps(self) -> int:
+        """Iterations to a step, in the second half of the run."""
+        chosen = self.optimization.late_steps
+        if chosen is None:
+            every_step = self.optimization.fuse_adam or self.optimization.sparse_adam
+            chosen = 4 if self.densify.strategy == "budget" and not every_step else 1
+        return chosen
+
+    @property
+    def time_limit_seconds(self) -> float | None:
+        limit = self.optimization.time_limit
+        return None if limit is None else parse_seconds("--time-limit", limit)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -165,6 +300,32 @@ def _build(kind: Any, values: dict[str, Any]) -> Any:
     return kind(
         **{name: _build(hints[name], values[name]) if is_dataclass(hints[name]) else values[name] for name in known}
     )
+
+
+def parse_seconds(flag: str, text: str) -> float:
+    """90, 90s, 15m or 1.5h as seconds.
+
+    Raises:
+        InputError: it is none of these, or not positive.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text.strip().lower())
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}[match[2]] if match else 0.0
+    if seconds <= 0:
+        raise InputError(f"{flag} must be a time such as 90s, 15m or 1h, got {text!r}")
+    return seconds
+
+
+def parse_bytes(flag: str, text: str) -> int:
+    """500MB, 4GB or 4GiB as bytes.
+
+    Raises:
+        InputError: it is none of these, or not positive.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", text.strip().lower())
+    size = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " ")) if match else 0
+    if size <= 0:
+        raise InputError(f"{flag} must be a size such as 500MB or 4GB, got {text!r}")
+    return size
 
 
 def save_config(config: TrainConfig, capture: Path, path: Path) -> None:

@@ -8,12 +8,17 @@ from torch import Tensor
 
 from splat.datasets.scene import Scene
 from splat.gaussians import SH_C0, Gaussians
+from splat.training.config import TrainConfig
 
-START_OPACITY = 0.1
+START_OPACITY = {"mcmc": 0.5}
+START_SIZE = {"mcmc": 0.1}
+"""By strategy, where it is not 0.1 and 1 times the distance to the neighbours."""
 RANDOM_POINTS = 50_000
+NEIGHBOURS = 10
+MIDPOINTS_ELSEWHERE = 2
 
 
-def initial_gaussians(scene: Scene, sh_degree: int, generator: torch.Generator) -> Gaussians:
+def initial_gaussians(scene: Scene, config: TrainConfig, generator: torch.Generator) -> Gaussians:
     """One isotropic Gaussian per sparse point, or per random point in view where the capture has none.
 
     The size is the root mean square distance to the three nearest neighbours (Kerbl et al. 2023, section 5.1).
@@ -22,16 +27,46 @@ def initial_gaussians(scene: Scene, sh_degree: int, generator: torch.Generator) 
     if len(points) < 4:
         points = points_in_view(scene, RANDOM_POINTS, generator)
         colors = torch.rand(len(points), 3, generator=generator)
-    count = len(points)
-    sizes = neighbour_distance(points)
+    if config.densify.init_midpoints:
+        points, colors = with_midpoints(points, colors)
+    count, strategy = len(points), config.densify.strategy
+    opacity, sh_degree = START_OPACITY.get(strategy, 0.1), config.optimization.sh_degree
+    sizes = neighbour_distance(points) * START_SIZE.get(strategy, 1.0)
     return Gaussians(
         means=points.clone(),
         quats=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1),
         log_scales=sizes.log()[:, None].repeat(1, 3),
-        logit_opacities=torch.full((count,), math.log(START_OPACITY / (1 - START_OPACITY))),
+        logit_opacities=torch.full((count,), math.log(opacity / (1 - opacity))),
         sh0=(colors - 0.5) / SH_C0,
         sh_rest=torch.zeros(count, (sh_degree + 1) ** 2 - 1, 3),
     )
+
+
+def with_midpoints(points: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:  # [Q, 3], [Q, 3]
+    """Points with the midpoints to their neighbours, where the surface is flat (Ververas et al. 2024, SAGS).
+
+    There, structure from motion leaves few points though there is as much to draw. Flat is where the smallest eigenvalue of
+    the covariance of the ten nearest neighbours is a small share of their sum, less than the mean share minus one standard
+    deviation over all points; such points get midpoints to all neighbours, others to two.
+    """
+    if len(points) <= NEIGHBOURS:
+        return points, colors
+    _, index = cKDTree(points.numpy()).query(points.numpy(), k=NEIGHBOURS + 1, workers=-1)
+    near = torch.from_numpy(index[:, 1:])  # [P, NEIGHBOURS]
+    offsets = points[near] - points[near].mean(1, keepdim=True)
+    eigenvalues = torch.linalg.eigvalsh((offsets.transpose(1, 2) @ offsets).double())
+    curvature = eigenvalues[:, 0] / eigenvalues.sum(1).clamp_min(1e-30)
+    flat = curvature < (curvature.mean() - curvature.std()).clamp_min(float(curvature.quantile(0.1)))
+    pairs = torch.cat(
+        [_pairs(flat.nonzero()[:, 0], near[flat]), _pairs((~flat).nonzero()[:, 0], near[~flat, :MIDPOINTS_ELSEWHERE])]
+    )
+    pairs = pairs.sort(dim=1).values.unique(dim=0)  # each once, though both ends may want it
+    middle = points[pairs].mean(1), colors[pairs].mean(1)
+    return torch.cat([points, middle[0]]), torch.cat([colors, middle[1]])
+
+
+def _pairs(rows: Tensor, near: Tensor) -> Tensor:  # [R * K, 2] from [R] and [R, K]
+    return torch.stack([rows[:, None].expand_as(near), near], dim=-1).reshape(-1, 2)
 
 
 def neighbour_distance(points: Tensor) -> Tensor:  # [P] from [P, 3]

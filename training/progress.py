@@ -1,13 +1,18 @@
-"""What a person sees of a run: a bar in a terminal, plain lines elsewhere, and metrics.jsonl for programs."""
+"""What a person sees of a run: a bar in a terminal, plain lines elsewhere; and metrics.jsonl (and TensorBoard) for programs."""
 
 import json
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from splat.atomic_file import replacing
+from splat.errors import InputError
+from splat.training.schedules import Clock
 
 RECORD_EVERY = 100
 """Iterations between two lines of metrics.jsonl."""
@@ -15,19 +20,63 @@ LINES_PER_RUN = 20
 """Plain lines printed where the output is not a terminal."""
 
 
-class Progress:
-    """Shows loss, PSNR, number of Gaussians, iterations per second and the time left."""
+class StageTimer:
+    """Seconds spent in each stage of the steps so far. On a GPU these are the times of starting work, not of doing it."""
 
-    def __init__(self, path: Path, first: int, last: int) -> None:
-        self.path, self.last = path, last
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def tensorboard_writer(folder: Path) -> Any:
+    """A writer of TensorBoard events into a folder.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(f"--tensorboard needs the package tensorboard ({error}): pip install tensorboard") from error
+    return SummaryWriter(str(folder))
+
+
+class Progress:
+    """Shows loss, PSNR, number of Gaussians, iterations per second and the time left.
+
+    Args:
+        folder: of the run.
+        clock: of the run; a resumed one stands where it goes on.
+        tensorboard: also write events.
+    """
+
+    def __init__(self, folder: Path, clock: Clock, tensorboard: bool = False) -> None:
+        self.path, self.clock = folder / "metrics.jsonl", clock
         self.terminal = sys.stderr.isatty()
+        first = clock.iteration
+        total = clock.iterations if clock.limit is None else 1000
+        shown = first if clock.limit is None else int(1000 * clock.progress)
+        layout = None if clock.limit is None else "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
         self.bar = tqdm(
-            total=last, initial=first, desc="train", unit="it", disable=not self.terminal, dynamic_ncols=True
+            total=total,
+            initial=shown,
+            desc="train",
+            unit="it",
+            disable=not self.terminal,
+            dynamic_ncols=True,
+            bar_format=layout,
         )
-        self.start, self.first = time.perf_counter(), first
-        self.line_every = max(1, (last - first) // LINES_PER_RUN)
+        self.start, self.first, self.lines = clock.seconds, first, int(LINES_PER_RUN * clock.progress)
         self.loss: float | None = None  # smoothed
         self.psnr: float | None = None  # smoothed
+        self.events = tensorboard_writer(folder / "events") if tensorboard else None
         self._forget_after(first)
 
     def _forget_after(self, iteration: int) -> None:
@@ -39,34 +88,44 @@ class Progress:
         with replacing(self.path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept))
 
-    def update(self, iteration: int, loss: float, psnr: float | None, count: int) -> None:
+    def update(self, loss: float, psnr: float | None, count: int) -> None:
+        iteration, progress = self.clock.iteration, self.clock.progress
         self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
         if psnr is not None:
             self.psnr = psnr if self.psnr is None else 0.8 * self.psnr + 0.2 * psnr
-        seconds = time.perf_counter() - self.start
+        seconds = self.clock.seconds - self.start
         rate = (iteration - self.first) / max(seconds, 1e-9)
         if self.terminal:
-            self.bar.update(1)
+            self.bar.update((iteration if self.clock.limit is None else int(1000 * progress)) - self.bar.n)
             if iteration % 10 == 0:
                 self.bar.set_postfix_str(f"loss {self.loss:.4f}, PSNR {self.psnr or 0:.2f} dB, {count:,} Gaussians")
-        elif (iteration - self.first) % self.line_every == 0 or iteration == self.last:
-            left = (self.last - iteration) / max(rate, 1e-9)
+        elif int(LINES_PER_RUN * progress) > self.lines:
+            self.lines = int(LINES_PER_RUN * progress)
+            left = (self.clock.iterations - iteration) / max(rate, 1e-9)
+            left = left if self.clock.limit is None else min(left, self.clock.limit - self.clock.seconds)
+            of = f"/{self.clock.iterations:,}" if self.clock.limit is None else ""
             print(
-                f"iteration {iteration:,}/{self.last:,}  loss {self.loss:.4f}  PSNR {self.psnr or 0:.2f} dB  "
+                f"iteration {iteration:,}{of}  loss {self.loss:.4f}  PSNR {self.psnr or 0:.2f} dB  "
                 f"{count:,} Gaussians  {rate:.1f} it/s  {left:.0f} s left",
                 flush=True,
             )
-        if iteration % RECORD_EVERY == 0 or iteration == self.last:
+        if iteration % RECORD_EVERY == 0 or self.clock.finished:
             record = {
                 "iteration": iteration,
                 "loss": round(self.loss, 6),
                 "train_psnr": None if self.psnr is None else round(self.psnr, 3),
                 "gaussians": count,
-                "seconds": round(seconds, 2),
+                "seconds": round(self.clock.seconds, 2),
                 "its_per_second": round(rate, 2),
             }
             with self.path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
+            if self.events is not None:
+                for name in ("loss", "train_psnr", "gaussians", "its_per_second"):
+                    if record[name] is not None:
+                        self.events.add_scalar(f"train/{name}", record[name], iteration)
 
     def close(self) -> None:
         self.bar.close()
+        if self.events is not None:
+            self.events.close()

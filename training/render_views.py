@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 import splat
 from splat.cameras import Camera
-from splat.datasets.load import load_scene
+from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -99,7 +99,7 @@ def choose_cameras(
         cameras = orbit_around(gaussians.means, options.frames, *ORBIT_SIZE)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
     data = config.data
-    scene = load_scene(capture, resolution=data.resolution, max_size=data.max_size, images=data.images)
+    scene = load_scene(capture, PhotoOptions(data.resolution, data.max_size, data.images))
     if options.along == "orbit":
         points = scene.points if len(scene.points) else gaussians.means
         cameras = orbit([frame.camera for frame in scene.frames], points, options.frames)

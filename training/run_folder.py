@@ -7,6 +7,8 @@ config.json                               every setting of the run
 metrics.jsonl                             progress: a line every 100 iterations
 metrics.json                              PSNR and SSIM of every held-out view
 renders/                                  photo, render and error of every held-out view, side by side
+report.html                               all of it to look at, in one file
+events/                                   for TensorBoard, where that was asked for
 ckpts/                                    to resume from
 """
 
@@ -32,6 +34,8 @@ CONTENTS = (
     "metrics.jsonl",
     "metrics.json",
     "renders",
+    "report.html",
+    "events",
     "ckpts",
 )
 
@@ -53,6 +57,10 @@ class RunFolder:
     @property
     def renders(self) -> Path:
         return self.path / "renders"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
 
     def holds_a_run(self) -> bool:
         return any((self.path / name).exists() for name in CONTENTS)

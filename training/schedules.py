@@ -1,24 +1,80 @@
-"""What changes over a run, as functions of the iteration (counted from 1)."""
+"""What changes over a run, as functions of how much of it has passed."""
 
 import math
+import time
 from dataclasses import dataclass
 
-from splat.training.config import DensifyConfig, OptimizationConfig
+from splat.training.config import FULL_RUN, DensifyConfig, OptimizationConfig
 
 SHORT_RUN = 3000
 """Iterations below which a run spends 0.7 of itself on growing instead of 0.5: there is less to settle afterwards."""
 
+FIRST_SIZE = 0.35
+"""Share of the photos' width and height with which a progressive run begins."""
+FULL_SIZE_FROM = 0.4
+"""Share of a progressive run after which photos have their full size."""
 
-def means_learning_rate(config: OptimizationConfig, extent: float, iteration: int) -> float:
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a run is."""
+
+    iteration: int  # counted from 1
+    progress: float  # share of the run that has passed, 0 to 1
+
+
+class Clock:
+    """Counts iterations and time, and tells the moment. A run ends with its iterations or its time, what comes first."""
+
+    def __init__(self, iterations: int, seconds: float | None) -> None:
+        self.iterations, self.limit = iterations, seconds
+        self.iteration = 0
+        self.spent = 0.0  # seconds until the clock was last started
+        self.started: float | None = None
+
+    def start(self) -> None:
+        self.started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Spent on training, also before a resume."""
+        return self.spent + (0.0 if self.started is None else time.perf_counter() - self.started)
+
+    @property
+    def progress(self) -> float:
+        passed = self.iteration / self.iterations
+        if self.limit is not None:
+            passed = max(passed, self.seconds / self.limit)
+        return min(1.0, passed)
+
+    @property
+    def finished(self) -> bool:
+        return self.progress >= 1.0
+
+    def tick(self) -> Moment:
+        """The next iteration begins."""
+        self.iteration += 1
+        return Moment(self.iteration, self.progress)
+
+
+def means_learning_rate(config: OptimizationConfig, extent: float, progress: float) -> float:
     """Log-linear from lr_means to lr_means_final, both times the scene's extent."""
-    progress = min(1.0, iteration / config.iterations)
     start, end = math.log(config.lr_means), math.log(config.lr_means_final)
     return extent * math.exp(start + (end - start) * progress)
 
 
-def active_sh_degree(config: OptimizationConfig, iteration: int) -> int:
+def active_sh_degree(config: OptimizationConfig, progress: float) -> int:
     """One degree more every 1000 iterations of a full run, in proportion in shorter ones."""
-    return min(config.sh_degree, int(iteration / (1000 * config.share)))
+    return min(config.sh_degree, int(progress * FULL_RUN / 1000 + 1e-6))
+
+
+def photo_share(progress: float) -> float:
+    """Share of width and height that photos have in a progressive run: log-linear up to full size, in steps of an eighth of
+    an octave, so that few sizes occur."""
+    if progress >= FULL_SIZE_FROM:
+        return 1.0
+    octaves = math.log2(FIRST_SIZE) * (1 - progress / FULL_SIZE_FROM)
+    return float(2 ** (round(octaves * 8) / 8))
 
 
 @dataclass(frozen=True)
@@ -27,28 +83,32 @@ class DensifySchedule:
 
     every: int
     first: int
-    last: int  # nothing is edited from here on
+    until: float  # share of the run after which nothing is edited
     reset_every: int
 
     @classmethod
-    def of(cls, config: DensifyConfig, iterations: int) -> "DensifySchedule":
-        until = config.densify_until
-        if until is None:
-            until = 0.5 if iterations >= SHORT_RUN else 0.7
+    def of(cls, config: DensifyConfig, iterations: int, until: float | None = None) -> "DensifySchedule":
+        """
+        Args:
+            until: of the strategy, unless the configuration says; without, the published one.
+        """
+        published = 0.5 if iterations >= SHORT_RUN else 0.7
+        chosen = config.densify_until if config.densify_until is not None else until
         return cls(
             every=config.densify_every,
-            first=min(config.densify_from, iterations // 5),
-            last=round(until * iterations),
+            first=config.densify_from,
+            until=published if chosen is None else chosen,
             reset_every=config.reset_every,
         )
 
-    def gathers(self, iteration: int) -> bool:
+    def gathers(self, moment: Moment) -> bool:
         """Whether statistics are needed at this iteration."""
-        return iteration < self.last
+        return moment.progress < self.until
 
-    def edits(self, iteration: int) -> bool:
-        return self.first <= iteration < self.last and iteration % self.every == 0
+    def edits(self, moment: Moment) -> bool:
+        begun = moment.iteration >= self.first or moment.progress >= 0.2
+        return begun and moment.progress < self.until and moment.iteration % self.every == 0
 
-    def resets(self, iteration: int) -> bool:
+    def resets(self, moment: Moment) -> bool:
         """Only while density is edited: what a reset makes faint needs the rest of the run to come back."""
-        return self.reset_every > 0 and iteration < self.last and iteration % self.reset_every == 0
+        return self.reset_every > 0 and moment.progress < self.until and moment.iteration % self.reset_every == 0

@@ -13,26 +13,37 @@ import torch
 from torch import Tensor
 
 import splat
-from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.datasets.photo_cache import Photo
 from splat.datasets.scene import Frame
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.result import RenderResult
 from splat.settings import RenderSettings
 from splat.training.checkpoint import save_checkpoint
-from splat.training.config import TrainConfig
-from splat.training.densify.base import Strategy
-from splat.training.densify.classic import Classic
+from splat.training.config import TrainConfig, parse_bytes
+from splat.training.densify.base import Needs, Strategy, View
+from splat.training.densify.choose import choose_strategy, default_budget
+from splat.training.mask import MASK, is_off, masked
+from splat.training.objective import Loss, Objective
 from splat.training.optimizer import GaussianOptimizer
-from splat.training.progress import Progress
+from splat.training.photo_model import PhotoModel
+from splat.training.progress import Progress, StageTimer
 from splat.training.reorder import morton_order
 from splat.training.run_folder import RunFolder
-from splat.training.schedules import active_sh_degree, means_learning_rate
+from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share
+from splat.training.truth import Truth, camera_for, make_truth
 
 REORDER_EVERY = 1000
-"""Iterations between two sortings of the Gaussians in space, right after an edit: no strategy has statistics then."""
-
+"""Iterations between two sortings of the Gaussians in space, right after an edit."""
+PRUNE_MASKED_EVERY = 100
+"""Iterations between two removals of the Gaussians that a learnable mask has switched off."""
+LATE_FROM = 0.5
+"""Share of the run after which steps may take several iterations."""
+MASK_RATE = 0.01
 PSNR_EVERY = 10
 """Iterations between two measurements of the training PSNR, which only a person reads."""
+PREPARED = 4
+"""Photos that are decoded ahead."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +56,15 @@ class Step:
 
 
 class Trainer:
-    """A run and all of its state. The same state and photos give the same bits on the CPU."""
+    """A run and all of its state. The same state and photos give the same bits on the CPU, unless there is a time limit.
+
+    Args:
+        frames: to train on.
+        extent: of the scene, world units.
+        initial: Gaussians to start from.
+        points: [P, 3] sparse points of the capture, if there are any; for the sky's distance.
+        watch: is told of every iteration.
+    """
 
     def __init__(
         self,
@@ -56,29 +75,41 @@ class Trainer:
         folder: RunFolder,
         watch: Callable[[Step], None] | None = None,
         device: torch.device | str = "cpu",
+        points: Tensor | None = None,
     ) -> None:
         self.config, self.extent, self.folder, self.watch = config, extent, folder, watch
         self.device = torch.device(device)
         self.frames = [frame.to(self.device) for frame in frames]
-        self.optimizer = GaussianOptimizer(initial.to(self.device))
-        self.strategy: Strategy = Classic(config.densify, config.optimization.iterations, extent, len(initial))
+        self.optimizer = GaussianOptimizer(initial.to(self.device), masks=config.densify.mask_weight > 0)
+        self.budget = config.densify.budget or default_budget(frames, len(initial))
+        self.strategy: Strategy = choose_strategy(config, extent, len(initial), self.budget)
+        self.model = PhotoModel(config, self.frames, initial.means if points is None else points, extent, self.device)
+        self.objective = Objective(config, extent)
+        self.clock = Clock(config.optimization.iterations, config.time_limit_seconds)
         self.generator = torch.Generator().manual_seed(config.run.seed)
         self.settings = RenderSettings(antialiased=config.optimization.antialiased)
-        self.iteration = 0
         self.upcoming: list[int] = []  # photos of this round that have not been used
+        self.leaves: dict[str, Tensor] | None = None  # parameters with the gradients of steps that are not taken yet
+        self.resident: dict[str, Photo] = {}  # photos on the GPU
+        self.resident_bytes = 0
         self.last_saved = -1
         self.last_loss = 0.0
+        self.timer = StageTimer()
         self.fixed_background = evaluation_background(config).to(self.device)
+
+    @property
+    def iteration(self) -> int:
+        return self.clock.iteration
 
     def run(self) -> bool:
         """Train to the end, or until Ctrl-C; either way a checkpoint is left. Returns whether the end was reached."""
-        last = self.config.optimization.iterations
-        progress = Progress(self.folder.path / "metrics.jsonl", self.iteration, last)
+        self.clock.start()
+        progress = Progress(self.folder.path, self.clock, self.config.run.tensorboard)
         try:
             with _interrupt_flag() as interrupted:
-                while self.iteration < last and not interrupted.is_set():
+                while not self.clock.finished and not interrupted.is_set():
                     loss, psnr = self.step()
-                    progress.update(self.iteration, loss, psnr, len(self.optimizer))
+                    progress.update(loss, psnr, len(self.optimizer))
                     every = self.config.run.save_every
                     if every and self.iteration % every == 0:
                         self.save()
@@ -87,70 +118,181 @@ class Trainer:
         finally:
             progress.close()
         self.save()
-        return self.iteration >= last
+        return self.clock.finished
 
     def step(self) -> tuple[float, float | None]:
         """One iteration. Returns the loss, and now and then the PSNR of the view that was used.
 
         Raises:
-            InputError: the loss is not finite.
+            InputError: the loss is not finite, or no Gaussian is left.
         """
-        self.iteration += 1
+        moment = self.clock.tick()
+        index = self.next_photo()
+        frame, background = self.frames[index], self.background()
+        needs = self.strategy.needs(moment)
+        with self.timer("photos"):
+            share = photo_share(moment.progress) if self.config.progressive else 1.0
+            truth = make_truth(self.photo(index), share, background, self.config.data.mask_mode)
+            camera = self.model.open(index, camera_for(frame.camera, truth))
+        with self.timer("render"):
+            if self.leaves is None:
+                self.leaves = self.optimizer.leaves()
+            result, gaussians, probe = self.draw(camera, background, needs, moment)
+            rgb = self.model.finish(result, camera, background, self.settings)
+        with self.timer("loss"):
+            loss = self.objective(rgb, result, truth, frame, camera, gaussians, moment)
+            value = self.checked(loss, frame, moment)
+        with self.timer("backward"):
+            view = self.backward(loss, rgb, result, truth, gaussians, probe, needs)
+        with self.timer("update"), torch.no_grad():
+            visible = result.statistics.visible if self.config.optimization.sparse_adam and result.statistics else None
+            self.model.step(moment.progress)
+            self.update(moment, visible)
+        with self.timer("density"), torch.no_grad():
+            if view is not None:
+                self.strategy.observe(view, self.optimizer.memory)
+            self.edit(moment)
+        return value, self.measured_psnr(rgb, truth, moment)
+
+    def draw(
+        self, camera: splat.Camera, background: Tensor, needs: Needs, moment: Moment
+    ) -> tuple[RenderResult, Gaussians, Tensor | None]:
+        """Render the parameters. Also returns them as Gaussians, and the feature whose gradient becomes the scores."""
+        assert self.leaves is not None
         optimization = self.config.optimization
-        frame = self.next_frame()
-        background = self.background()
-        watched = self.strategy.needs_statistics(self.iteration)
-        leaves = self.optimizer.leaves()
+        gaussians = Gaussians(**{name: leaf for name, leaf in self.leaves.items() if name != MASK})
+        if MASK in self.leaves:
+            gaussians = masked(gaussians, self.leaves[MASK])
+        probe = gaussians.means.new_zeros(len(gaussians), 1, requires_grad=True) if needs.scores else None
         fused = None
         if optimization.fuse_adam:
-            fused = self.optimizer.fused(self.learning_rates(), optimization.sparse_adam)
+            fused = self.optimizer.fused(self.learning_rates(moment), optimization.sparse_adam)
         result = splat.render(
-            leaves,
-            frame.camera,
-            background=background,
-            sh_degree=active_sh_degree(optimization, self.iteration),
-            statistics=watched or optimization.sparse_adam,
+            gaussians,
+            camera,
+            background=self.model.scene_background(background),
+            features=probe,
+            sh_degree=active_sh_degree(optimization, moment.progress),
+            depth=self.objective.needs_depth(),
+            normals=self.objective.needs_normals(moment),
+            statistics=needs.gradients or optimization.sparse_adam,
+            absgrad=needs.absolute,
             settings=self.settings,
             adam=fused,
         )
-        loss = l1_ssim_loss(result.rgb[None], frame.image[None], optimization.ssim_weight)
-        measured = self.iteration % PSNR_EVERY == 0
-        if measured or self.device.type == "cpu":  # reading it waits for the GPU
-            self.last_loss = float(loss.detach())
-        value = self.last_loss
-        if not math.isfinite(value):
-            raise InputError(
-                f"the loss became {value} at iteration {self.iteration} or just before (photo {frame.name}). The last "
-                f"checkpoint in {self.folder.checkpoints} is unharmed; resume from it with lower learning rates"
-            )
-        loss.backward()
-        with torch.no_grad():
-            if watched and result.statistics is not None:
-                self.strategy.observe(result.statistics)
-            if fused is None:
-                statistics = result.statistics if optimization.sparse_adam else None
-                self.optimizer.step(leaves, self.learning_rates(), statistics.visible if statistics else None)
-            edit = self.strategy.edit(self.iteration, self.optimizer.gaussians, self.generator)
-            if edit is not None:
-                edit.apply(self.optimizer)
-                if edit.remove is not None and self.iteration % REORDER_EVERY == 0:
-                    self.optimizer.keep(morton_order(self.optimizer.parameters["means"]))
-                if not len(self.optimizer):
-                    raise InputError(
-                        f"no Gaussian was left at iteration {self.iteration}: the photos and cameras do not agree. "
-                        "Look at the capture with `splat info`, or lower --prune-opacity"
-                    )
-            psnr = None
-            if measured:
-                error = float((result.rgb.clamp(0, 1) - frame.image.float() / 255).square().mean())
-                psnr = -10 * math.log10(max(error, 1e-10))
-        return value, psnr
+        return result, gaussians, probe
 
-    def next_frame(self) -> Frame:
-        """Photos in random order, each once before any comes again."""
+    def checked(self, loss: Loss, frame: Frame, moment: Moment) -> float:
+        """The loss as a number; on a GPU, where reading waits for all that is under way, only now and then a new one.
+
+        Raises:
+            InputError: it is not finite.
+        """
+        if moment.iteration % PSNR_EVERY == 0 or self.device.type == "cpu":
+            self.last_loss = float(loss.value)
+        if not math.isfinite(self.last_loss):
+            raise InputError(
+                f"the loss became {self.last_loss} at iteration {moment.iteration} or just before (photo {frame.name}). The "
+                f"last checkpoint in {self.folder.checkpoints} is unharmed; resume from it with lower learning rates"
+            )
+        return self.last_loss
+
+    def backward(
+        self,
+        loss: Loss,
+        rgb: Tensor,
+        result: RenderResult,
+        truth: Truth,
+        gaussians: Gaussians,
+        probe: Tensor | None,
+        needs: Needs,
+    ) -> View | None:
+        """Gradients of everything, and what the strategy wanted to see."""
+        rest, statistics = loss.rest, result.statistics
+        for term in (self.strategy.regularization(gaussians), self.model.regularization()):
+            rest = rest if term is None else rest + term
+        if MASK in (self.leaves or {}):
+            assert self.leaves is not None
+            rest = rest + self.config.densify.mask_weight * self.leaves[MASK].sigmoid().mean()
+        if probe is not None and result.features is not None:
+            # Features of zero change nothing and pull at nothing; their own gradient is the sum over pixels of the blend
+            # weight times what they are multiplied with here.
+            rest = rest + (result.features[..., 0] * truth.error(rgb)).sum()
+        gradient = absolute = None
+        if loss.ssim is not None:
+            loss.ssim.backward(retain_graph=True)
+            if needs.gradients and statistics is not None:
+                gradient = statistics.mean2d_grad.norm(dim=-1)
+                absolute = statistics.mean2d_absgrad.norm(dim=-1) if needs.absolute else None
+        rest.backward()
+        if not needs.gradients or statistics is None:
+            return None
+        if gradient is None:
+            gradient = statistics.mean2d_grad.norm(dim=-1)
+            absolute = statistics.mean2d_absgrad.norm(dim=-1) if needs.absolute else None
+        score = None if probe is None or probe.grad is None else probe.grad[:, 0]
+        return View(statistics.visible, gradient, absolute, score)
+
+    def update(self, moment: Moment, visible: Tensor | None) -> None:
+        """Take the step of Adam, unless several iterations share one and more of them are to come."""
+        several = self.config.late_steps if moment.progress >= LATE_FROM else 1
+        if moment.iteration % several and not self.clock.finished:
+            return
+        rates = self.learning_rates(moment)
+        if not self.config.optimization.fuse_adam:
+            assert self.leaves is not None
+            self.optimizer.step(self.leaves, rates, visible)
+        self.leaves = None
+        self.strategy.perturb(self.optimizer.gaussians, rates, self.generator)
+
+    def edit(self, moment: Moment) -> None:
+        """Let the strategy change the set of Gaussians, and remove those that have switched themselves off."""
+        if MASK in self.optimizer.parameters and moment.iteration % PRUNE_MASKED_EVERY == 0:
+            off = is_off(self.optimizer.parameters[MASK])
+            if bool(off.any()):
+                self.leaves = None  # gradients of steps not taken belong to the set as it was
+                self.optimizer.keep(~off)
+        edit = self.strategy.edit(moment, self.optimizer.gaussians, self.optimizer.memory, self.generator)
+        if edit is not None:
+            self.leaves = None
+            edit.apply(self.optimizer)
+            if moment.iteration % REORDER_EVERY == 0:
+                self.optimizer.keep(morton_order(self.optimizer.parameters["means"]))
+        if not len(self.optimizer):
+            raise InputError(
+                f"no Gaussian was left at iteration {moment.iteration}: the photos and cameras do not agree. Look at the "
+                "capture with `splat info`, or lower --prune-opacity"
+            )
+
+    def measured_psnr(self, rgb: Tensor, truth: Truth, moment: Moment) -> float | None:
+        """PSNR of the step's render, now and then."""
+        if moment.iteration % PSNR_EVERY:
+            return None
+        with torch.no_grad():
+            error = float((rgb.clamp(0, 1) - truth.as_float(rgb)).square().mean())
+        return -10 * math.log10(max(error, 1e-10))
+
+    def next_photo(self) -> int:
+        """Photos in random order, each once before any comes again; those that follow are decoded ahead."""
         if not self.upcoming:
             self.upcoming = torch.randperm(len(self.frames), generator=self.generator).tolist()
-        return self.frames[self.upcoming.pop()]
+        index = self.upcoming.pop()
+        for soon in self.upcoming[-PREPARED:]:
+            self.frames[soon].photos.prepare(self.frames[soon].name)
+        return index
+
+    def photo(self, index: int) -> Photo:
+        """A photo's pixels on the device; on a GPU as many stay there as the limit for photos allows."""
+        frame = self.frames[index]
+        if self.device.type == "cpu":
+            return frame.photo
+        if frame.name not in self.resident:
+            photo = frame.photo.to(self.device)
+            if self.resident_bytes + photo.bytes > parse_bytes("--image-cache", self.config.data.image_cache):
+                return photo
+            self.resident[frame.name] = photo
+            self.resident_bytes += photo.bytes
+        return self.resident[frame.name]
 
     def background(self) -> Tensor:  # [3]
         """Colour behind the scene in this step."""
@@ -158,16 +300,24 @@ class Trainer:
             return torch.rand(3, generator=self.generator).to(self.device)
         return self.fixed_background
 
-    def learning_rates(self) -> dict[str, float]:
+    def learning_rates(self, moment: Moment) -> dict[str, float]:
         optimization = self.config.optimization
         return {
-            "means": means_learning_rate(optimization, self.extent, self.iteration),
+            "means": means_learning_rate(optimization, self.extent, moment.progress),
             "quats": optimization.lr_quats,
             "log_scales": optimization.lr_scales,
             "logit_opacities": optimization.lr_opacities,
             "sh0": optimization.lr_sh0,
             "sh_rest": optimization.lr_sh_rest,
+            MASK: MASK_RATE,
         }
+
+    def scene(self) -> Gaussians:
+        """What the run has made so far, as it is saved: with the sky, without what has switched itself off."""
+        gaussians = self.optimizer.gaussians
+        if MASK in self.optimizer.parameters:
+            gaussians = gaussians[~is_off(self.optimizer.parameters[MASK])]
+        return self.model.whole_scene(gaussians)
 
     def save(self) -> None:
         """Write a checkpoint of this iteration, if there is none."""
@@ -178,12 +328,16 @@ class Trainer:
             self.last_saved = self.iteration
 
     def state_dict(self) -> dict[str, Any]:
+        pending = {name: leaf.grad for name, leaf in (self.leaves or {}).items() if leaf.grad is not None}
         return {
             "optimizer": self.optimizer.state_dict(),
-            "strategy": self.strategy.state_dict(),
+            "pending": pending,
+            "model": self.model.state_dict(),
             "generator": self.generator.get_state(),
             "upcoming": self.upcoming,
             "extent": self.extent,
+            "seconds": self.clock.seconds,
+            "budget": self.budget,
             "frames": [frame.name for frame in self.frames],
         }
 
@@ -200,11 +354,17 @@ class Trainer:
                 f"{len(names)}, or others; restore the capture to resume, or start again with --overwrite"
             )
         self.optimizer = GaussianOptimizer.from_state_dict(state["optimizer"], self.device)
-        self.strategy.load_state_dict(state["strategy"])
+        self.model.load_state_dict(state["model"])
+        self.leaves = None
+        if state["pending"]:
+            self.leaves = self.optimizer.leaves()
+            for name, gradient in state["pending"].items():
+                self.leaves[name].grad = gradient.to(self.device)
         self.generator.set_state(state["generator"])
         self.upcoming = list(state["upcoming"])
         self.extent = float(state["extent"])
-        self.iteration = self.last_saved = int(state["iteration"])
+        self.clock.iteration = self.last_saved = int(state["iteration"])
+        self.clock.spent = float(state["seconds"])
 
 
 def evaluation_background(config: TrainConfig) -> Tensor:  # [3]

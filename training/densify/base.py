@@ -1,50 +1,113 @@
-"""What a strategy of density control is: statistics in, structural edits out."""
+"""What a strategy of density control is: views in, edits of the set of Gaussians out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from splat.gaussians import Gaussians
-from splat.result import Statistics
 from splat.training.optimizer import GaussianOptimizer
+from splat.training.schedules import Moment
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a strategy wants to see of an iteration's view. Each costs time."""
+
+    gradients: bool = False
+    absolute: bool = False  # also the sums of absolute gradients
+    scores: bool = False  # also how much each Gaussian has to do with what is wrong
+
+
+@dataclass(frozen=True)
+class View:
+    """What one training view has shown of every Gaussian, after its backward."""
+
+    visible: Tensor  # [N] bool
+    gradient: Tensor  # [N] norm of the gradient by the projected mean, in NDC-scaled units
+    abs_gradient: Tensor | None = None  # [N] the same of the sums of absolute gradients
+    score: Tensor | None = None  # [N] sum over pixels of the blend weight times the pixel's error (see scores.py)
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A change of the set of Gaussians: first some are removed, then new ones appended, then opacities capped."""
+    """A change of the set of Gaussians: some get new values, some are removed, new ones appended, opacities capped."""
 
+    rows: Tensor | None = None  # [K] which get new values; their moments start again
+    values: Gaussians | None = None  # [K]
     remove: Tensor | None = None  # [N] bool
     append: Gaussians | None = None
     opacity_cap: float | None = None  # no opacity above this; moments of the opacities start again
+    opacity_loss: float = 0.0  # every opacity falls by this; moments stay
 
     def apply(self, optimizer: GaussianOptimizer) -> None:
-        """The one place where Gaussians and their Adam moments change together."""
+        """The one place where Gaussians, their Adam moments and what is remembered of them change together."""
+        if self.rows is not None and self.values is not None and len(self.rows):
+            optimizer.assign(self.rows, self.values)
         if self.remove is not None and bool(self.remove.any()):
             optimizer.keep(~self.remove)
         if self.append is not None and len(self.append):
             optimizer.append(self.append)
+        logits = optimizer.parameters["logit_opacities"]
         if self.opacity_cap is not None:
             cap = float(torch.logit(torch.tensor(self.opacity_cap)))
-            optimizer.replace("logit_opacities", optimizer.parameters["logit_opacities"].clamp_max(cap))
+            optimizer.replace("logit_opacities", logits.clamp_max(cap))
+        if self.opacity_loss:
+            logits.copy_(torch.logit((logits.sigmoid() - self.opacity_loss).clamp_min(1e-5)))
+        optimizer.memory.clear()  # statistics start again
 
 
-class Strategy(Protocol):
-    """Decides which Gaussians come and go. All of its state is in `state_dict`, so that a run can be resumed."""
+Memory = dict[str, Tensor]
+"""What a strategy remembers of every Gaussian: name -> [N, ...]. It follows every edit, and is part of a checkpoint."""
 
-    def needs_statistics(self, iteration: int) -> bool:
-        """Whether `observe` wants to see this iteration."""
-        ...
 
-    def observe(self, statistics: Statistics) -> None:
-        """Take in one view's statistics, after its backward."""
-        ...
+class Strategy:
+    """Decides which Gaussians come and go. Without a subclass none does.
 
-    def edit(self, iteration: int, gaussians: Gaussians, generator: torch.Generator) -> Edit | None:
+    All of its state is in the memory that it is handed, so that a run can be resumed.
+    """
+
+    def needs(self, moment: Moment) -> Needs:
+        """What `observe` wants to see of this iteration."""
+        return Needs()
+
+    def observe(self, view: View, memory: Memory) -> None:
+        """Take in one view."""
+
+    def edit(self, moment: Moment, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
         """What to change after this iteration's step, if anything."""
-        ...
+        return None
 
-    def state_dict(self) -> dict[str, object]: ...
+    def regularization(self, gaussians: Gaussians) -> Tensor | None:
+        """A term to add to the loss, if any."""
+        return None
 
-    def load_state_dict(self, state: dict[str, object]) -> None: ...
+    def perturb(
+        self, gaussians: Gaussians, learning_rates: Mapping[str, float], generator: torch.Generator
+    ) -> None:
+        """Change parameters in place after a step."""
+
+
+def add_to(memory: Memory, name: str, values: Tensor) -> None:
+    """Add to what is remembered; nothing yet is zero."""
+    if name in memory:
+        memory[name] += values
+    else:
+        memory[name] = values.clone()
+
+
+def grown(gaussians: Gaussians, *more: Gaussians) -> Gaussians:
+    """Several sets of Gaussians as one."""
+    return Gaussians(
+        **{
+            name: torch.cat([tensor, *(other.tensors()[name] for other in more)])
+            for name, tensor in gaussians.tensors().items()
+        }
+    )
+
+
+def compact_enough(gaussians: Gaussians, min_axis_ratio: float) -> Tensor:  # [N] bool
+    """CityGaussianV2's filter: needles, which gradients favour, do not multiply (shortest axis over longest)."""
+    scales = gaussians.scales
+    return scales.min(dim=1).values > min_axis_ratio * scales.max(dim=1).values

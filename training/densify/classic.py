@@ -15,57 +15,53 @@ from torch import Tensor
 
 from splat.gaussians import Gaussians
 from splat.quaternions import rotate
-from splat.result import Statistics
 from splat.training.config import DensifyConfig
-from splat.training.densify.base import Edit
-from splat.training.schedules import DensifySchedule
+from splat.training.densify.base import Edit, Memory, Needs, Strategy, View, add_to, compact_enough, grown
+from splat.training.schedules import DensifySchedule, Moment
 
 SPLIT_SHRINK = 1.6
 """Children of a split are smaller by this factor (0.8 times the number of children, 2)."""
 RESET_OPACITY = 0.01
 
 
-class Classic:
-    """State: for every Gaussian, the sum of gradient norms over the views that showed it, and their number."""
+class Classic(Strategy):
+    """Remembers, for every Gaussian, the sum of gradient norms over the views that showed it, and their number."""
 
-    def __init__(self, config: DensifyConfig, iterations: int, extent: float, count: int) -> None:
+    def __init__(self, config: DensifyConfig, iterations: int, extent: float) -> None:
         self.config, self.extent = config, extent
         self.schedule = DensifySchedule.of(config, iterations)
-        self.gradient_sum = torch.zeros(count)
-        self.views = torch.zeros(count)
 
-    def needs_statistics(self, iteration: int) -> bool:
-        return self.schedule.gathers(iteration)
+    def needs(self, moment: Moment) -> Needs:
+        return Needs(gradients=self.schedule.gathers(moment))
 
-    def observe(self, statistics: Statistics) -> None:
-        visible = statistics.visible
-        self.gradient_sum, self.views = self.gradient_sum.to(visible.device), self.views.to(visible.device)
-        self.gradient_sum += torch.where(visible, statistics.mean2d_grad.norm(dim=-1), 0.0)
-        self.views += visible
+    def observe(self, view: View, memory: Memory) -> None:
+        add_to(memory, "gradient", torch.where(view.visible, view.gradient, 0.0))
+        add_to(memory, "views", view.visible.to(view.gradient))
 
-    def edit(self, iteration: int, gaussians: Gaussians, generator: torch.Generator) -> Edit | None:
-        cap = RESET_OPACITY if self.schedule.resets(iteration) else None
-        if not self.schedule.edits(iteration):
+    def edit(self, moment: Moment, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
+        cap = RESET_OPACITY if self.schedule.resets(moment) else None
+        if not self.schedule.edits(moment) or "views" not in memory:
             return None if cap is None else Edit(opacity_cap=cap)
-        device = gaussians.means.device
-        score = (self.gradient_sum / self.views.clamp_min(1)).to(device)
         largest = gaussians.scales.max(dim=1).values
         prune = gaussians.opacities < self.config.prune_opacity
-        if 0 < self.schedule.reset_every < iteration:
+        if 0 < self.schedule.reset_every < moment.iteration:
             prune |= largest > self.config.prune_scale * self.extent
-        grow = self._within_budget(
-            (score >= self.config.grad_threshold) & ~prune, score, len(gaussians) - int(prune.sum())
-        )
-        split = grow & (largest > self.config.split_scale * self.extent)
-        clones = gaussians[grow & ~split]
-        children = split_children(gaussians[split], generator)
-        new = Gaussians(
-            **{name: torch.cat([tensor, children.tensors()[name]]) for name, tensor in clones.tensors().items()}
-        )
-        remove = prune | split
-        count = len(gaussians) - int(remove.sum()) + len(new)
-        self.gradient_sum, self.views = torch.zeros(count, device=device), torch.zeros(count, device=device)
-        return Edit(remove=remove, append=new, opacity_cap=cap)
+        is_large = largest > self.config.split_scale * self.extent
+        wanted, score = self.wants_to_grow(memory, is_large)
+        wanted &= ~prune & compact_enough(gaussians, self.config.min_axis_ratio)
+        grow = self._within_budget(wanted, score, len(gaussians) - int(prune.sum()))
+        split = grow & is_large
+        new = grown(gaussians[grow & ~split], split_children(gaussians[split], generator))
+        return Edit(remove=prune | split, append=new, opacity_cap=cap)
+
+    def wants_to_grow(self, memory: Memory, is_large: Tensor) -> tuple[Tensor, Tensor]:  # [N] bool, [N]
+        """Which Gaussians to clone or split, and their urgency where not all can be.
+
+        Args:
+            is_large: [N] bool, which would be split and not cloned.
+        """
+        score = memory["gradient"] / memory["views"].clamp_min(1)
+        return score >= self.config.grad_threshold, score
 
     def _within_budget(self, grow: Tensor, score: Tensor, count: int) -> Tensor:
         """Every clone and every split adds one: let only the best grow, so that the budget holds."""
@@ -76,12 +72,6 @@ class Classic:
             return grow
         best = torch.where(grow, score, -1.0).argsort(descending=True, stable=True)[:room]
         return torch.zeros_like(grow).index_fill_(0, best, True)
-
-    def state_dict(self) -> dict[str, object]:
-        return {"gradient_sum": self.gradient_sum, "views": self.views}
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        self.gradient_sum, self.views = state["gradient_sum"], state["views"]  # type: ignore[assignment]
 
 
 def split_children(parents: Gaussians, generator: torch.Generator) -> Gaussians:

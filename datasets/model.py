@@ -1,0 +1,33 @@
+"""What any kind of capture says: posed photos with their lenses, and points. Readers make it, load.py uses it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+
+@dataclass(frozen=True)
+class PosedImage:
+    """What a capture says of one photo."""
+
+    name: str
+    camera: pycolmap.Camera  # any COLMAP model, with its distortion
+    viewmat: np.ndarray  # [4, 4] world to camera, OpenCV axes
+    path: Path | None = None  # the file, where the capture names it; else it is searched below the photos' folder
+    mask: Path | None = None  # the same for its mask
+    depth: Path | None = None  # and its depth map
+    held_out: bool | None = None  # whether the capture names it as a test view
+    observed: np.ndarray | None = None  # [K] rows of the model's points that were seen in this photo
+
+
+@dataclass(frozen=True)
+class Model:
+    """Posed photos in the order of their names, and points."""
+
+    source: Path  # folder or file that this was read from
+    images: list[PosedImage]
+    points: np.ndarray  # [P, 3]
+    colors: np.ndarray  # [P, 3] uint8
+    skipped: list[tuple[str, str]] = field(default_factory=list)  # photos that cannot be used: name, reason
+    note: str = ""

@@ -1,0 +1,1 @@
+"""What differs from photo to photo and is not the scene: exposure, bilateral grids; and the sky behind it."""

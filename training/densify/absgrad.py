@@ -1,0 +1,33 @@
+"""absgrad: the classic rules, but what is split is chosen by absolute gradients (Ye et al. 2024, AbsGS).
+
+A large Gaussian over fine detail is pulled in many directions at once, and its signed gradients cancel; the sums of their
+absolute values do not. Clones are still chosen by the signed ones.
+"""
+
+import torch
+from torch import Tensor
+
+from splat.training.densify.base import Memory, Needs, View, add_to
+from splat.training.densify.classic import Classic
+from splat.training.schedules import Moment
+
+
+class AbsGrad(Classic):
+    """Remembers the sums of absolute gradients besides."""
+
+    def needs(self, moment: Moment) -> Needs:
+        gathers = self.schedule.gathers(moment)
+        return Needs(gradients=gathers, absolute=gathers)
+
+    def observe(self, view: View, memory: Memory) -> None:
+        super().observe(view, memory)
+        assert view.abs_gradient is not None
+        add_to(memory, "abs_gradient", torch.where(view.visible, view.abs_gradient, 0.0))
+
+    def wants_to_grow(self, memory: Memory, is_large: Tensor) -> tuple[Tensor, Tensor]:
+        clone, signed = super().wants_to_grow(memory, is_large)
+        absolute = memory["abs_gradient"] / memory["views"].clamp_min(1)
+        urgency = torch.where(
+            is_large, absolute / self.config.absgrad_threshold, signed / self.config.grad_threshold
+        )
+        return torch.where(is_large, absolute >= self.config.absgrad_threshold, clone), urgency

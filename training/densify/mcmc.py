@@ -1,0 +1,86 @@
+"""mcmc: Gaussians as samples (Kheradmand et al. 2024, 3D Gaussian Splatting as Markov Chain Monte Carlo).
+
+The number of Gaussians grows by 5 % every 100 iterations up to the budget. Those that have become faint are not removed
+but move onto others, chosen in proportion to opacity, which are divided among the copies so that the image hardly changes.
+Noise on the positions of faint Gaussians lets them explore; opacities and scales are held small by the loss.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from splat.gaussians import Gaussians
+from splat.quaternions import rotate
+from splat.training.config import DensifyConfig
+from splat.training.densify.base import Edit, Memory, Strategy
+from splat.training.schedules import DensifySchedule, Moment
+
+UNTIL = 25_000 / 30_000
+"""Share of the run, as published."""
+GROWTH = 0.05
+COPIES_MAX = 51
+"""Of one Gaussian in one round."""
+MIN_OPACITY = 0.005
+"""Of a copy."""
+NOISE_SHARPNESS = 100.0
+NOISE_OPACITY = 0.005
+"""Noise is for the faint: its size is a sigmoid of this much sharpness, half at this opacity."""
+
+
+class MCMC(Strategy):
+    def __init__(self, config: DensifyConfig, iterations: int, budget: int) -> None:
+        self.config, self.budget = config, budget
+        self.schedule = DensifySchedule.of(config, iterations, until=UNTIL)
+
+    def edit(self, moment: Moment, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
+        if not self.schedule.edits(moment):
+            return None
+        opacities = gaussians.opacities
+        dead = ((opacities <= self.config.prune_opacity) | ~opacities.isfinite()).nonzero()[:, 0]
+        alive = ((opacities > self.config.prune_opacity) & opacities.isfinite()).nonzero()[:, 0]
+        if not len(alive):
+            return None
+        born = max(0, min(self.budget, int((1 + GROWTH) * len(gaussians))) - len(gaussians))
+        weights = opacities[alive].cpu()
+        sources = alive[torch.multinomial(weights, len(dead) + born, replacement=True, generator=generator).to(alive)]
+        parents, which, taken = sources.unique(return_inverse=True, return_counts=True)
+        divided = divide(gaussians[parents], taken + 1)  # itself and its copies
+        on_dead, new = which[: len(dead)], which[len(dead) :]
+        everywhere = torch.cat([torch.arange(len(parents), device=which.device), on_dead])
+        return Edit(rows=torch.cat([parents, dead]), values=divided[everywhere], append=divided[new])
+
+    def regularization(self, gaussians: Gaussians) -> Tensor | None:
+        opacity = self.config.opacity_weight * gaussians.opacities.mean()
+        return opacity + self.config.scale_weight * gaussians.scales.mean()
+
+    def perturb(
+        self, gaussians: Gaussians, learning_rates: Mapping[str, float], generator: torch.Generator
+    ) -> None:
+        """Add covariance times noise to the positions (equation 9 there)."""
+        strength = torch.sigmoid(-NOISE_SHARPNESS * (gaussians.opacities - NOISE_OPACITY))
+        amount = strength * (self.config.noise * learning_rates["means"])
+        noise = torch.randn(gaussians.means.shape, generator=generator).to(gaussians.means) * amount[:, None]
+        quats = torch.nn.functional.normalize(gaussians.quats, dim=1)
+        inverse = quats * quats.new_tensor([1.0, -1.0, -1.0, -1.0])
+        local = rotate(inverse, noise) * gaussians.scales.square()
+        gaussians.means.add_(rotate(quats, local))
+
+
+def divide(gaussians: Gaussians, copies: Tensor) -> Gaussians:
+    """Each Gaussian as one of `copies` ([N], 1 and up) equal ones in its place that together look like it.
+
+    Opacity and scale by equation 9 of the paper: o' = 1 - (1 - o)^(1 / n), and a sum over binomials for the scale.
+    """
+    count = copies.clamp(1, COPIES_MAX)
+    old = gaussians.opacities.double().clamp(1e-6, 1 - 1e-6)
+    new = 1 - (1 - old) ** (1 / count)
+    spread = torch.zeros_like(old)
+    for i in range(1, int(count.max()) + 1):
+        terms = (math.comb(i - 1, k) * (-1) ** k / math.sqrt(k + 1) * new ** (k + 1) for k in range(i))
+        spread = spread + torch.where(count >= i, sum(terms), 0.0)
+    divided = gaussians.detach()
+    divided.logit_opacities = torch.logit(new.clamp_min(MIN_OPACITY)).to(gaussians.means)
+    divided.log_scales = gaussians.log_scales + (old / spread).log().to(gaussians.means)[:, None]
+    return divided
