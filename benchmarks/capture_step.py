@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from splat.datasets.load import load_scene
+from splat.datasets.load import PhotoOptions, load_scene
 from splat.training.config import DensifyConfig, TrainConfig
 from splat.training.initialize import initial_gaussians
 from splat.training.run_folder import RunFolder
@@ -24,7 +24,7 @@ from splat.training.trainer import Trainer
 
 
 def milliseconds_per_step(capture: Path, resolution: int, steps: int) -> dict[str, object]:
-    scene = load_scene(capture, resolution=resolution)
+    scene = load_scene(capture, PhotoOptions(resolution=resolution))
     config = TrainConfig(densify=DensifyConfig(grad_threshold=float("inf"), prune_opacity=0.0, reset_every=0))
     initial = initial_gaussians(scene, 3, torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:

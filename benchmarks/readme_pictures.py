@@ -13,7 +13,7 @@ from PIL import Image
 
 import splat
 from splat.datasets.images import as_tensor, resize
-from splat.datasets.load import load_scene
+from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.split import split
 from splat.image_io import colorize_depth, side_by_side, to_uint8, write_image
 from splat.training.config import load_config
@@ -26,7 +26,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 def held_out(run: Path, view: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Photo, render and coloured depth of one held-out view, [H, W, 3] uint8."""
     config, capture = load_config(RunFolder(run).config)
-    scene = load_scene(capture, resolution=config.data.resolution, max_size=config.data.max_size)
+    scene = load_scene(capture, PhotoOptions(config.data.resolution, config.data.max_size))
     frame = split(scene, config.data.test_every)[1][view]
     result = splat.render(splat.load(RunFolder(run).latest_scene()), frame.camera, depth=True)
     assert result.depth is not None

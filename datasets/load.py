@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +101,9 @@ def load_scene(
             f"{capture}: {len(skipped)} of {len(frames) + len(skipped)} photos cannot be used, more than a tenth; mend "
             f"them, or name the right folder of photos with --images:{listed}{more}"
         )
-    return Scene(folder, tuple(frames), points, torch.from_numpy(model.colors), tuple(skipped), _notes(readers, options))
+    return Scene(
+        folder, tuple(frames), points, torch.from_numpy(model.colors), tuple(skipped), _notes(readers, options)
+    )
 
 
 def read_model(capture: Path) -> Model:

@@ -32,9 +32,15 @@ class Verb:
 
 
 VERBS = {
+    "photos": Verb(
+        "splat.datasets.commands:photos", "find out where photos or a video were taken from, to train on them"
+    ),
     "train": Verb("splat.training.commands:train", "optimise Gaussians to match the photos of a capture"),
     "eval": Verb("splat.training.commands:eval", "measure a trained scene against the photos it has not seen"),
     "render": Verb("splat.training.commands:render", "draw a scene along cameras or an orbit, to pictures or a video"),
+    "compare": Verb("splat.training.commands:compare", "put runs side by side in one page"),
+    "mesh": Verb("splat.training.commands:mesh", "make a coloured triangle mesh of a scene"),
+    "retouch": Verb("splat.training.commands:retouch", "carry a change of colours in one picture over to the scene"),
     "sample": Verb("splat.datasets.commands:sample", "make a small ray-traced capture to try everything on"),
     "info": Verb("splat.commands:info", "say what a scene, a run or a capture contains"),
     "doctor": Verb("splat.commands:doctor", "say what this installation can do, and what it lacks"),

@@ -1,4 +1,4 @@
-"""The verbs of training: `splat train`, `splat eval`, `splat render`."""
+"""The verbs of training: `splat train`, `splat eval`, `splat render`, `splat mesh`, `splat retouch`, `splat compare`."""
 
 import sys
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
+from splat.datasets import colmap, sfm, transforms_json
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.scene import Frame, Scene
 from splat.datasets.split import split
@@ -20,7 +21,10 @@ from splat.training.config import TrainConfig, load_config, parse_bytes
 from splat.training.device import choose_device
 from splat.training.evaluate import evaluate
 from splat.training.initialize import initial_gaussians
+from splat.training.metrics import lpips_metric
 from splat.training.poses import PoseCorrections
+from splat.training.progress import import_tensorboard
+from splat.training.report import write_report
 from splat.training.run_folder import RunFolder
 from splat.training.trainer import Trainer, evaluation_background
 
@@ -30,7 +34,8 @@ class TrainOptions:
     """Options of `splat train`."""
 
     capture: tyro.conf.Positional[Path | None] = None
-    """Folder with the photos (images/) and their COLMAP model (sparse/0)."""
+    """Folder with the photos (images/) and their COLMAP model (sparse/0), or with a transforms.json; or photos or a video of
+    which no cameras are known yet."""
     source_path: Annotated[Path | None, tyro.conf.arg(aliases=["-s"])] = None
     """The same, under the name that the published trainer uses."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o", "-m", "--model-path"])] = None
@@ -45,8 +50,8 @@ class TrainOptions:
 def train(options: TrainOptions) -> None:
     """Optimise Gaussians to match the photos of a capture.
 
-    Leaves point_cloud/iteration_N/point_cloud.ply in the output folder, which SuperSplat and other viewers open; with
-    --eval also PSNR and SSIM of the held-out photos, and pictures of them.
+    Leaves point_cloud/iteration_N/point_cloud.ply in the output folder, which SuperSplat and other viewers open, and
+    report.html; with --eval also PSNR and SSIM of the held-out photos, and pictures of them.
     """
     source = options.capture or options.source_path
     if source is None and not (options.resume and options.output):
@@ -60,10 +65,13 @@ def train(options: TrainOptions) -> None:
     config.check()
     folder.check(resume=options.resume, overwrite=options.overwrite)
     device = choose_device(config.run.device)
+    check_packages(config)
     if config.run.threads is not None:
         torch.set_num_threads(config.run.threads)
 
+    source = with_cameras(source, folder)
     scene = read_capture(source, config)
+    check_use(config, scene)
     frames, held_out = split(scene, config.data.test_every) if config.data.eval else (list(scene.frames), [])
     generator = torch.Generator().manual_seed(config.run.seed)
     initial = initial_gaussians(scene, config, generator)
@@ -90,12 +98,60 @@ def train(options: TrainOptions) -> None:
         print(f"continue with: splat train {source} -o {folder.path} --resume")
         sys.exit(130)
     print(f"trained {trainer.iteration:,} iterations in {seconds:.0f} s: {len(gaussians):,} Gaussians")
+    timing = {"train_seconds": seconds, "stages": trainer.timer.seconds}
     if held_out:
-        poses = trainer.model.poses
-        timing = {"train_seconds": seconds, "stages": trainer.timer.seconds}
-        report(measure(folder, config, gaussians, held_out, trainer.iteration, timing, poses))
-        print(f"pictures  {folder.renders}")
+        report(measure(folder, config, gaussians, held_out, trainer.iteration, timing, trainer.model.poses))
+    else:
+        shown = frames[:: max(1, len(frames) // SHOWN_VIEWS)][:SHOWN_VIEWS]
+        measure(folder, config, gaussians, shown, trainer.iteration, timing | {"training_views": True})
+    write_report([folder.path], folder.report)
+    print(f"pictures  {folder.renders}")
+    print(f"report    {folder.report}")
     print(f"scene     {path}")
+
+
+def with_cameras(source: Path, folder: RunFolder) -> Path:
+    """The capture itself, or one made from photos whose cameras nobody has found yet, in the run's folder."""
+    made = folder.path / "capture"
+    if not sfm.holds_photos(source) or colmap.find_models(source) or transforms_json.is_capture(source):
+        return source
+    if colmap.find_models(made):
+        print(f"using the cameras found before, {made}")
+        return made
+    print(f"{source}: no cameras are known; finding them (`splat photos` does this alone)")
+    done = sfm.reconstruct(source, made, sfm.SfmOptions(progress=sys.stderr.isatty()))
+    print(done.describe())
+    return made
+
+
+def check_packages(config: TrainConfig) -> None:
+    """Whether what the options need is installed; better known now than at the end."""
+    if config.run.tensorboard:
+        import_tensorboard()
+    if config.run.lpips and config.data.eval:
+        lpips_metric()
+
+
+def check_use(config: TrainConfig, scene: Scene) -> None:
+    """Whether the capture has what the options are about.
+
+    Raises:
+        InputError: it has not.
+    """
+    geometry = config.geometry
+    has_points = any(frame.sparse is not None for frame in scene.frames)
+    if geometry.depth_points_weight and not has_points:
+        raise InputError(f"--depth-points-weight: {scene.path} does not say which points each photo has seen")
+    if geometry.depth_maps_weight and geometry.depth_scale is None and not has_points:
+        raise InputError(
+            f"--depths: {scene.path} has no sparse points to fit depth maps to; if they are metric, say --depth-scale"
+        )
+    if config.data.mask_mode == "segment" and not any(
+        photo.mask is not None or photo.alpha is not None for photo in (frame.photo for frame in scene.frames)
+    ):
+        raise InputError(
+            f"--mask-mode segment: {scene.path} has no masks; put them into {config.data.masks or 'masks'}/"
+        )
 
 
 def read_capture(source: Path, config: TrainConfig) -> Scene:
@@ -157,6 +213,8 @@ def measure(
     return metrics
 
 
+SHOWN_VIEWS = 6
+"""Training views in the report of a run that holds none out."""
 COLUMNS = {"psnr": ("PSNR [dB]", 2), "ssim": ("SSIM", 4), "psnr_aligned": ("aligned [dB]", 2), "lpips": ("LPIPS", 4)}
 """What is printed of the metrics: heading and digits."""
 
@@ -194,8 +252,30 @@ def eval(options: EvalOptions) -> None:
     frames = list(scene.frames) if options.all_views else split(scene, config.data.test_every)[1]
     iteration = int(path.parent.name.removeprefix("iteration_"))
     report(measure(folder, config, load(path).to(choose_device("auto")), frames, iteration, {}))
+    write_report([folder.path], folder.report)
     print(f"scene     {path}")
     print(f"pictures  {folder.renders}")
+    print(f"report    {folder.report}")
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """Options of `splat compare`."""
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Output folders of `splat train`."""
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("compare.html")
+    """Page to write."""
+
+
+def compare(options: CompareOptions) -> None:
+    """Put runs side by side in one page: views under a slider, scores, curves, and the settings that differ."""
+    if len(options.runs) < 2:
+        raise InputError("which runs? Give two output folders of `splat train` or more")
+    if options.output.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{options.output}: the page must end in .html")
+    write_report(options.runs, options.output)
+    print(f"{len(options.runs)} runs -> {options.output}")
 
 
 @dataclass(frozen=True)
@@ -227,3 +307,61 @@ def render(options: RenderOptions) -> None:
     from splat.training.render_views import render_views
 
     render_views(options)
+
+
+@dataclass(frozen=True)
+class MeshOptions:
+    """Options of `splat mesh`."""
+
+    scene: tyro.conf.Positional[Path]
+    """Output folder of `splat train`, or a point_cloud.ply."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """.ply, .obj or .glb; mesh.ply in the run's folder unless given."""
+    capture: Path | None = None
+    """Folder of the capture, for its cameras; a run knows it, a .ply alone is looked at from all around."""
+    voxel: float | None = None
+    """Size of a cell in world units; smaller shows more. 1/256 of the scene's extent unless given."""
+    max_depth: float | None = None
+    """Farthest surface from a camera in world units; four extents unless given."""
+    max_size: int = 1024
+    """Longest side in pixels of the pictures that are fused."""
+    small_part: float = 0.01
+    """Remove connected parts with a smaller share of the triangles of the largest."""
+    triangles: int | None = None
+    """Simplify to about so many triangles."""
+
+
+def mesh(options: MeshOptions) -> None:
+    """Make a coloured triangle mesh of a scene (needs Open3D: pip install 'splat[mesh]').
+
+    Scenes trained with --flat-weight 1 --normal-weight 0.05 have cleaner surfaces.
+    """
+    from splat.training.mesh_scene import mesh_scene
+
+    mesh_scene(options)
+
+
+@dataclass(frozen=True)
+class RetouchOptions:
+    """Options of `splat retouch`."""
+
+    run: tyro.conf.Positional[Path]
+    """Output folder of `splat train`."""
+    edited: Path
+    """The retouched picture of one view: a render, from renders/ or `splat render --along all`, or the photo itself, with
+    colours changed and nothing moved. Its name, or --view, says which view it is."""
+    view: str | None = None
+    """Name of the photo whose view was retouched; by the name of the edited picture unless given."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Scene to write; retouched.ply in the run's folder unless given."""
+    capture: Path | None = None
+    """Where the capture is now, if it was moved."""
+    seed: int = 0
+    """Seed of the fit."""
+
+
+def retouch(options: RetouchOptions) -> None:
+    """Carry a change of colours that was made in one picture over to the whole scene, and save it."""
+    from splat.training.retouch_scene import retouch_scene
+
+    retouch_scene(options)

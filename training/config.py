@@ -225,9 +225,15 @@ class TrainConfig:
             "--save-every": run.save_every,
             "--mask-weight": densify.mask_weight,
             "--min-axis-ratio": densify.min_axis_ratio,
-            **{f"--{name.replace('_', '-')}": value for name, value in asdict(self.geometry).items() if value is not None},
+            **{
+                f"--{name.replace('_', '-')}": value
+                for name, value in asdict(self.geometry).items()
+                if value is not None
+            },
         }
-        expectations = [(flag, value, value is None or value >= 1, "at least 1") for flag, value in at_least_one.items()]
+        expectations = [
+            (flag, value, value is None or value >= 1, "at least 1") for flag, value in at_least_one.items()
+        ]
         expectations += [(flag, value, value >= 0, "0 or more") for flag, value in not_negative.items()]
         expectations += [
             ("--sh-degree", optimization.sh_degree, 0 <= optimization.sh_degree <= 3, "0 to 3"),

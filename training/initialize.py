@@ -46,8 +46,8 @@ def with_midpoints(points: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:  # 
     """Points with the midpoints to their neighbours, where the surface is flat (Ververas et al. 2024, SAGS).
 
     There, structure from motion leaves few points though there is as much to draw. Flat is where the smallest eigenvalue of
-    the covariance of the ten nearest neighbours is a small share of their sum, less than the mean share minus one standard
-    deviation over all points; such points get midpoints to all neighbours, others to two.
+    the covariance of the ten nearest neighbours is a small share of their sum: one standard deviation below the mean of all
+    points, or in the lowest quarter. Such points get midpoints to all neighbours, others to two.
     """
     if len(points) <= NEIGHBOURS:
         return points, colors
@@ -56,13 +56,18 @@ def with_midpoints(points: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:  # 
     offsets = points[near] - points[near].mean(1, keepdim=True)
     eigenvalues = torch.linalg.eigvalsh((offsets.transpose(1, 2) @ offsets).double())
     curvature = eigenvalues[:, 0] / eigenvalues.sum(1).clamp_min(1e-30)
-    flat = curvature < (curvature.mean() - curvature.std()).clamp_min(float(curvature.quantile(0.1)))
+    flat = curvature <= torch.maximum(curvature.mean() - curvature.std(), _quarter(curvature))
     pairs = torch.cat(
         [_pairs(flat.nonzero()[:, 0], near[flat]), _pairs((~flat).nonzero()[:, 0], near[~flat, :MIDPOINTS_ELSEWHERE])]
     )
     pairs = pairs.sort(dim=1).values.unique(dim=0)  # each once, though both ends may want it
     middle = points[pairs].mean(1), colors[pairs].mean(1)
     return torch.cat([points, middle[0]]), torch.cat([colors, middle[1]])
+
+
+def _quarter(values: Tensor) -> Tensor:
+    """The value that a quarter of them do not exceed."""
+    return values.kthvalue(max(1, len(values) // 4)).values
 
 
 def _pairs(rows: Tensor, near: Tensor) -> Tensor:  # [R * K, 2] from [R] and [R, K]

@@ -68,7 +68,7 @@ def lpips_metric() -> Callable[[Tensor, Tensor], float]:
     except Exception as error:  # torch.hub raises URLError, HTTPError, RuntimeError ...
         raise InputError(
             f"--lpips could not get the weights of AlexNet ({error}). Run once with a network connection: "
-            'python -c "import lpips; lpips.LPIPS(net=\'alex\')", or copy alexnet-owt-7be5be79.pth into '
+            "python -c \"import lpips; lpips.LPIPS(net='alex')\", or copy alexnet-owt-7be5be79.pth into "
             "~/.cache/torch/hub/checkpoints/"
         ) from error
 

@@ -99,7 +99,8 @@ class Objective:
         if geometry.depth_points_weight and frame.sparse is not None:
             share = camera.width / frame.camera.width
             terms.append(
-                geometry.depth_points_weight * points_loss(result, frame.sparse.to(result.rgb.device), share, self.extent)
+                geometry.depth_points_weight
+                * points_loss(result, frame.sparse.to(result.rgb.device), share, self.extent)
             )
         if geometry.depth_maps_weight and truth.depth is not None:
             inverse = self.inverse_depth(frame, truth.depth)

@@ -35,8 +35,8 @@ class StageTimer:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
-def tensorboard_writer(folder: Path) -> Any:
-    """A writer of TensorBoard events into a folder.
+def import_tensorboard() -> Any:
+    """The class that writes TensorBoard events.
 
     Raises:
         InputError: the package is not installed.
@@ -45,7 +45,7 @@ def tensorboard_writer(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise InputError(f"--tensorboard needs the package tensorboard ({error}): pip install tensorboard") from error
-    return SummaryWriter(str(folder))
+    return SummaryWriter
 
 
 class Progress:
@@ -76,7 +76,7 @@ class Progress:
         self.start, self.first, self.lines = clock.seconds, first, int(LINES_PER_RUN * clock.progress)
         self.loss: float | None = None  # smoothed
         self.psnr: float | None = None  # smoothed
-        self.events = tensorboard_writer(folder / "events") if tensorboard else None
+        self.events = import_tensorboard()(str(folder / "events")) if tensorboard else None
         self._forget_after(first)
 
     def _forget_after(self, iteration: int) -> None:

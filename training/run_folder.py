@@ -5,7 +5,7 @@ input.ply                                 the sparse points it started from
 cameras.json, cfg_args                    for SIBR's viewer
 config.json                               every setting of the run
 metrics.jsonl                             progress: a line every 100 iterations
-metrics.json                              PSNR and SSIM of every held-out view
+metrics.json                              PSNR and SSIM of every held-out view, and where the time went
 renders/                                  photo, render and error of every held-out view, side by side
 report.html                               all of it to look at, in one file
 events/                                   for TensorBoard, where that was asked for

@@ -11,6 +11,8 @@ SHORT_RUN = 3000
 
 FIRST_SIZE = 0.35
 """Share of the photos' width and height with which a progressive run begins."""
+SMALLEST_SIDE = 200
+"""Longest side in pixels below which a progressive run does not go."""
 FULL_SIZE_FROM = 0.4
 """Share of a progressive run after which photos have their full size."""
 
@@ -68,13 +70,13 @@ def active_sh_degree(config: OptimizationConfig, progress: float) -> int:
     return min(config.sh_degree, int(progress * FULL_RUN / 1000 + 1e-6))
 
 
-def photo_share(progress: float) -> float:
-    """Share of width and height that photos have in a progressive run: log-linear up to full size, in steps of an eighth of
+def photo_share(progress: float, longest_side: int) -> float:
+    """Share of width and height that a photo has in a progressive run: log-linear up to full size, in steps of an eighth of
     an octave, so that few sizes occur."""
     if progress >= FULL_SIZE_FROM:
         return 1.0
     octaves = math.log2(FIRST_SIZE) * (1 - progress / FULL_SIZE_FROM)
-    return float(2 ** (round(octaves * 8) / 8))
+    return float(min(1.0, max(2 ** (round(octaves * 8) / 8), SMALLEST_SIDE / longest_side)))
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,8 @@ class Trainer:
         frame, background = self.frames[index], self.background()
         needs = self.strategy.needs(moment)
         with self.timer("photos"):
-            share = photo_share(moment.progress) if self.config.progressive else 1.0
+            longest = max(frame.camera.width, frame.camera.height)
+            share = photo_share(moment.progress, longest) if self.config.progressive else 1.0
             truth = make_truth(self.photo(index), share, background, self.config.data.mask_mode)
             camera = self.model.open(index, camera_for(frame.camera, truth))
         with self.timer("render"):

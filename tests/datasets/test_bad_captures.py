@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from splat.datasets.load import load_scene
+from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.model_files import check_binary_model
 from splat.errors import InputError
 
@@ -109,7 +109,7 @@ def test_every_truncation_is_noticed(good, tmp_path, name):
 FUZZ = """
 import random, sys
 from pathlib import Path
-from splat.datasets.load import load_scene
+from splat.datasets.load import PhotoOptions, load_scene
 from splat.errors import InputError
 good, folder, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 chance = random.Random(seed)
@@ -227,4 +227,4 @@ def test_ambiguous_names_are_not_guessed(tmp_path):
 @pytest.mark.parametrize("options", [{"resolution": 0}, {"resolution": -2}, {"max_size": 0}])
 def test_impossible_sizes(good, options):
     with pytest.raises(InputError, match="at least 1"):
-        load_scene(good, **options)
+        load_scene(good, PhotoOptions(**options))

@@ -12,7 +12,7 @@ from captures import add_photo, ring, write_capture
 from PIL import Image
 
 from splat.datasets.images import target_size
-from splat.datasets.load import load_scene
+from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.split import split
 from splat.errors import InputError
 
@@ -36,7 +36,7 @@ def test_real_captures(capture_path, name, photos, points, size):
 
 
 def test_resolution_rescales_each_photo_and_its_K(capture_path):
-    full, half = load_scene(capture_path("fox")), load_scene(capture_path("fox"), resolution=2)
+    full, half = load_scene(capture_path("fox")), load_scene(capture_path("fox"), PhotoOptions(resolution=2))
     a, b = full.frames[3].camera, half.frames[3].camera
     assert (b.width, b.height) == (224, 398)
     torch.testing.assert_close(b.K[0], a.K[0] * 224 / 448)
@@ -92,7 +92,7 @@ def test_photos_moved_or_renamed_are_found_by_name_or_stem(tmp_path):
 def test_other_photo_folder(tmp_path):
     write_capture(tmp_path, photos=2)
     (tmp_path / "images").rename(tmp_path / "images_2")
-    assert len(load_scene(tmp_path, images="images_2")) == 2
+    assert len(load_scene(tmp_path, PhotoOptions(images="images_2"))) == 2
     with pytest.raises(InputError, match=r"--images.*images_2"):
         load_scene(tmp_path)
 
@@ -128,7 +128,7 @@ def test_every_lens(tmp_path, lens, resolution):
     (tmp_path / "sparse/0").mkdir(parents=True)
     reconstruction.write_binary(tmp_path / "sparse/0")
 
-    frame = load_scene(tmp_path, resolution=resolution).frames[0]
+    frame = load_scene(tmp_path, PhotoOptions(resolution=resolution)).frames[0]
     height, width = frame.image.shape[:2]
     assert (frame.camera.width, frame.camera.height) == (width, height)
     expected = frame.camera.K.double().numpy() @ direction
@@ -147,8 +147,11 @@ def test_photos_of_any_kind(tmp_path):
     Image.fromarray(np.dstack([grey, grey, grey, np.full_like(grey, 255)])).save(folder / "003.png")
     Image.fromarray(np.dstack([grey, grey, grey, np.zeros_like(grey)])).save(folder / "004.png")
     Image.fromarray(grey).convert("P").save(folder / "005.png")
-    levels = [frame.image.float().mean().item() for frame in load_scene(tmp_path).frames]
-    assert levels == pytest.approx([128, 128, 128, 0, 128], abs=1.5)
+    frames = load_scene(tmp_path).frames
+    assert [frame.image.float().mean().item() for frame in frames] == pytest.approx([128] * 5, abs=1.5)
+    assert [frame.photo.alpha is not None for frame in frames] == [False, False, True, True, False]
+    white = torch.ones(3)
+    assert frames[3].photo.over(white).mean() == 1 and frames[2].photo.over(white).mean() == pytest.approx(128 / 255, abs=0.01)
 
 
 def test_exif_rotation_only_where_it_makes_the_shape_fit(tmp_path):

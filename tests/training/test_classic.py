@@ -7,9 +7,11 @@ import torch
 
 from scenes import cloud
 from splat import Gaussians
-from splat.result import Statistics
 from splat.training.config import DensifyConfig
+from splat.training.densify.absgrad import AbsGrad
+from splat.training.densify.base import Memory, View
 from splat.training.densify.classic import Classic, split_children
+from splat.training.schedules import Moment
 
 
 def scene(scales: list[float], opacities: list[float]) -> Gaussians:
@@ -20,16 +22,18 @@ def scene(scales: list[float], opacities: list[float]) -> Gaussians:
     return gaussians
 
 
-def seen(strategy: Classic, gradients: list[float], visible: list[bool] | None = None) -> None:
+def seen(strategy: Classic, memory: Memory, gradients: list[float], visible: list[bool] | None = None) -> None:
     """One view with these gradient norms."""
-    probe = torch.zeros(len(gradients), 2)
-    probe.grad = torch.tensor(gradients)[:, None] * torch.tensor([0.6, 0.8])
-    radii = torch.tensor(visible if visible is not None else [True] * len(gradients)).float()
-    strategy.observe(Statistics(radii, probe))
+    shown = torch.tensor(visible if visible is not None else [True] * len(gradients))
+    strategy.observe(View(shown, torch.tensor(gradients), torch.tensor(gradients)), memory)
 
 
-def strategy(count: int, **config) -> Classic:
-    return Classic(DensifyConfig(**config), 30_000, extent=1.0, count=count)
+def strategy(**config) -> Classic:
+    return Classic(DensifyConfig(**config), 30_000, extent=1.0)
+
+
+def at(iteration: int) -> Moment:
+    return Moment(iteration, iteration / 30_000)
 
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -37,57 +41,59 @@ GENERATOR = torch.Generator().manual_seed(0)
 
 def test_small_are_cloned_large_are_split_faint_are_removed():
     gaussians = scene([0.005, 0.02, 0.005, 0.02, 0.02], [0.5, 0.5, 0.5, 0.5, 0.004])
-    classic = strategy(5)
-    seen(classic, [3e-4, 3e-4, 1e-4, 1e-4, 3e-4])
-    edit = classic.edit(600, gaussians, GENERATOR)
+    classic, memory = strategy(), {}
+    seen(classic, memory, [3e-4, 3e-4, 1e-4, 1e-4, 3e-4])
+    edit = classic.edit(at(600), gaussians, memory, GENERATOR)
     assert edit.remove.tolist() == [False, True, False, False, True]
     assert len(edit.append) == 3
     assert torch.equal(edit.append.means[0], gaussians.means[0])  # the clone
     torch.testing.assert_close(edit.append.scales[1:], torch.full((2, 3), 0.02 / 1.6))
-    assert classic.views.shape == (6,) and classic.views.sum() == 0  # statistics start again
 
 
 def test_gradients_are_averaged_over_the_views_that_show_a_gaussian():
     gaussians = scene([0.005, 0.005], [0.5, 0.5])
-    classic = strategy(2)
-    seen(classic, [3e-4, 3e-4], [True, True])
-    seen(classic, [9e-4, 0.0], [False, True])
-    edit = classic.edit(600, gaussians, GENERATOR)
+    classic, memory = strategy(), {}
+    seen(classic, memory, [3e-4, 3e-4], [True, True])
+    seen(classic, memory, [9e-4, 0.0], [False, True])
+    edit = classic.edit(at(600), gaussians, memory, GENERATOR)
     assert len(edit.append) == 1  # 3e-4 from one view, but 1.5e-4 from two
     assert torch.equal(edit.append.means[0], gaussians.means[0])
 
 
 def test_threshold_is_reached_at_equality():
-    classic = strategy(1, grad_threshold=0.25)
-    seen(classic, [0.25])
-    assert len(classic.edit(600, scene([0.005], [0.5]), GENERATOR).append) == 1
+    classic, memory = strategy(grad_threshold=0.25), {}
+    seen(classic, memory, [0.25])
+    assert len(classic.edit(at(600), scene([0.005], [0.5]), memory, GENERATOR).append) == 1
 
 
 def test_nothing_happens_between_rounds_and_outside_the_schedule():
-    classic = strategy(1)
-    seen(classic, [1.0])
+    classic, memory = strategy(), {}
+    seen(classic, memory, [1.0])
     for iteration in (100, 550, 15_000, 20_000):
-        assert classic.edit(iteration, scene([0.005], [0.5]), GENERATOR) is None
+        assert classic.edit(at(iteration), scene([0.005], [0.5]), memory, GENERATOR) is None
 
 
 def test_large_ones_go_only_after_the_first_reset():
     gaussians = scene([0.2, 0.02], [0.5, 0.5])
-    assert not strategy(2).edit(2900, gaussians, GENERATOR).remove.any()
-    assert strategy(2).edit(3100, gaussians, GENERATOR).remove.tolist() == [True, False]
+    classic, memory = strategy(), {}
+    seen(classic, memory, [0.0, 0.0])
+    assert not classic.edit(at(2900), gaussians, memory, GENERATOR).remove.any()
+    assert classic.edit(at(3100), gaussians, memory, GENERATOR).remove.tolist() == [True, False]
 
 
 def test_opacities_are_reset_every_3000():
-    edit = strategy(1).edit(3000, scene([0.005], [0.5]), GENERATOR)
-    assert edit.opacity_cap == 0.01
-    assert strategy(1).edit(3100, scene([0.005], [0.5]), GENERATOR).opacity_cap is None
+    classic, memory = strategy(), {}
+    seen(classic, memory, [0.0])
+    assert classic.edit(at(3000), scene([0.005], [0.5]), memory, GENERATOR).opacity_cap == 0.01
+    assert classic.edit(at(3100), scene([0.005], [0.5]), memory, GENERATOR).opacity_cap is None
 
 
 @pytest.mark.parametrize("budget", [5, 6, 7, 100])
 def test_budget_holds_and_the_largest_gradients_come_first(budget):
     gaussians = scene([0.005, 0.02, 0.005, 0.02, 0.005], [0.5] * 5)
-    classic = strategy(5, budget=budget)
-    seen(classic, [3e-4, 9e-4, 5e-4, 4e-4, 0.0])
-    edit = classic.edit(600, gaussians, GENERATOR)
+    classic, memory = strategy(budget=budget), {}
+    seen(classic, memory, [3e-4, 9e-4, 5e-4, 4e-4, 0.0])
+    edit = classic.edit(at(600), gaussians, memory, GENERATOR)
     count = 5 - int(edit.remove.sum()) + len(edit.append)
     assert count == min(budget, 9)
     if budget == 6:
@@ -108,8 +114,19 @@ def test_children_are_drawn_from_their_parent():
     torch.testing.assert_close(children.log_scales[0], parent.log_scales[0] - math.log(1.6))
 
 
-def test_state_survives_the_round_trip():
-    one, other = strategy(3), strategy(3)
-    seen(one, [1e-4, 2e-4, 3e-4])
-    other.load_state_dict(one.state_dict())
-    assert torch.equal(one.gradient_sum, other.gradient_sum) and torch.equal(one.views, other.views)
+def test_needles_do_not_multiply():
+    gaussians = scene([0.005, 0.005], [0.5, 0.5])
+    gaussians.log_scales[1, 0] = math.log(0.005 / 200)
+    classic, memory = strategy(min_axis_ratio=0.01), {}
+    seen(classic, memory, [1.0, 1.0])
+    assert torch.equal(classic.edit(at(600), gaussians, memory, GENERATOR).append.means, gaussians.means[:1])
+
+
+def test_absgrad_splits_by_absolute_and_clones_by_signed_gradients():
+    gaussians = scene([0.02, 0.02, 0.005, 0.005], [0.5] * 4)
+    absgrad, memory = AbsGrad(DensifyConfig(), 30_000, extent=1.0), {}
+    signed, absolute = torch.tensor([0.0, 1.0, 3e-4, 0.0]), torch.tensor([1e-3, 7e-4, 0.0, 1.0])
+    absgrad.observe(View(torch.ones(4, dtype=torch.bool), signed, absolute), memory)
+    edit = absgrad.edit(at(600), gaussians, memory, GENERATOR)
+    assert edit.remove.tolist() == [True, False, False, False]  # split: the first; cloned: the third
+    assert len(edit.append) == 3 and torch.equal(edit.append.means[0], gaussians.means[2])

@@ -138,7 +138,7 @@ def test_a_kill_loses_nothing_that_was_saved(capture, tmp_path):
 
     config, _ = load_config(tmp_path / "killed/config.json")
     scene = load_scene(capture)
-    initial = initial_gaussians(scene, 3, torch.Generator().manual_seed(0))
+    initial = initial_gaussians(scene, config, torch.Generator().manual_seed(0))
     trainer = Trainer(config, scene.frames, scene.extent, initial, RunFolder(tmp_path / "other"))
     while trainer.iteration < saved["iteration"]:
         trainer.step()
@@ -170,7 +170,7 @@ def test_a_broken_checkpoint_is_passed_over(capture, tmp_path, capsys):
 
 def test_budget_caps_the_count(capture, tmp_path):
     out = tmp_path / "run"
-    assert train(capture, out, "--budget", 350, "--grad-threshold", 1e-6) == 0
+    assert train(capture, out, "--budget", 350, "--grad-threshold", 1e-6, "--strategy", "classic") == 0
     assert 300 < len(final_bits(out)["means"]) <= 350
 
 
@@ -259,15 +259,15 @@ def test_mistakes_are_explained_at_once(capture, tmp_path, capsys, arguments, me
 
 
 def test_nan_loss_stops_with_the_last_checkpoint_whole(capture, tmp_path, capsys, monkeypatch):
-    from splat.training import trainer
+    from splat.training import objective
 
-    real, calls = trainer.l1_ssim_loss, []
+    real, calls = objective.l1_ssim_loss, []
 
     def poisoned(*arguments):
         calls.append(1)
         return real(*arguments) * (float("nan") if len(calls) > 30 else 1)
 
-    monkeypatch.setattr(trainer, "l1_ssim_loss", poisoned)
+    monkeypatch.setattr(objective, "l1_ssim_loss", poisoned)
     assert train(capture, tmp_path / "run", "--save-every", 10) == 1
     assert "loss became nan at iteration 31" in capsys.readouterr().err
     assert torch.load(tmp_path / "run/ckpts/ckpt_000030.pt", weights_only=True)["iteration"] == 30

@@ -56,7 +56,9 @@ def slice_grid(grid: Tensor, rgb: Tensor) -> Tensor:  # [H, W, 3]
         grid[None], place[None, None], mode="bilinear", padding_mode="border", align_corners=True
     )[0, :, 0]  # [12, H, W]
     red, green, blue = rgb.unbind(-1)
-    rows = (affine[4 * i] * red + affine[4 * i + 1] * green + affine[4 * i + 2] * blue + affine[4 * i + 3] for i in range(3))
+    rows = (
+        affine[4 * i] * red + affine[4 * i + 1] * green + affine[4 * i + 2] * blue + affine[4 * i + 3] for i in range(3)
+    )
     return torch.stack(list(rows), dim=-1)
 
 

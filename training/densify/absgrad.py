@@ -27,7 +27,5 @@ class AbsGrad(Classic):
     def wants_to_grow(self, memory: Memory, is_large: Tensor) -> tuple[Tensor, Tensor]:
         clone, signed = super().wants_to_grow(memory, is_large)
         absolute = memory["abs_gradient"] / memory["views"].clamp_min(1)
-        urgency = torch.where(
-            is_large, absolute / self.config.absgrad_threshold, signed / self.config.grad_threshold
-        )
+        urgency = torch.where(is_large, absolute / self.config.absgrad_threshold, signed / self.config.grad_threshold)
         return torch.where(is_large, absolute >= self.config.absgrad_threshold, clone), urgency

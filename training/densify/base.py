@@ -83,9 +83,7 @@ class Strategy:
         """A term to add to the loss, if any."""
         return None
 
-    def perturb(
-        self, gaussians: Gaussians, learning_rates: Mapping[str, float], generator: torch.Generator
-    ) -> None:
+    def perturb(self, gaussians: Gaussians, learning_rates: Mapping[str, float], generator: torch.Generator) -> None:
         """Change parameters in place after a step."""
 
 

@@ -55,9 +55,7 @@ class MCMC(Strategy):
         opacity = self.config.opacity_weight * gaussians.opacities.mean()
         return opacity + self.config.scale_weight * gaussians.scales.mean()
 
-    def perturb(
-        self, gaussians: Gaussians, learning_rates: Mapping[str, float], generator: torch.Generator
-    ) -> None:
+    def perturb(self, gaussians: Gaussians, learning_rates: Mapping[str, float], generator: torch.Generator) -> None:
         """Add covariance times noise to the positions (equation 9 there)."""
         strength = torch.sigmoid(-NOISE_SHARPNESS * (gaussians.opacities - NOISE_OPACITY))
         amount = strength * (self.config.noise * learning_rates["means"])

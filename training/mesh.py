@@ -1,0 +1,142 @@
+"""A triangle mesh of a scene: depth and colour of many views, fused in a truncated signed distance field (Curless and Levoy
+1996) by Open3D, cleaned of small parts."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+import splat
+from splat.atomic_file import replacing
+from splat.cameras import Camera
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+from splat.settings import RenderSettings
+
+SUFFIXES = (".ply", ".obj", ".glb")
+CELLS = 256
+"""Voxels along the extent of the scene, unless their size is given."""
+TRUNCATION = 5.0
+"""Voxels on each side of a surface that know of it."""
+MIN_ALPHA = 0.5
+"""Pixels that are more transparent than this have no surface."""
+SMALL_PART = 0.01
+"""Connected parts with a smaller share of the triangles of the largest one are removed."""
+
+
+def open3d() -> Any:
+    """The package, which is an extra.
+
+    Raises:
+        InputError: it is not installed, or a system library that it needs is missing; the message names it.
+    """
+    try:
+        import open3d
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"`splat mesh` needs Open3D, which is not here ({error}): pip install 'splat[mesh]', or pip install open3d"
+        ) from error
+    except (ImportError, OSError) as error:
+        raise InputError(
+            f"Open3D cannot be loaded: {error}. It needs system libraries; Debian, Ubuntu: "
+            "apt install libgl1 libgomp1 libx11-6 libusb-1.0-0 libegl1"
+        ) from error
+    return open3d
+
+
+@torch.no_grad()
+def fuse(
+    gaussians: Gaussians,
+    cameras: Sequence[Camera],
+    *,
+    extent: float,
+    voxel: float | None = None,
+    max_depth: float | None = None,
+    settings: RenderSettings | None = None,
+    progress: bool = False,
+) -> Any:
+    """Fuse renders of the scene into an open3d TriangleMesh with vertex colours.
+
+    Args:
+        cameras: views to fuse, of any sizes.
+        extent: of the scene, world units.
+        voxel: size of a cell in world units; the extent over 256 unless given.
+        max_depth: farthest surface in world units; four extents unless given.
+
+    Raises:
+        InputError: Open3D is missing, or no view shows a surface.
+    """
+    library = open3d()
+    voxel = voxel or extent / CELLS
+    max_depth = max_depth or 4 * extent
+    integration = library.pipelines.integration
+    volume = integration.ScalableTSDFVolume(
+        voxel_length=voxel, sdf_trunc=TRUNCATION * voxel, color_type=integration.TSDFVolumeColorType.RGB8
+    )
+    for camera in tqdm(cameras, desc="fuse", unit="view", disable=not progress):
+        result = splat.render(gaussians, camera, depth=True, settings=settings)
+        assert result.median_depth is not None
+        depth = torch.where(result.alpha > MIN_ALPHA, result.median_depth, 0.0)
+        depth = torch.where(depth < max_depth, depth, 0.0).cpu().numpy().astype(np.float32)
+        color = ((result.rgb / result.alpha.clamp_min(MIN_ALPHA)[..., None]).clamp(0, 1) * 255).to(torch.uint8)
+        K = camera.K
+        intrinsic = library.camera.PinholeCameraIntrinsic(
+            camera.width, camera.height, float(K[0, 0]), float(K[1, 1]), float(K[0, 2]) - 0.5, float(K[1, 2]) - 0.5
+        )
+        picture = library.geometry.RGBDImage.create_from_color_and_depth(
+            library.geometry.Image(np.ascontiguousarray(color.cpu().numpy())),
+            library.geometry.Image(np.ascontiguousarray(depth)),
+            depth_scale=1.0,
+            depth_trunc=max_depth,
+            convert_rgb_to_intensity=False,
+        )
+        volume.integrate(picture, intrinsic, camera.viewmat.cpu().double().numpy())
+    mesh = volume.extract_triangle_mesh()
+    if not len(mesh.triangles):
+        raise InputError(
+            "no view shows a surface: the scene is too transparent, or farther away than --max-depth; train longer, or "
+            "with --flat-weight 1 --normal-weight 0.05, or give a larger --max-depth"
+        )
+    return mesh
+
+
+def clean(mesh: Any, small_part: float = SMALL_PART) -> Any:
+    """Without degenerate triangles, and without connected parts that are small beside the largest; with normals."""
+    mesh.remove_duplicated_vertices()
+    mesh.remove_degenerate_triangles()
+    parts, counts, _ = mesh.cluster_connected_triangles()
+    counts = np.asarray(counts)
+    mesh.remove_triangles_by_mask(counts[np.asarray(parts)] < small_part * counts.max())
+    mesh.remove_unreferenced_vertices()
+    mesh.compute_vertex_normals()
+    return mesh
+
+
+def simplify(mesh: Any, triangles: int) -> Any:
+    """At most about so many triangles, by quadric error (Garland and Heckbert 1997)."""
+    return mesh if len(mesh.triangles) <= triangles else mesh.simplify_quadric_decimation(triangles)
+
+
+def write_mesh(mesh: Any, path: Path) -> None:
+    """Write .ply, .obj or .glb, atomically; axes as in the capture.
+
+    Raises:
+        InputError: another suffix, or the file cannot be written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: a mesh is written as {', '.join(SUFFIXES)}; choose one of these suffixes")
+    with replacing(path) as temporary:
+        if not open3d().io.write_triangle_mesh(str(temporary), mesh):
+            raise InputError(f"{path}: Open3D could not write it; is the disk full?")
+
+
+def bounded(cameras: Sequence[Camera], size: int) -> list[Camera]:
+    """The cameras with pictures of at most `size` pixels along the longer side."""
+    result = []
+    for camera in cameras:
+        scale = min(1.0, size / max(camera.width, camera.height))
+        result.append(camera.resized(max(1, round(camera.width * scale)), max(1, round(camera.height * scale))))
+    return result
