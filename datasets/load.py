@@ -72,7 +72,10 @@ def load_scene(
     if model.note:
         warnings.warn(model.note, stacklevel=2)
     if not model.images:
-        raise InputError(f"{model.source}: the model has no posed photo; reconstruct the capture again")
+        raise InputError(
+            f"{model.source}: the model has no photo that can be used; reconstruct the capture again"
+            f"{_listed(model.skipped)}"
+        )
     folder = capture if capture.is_dir() else capture.parent
     readers, skipped = _find_files(model, folder, options, mask_provider)
     cache = PhotoCache({name: reader.photo for name, reader in readers.items()}, options.cache_bytes)
@@ -95,15 +98,21 @@ def load_scene(
     frames = [frame for frame in loaded if isinstance(frame, Frame)]
     skipped += [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
     if not frames or len(skipped) > SKIP_SHARE * (len(frames) + len(skipped)):
-        listed = "".join(f"\n  {name}: {reason}" for name, reason in skipped[:20])
-        more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
         raise InputError(
             f"{capture}: {len(skipped)} of {len(frames) + len(skipped)} photos cannot be used, more than a tenth; mend "
-            f"them, or name the right folder of photos with --images:{listed}{more}"
+            f"them, or name the right folder of photos with --images{_listed(skipped)}"
         )
     return Scene(
         folder, tuple(frames), points, torch.from_numpy(model.colors), tuple(skipped), _notes(readers, options)
     )
+
+
+def _listed(skipped: list[tuple[str, str]]) -> str:
+    """Photos that cannot be used, a line each, after a colon."""
+    if not skipped:
+        return ""
+    more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
+    return ":" + "".join(f"\n  {name}: {reason}" for name, reason in skipped[:20]) + more
 
 
 def read_model(capture: Path) -> Model:

@@ -152,9 +152,9 @@ def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
     """The lens of one frame, as a COLMAP camera."""
 
     def number(name: str, otherwise: float | None = None) -> float | None:
-        value = values.get(name, otherwise)
+        value = values.get(name)
         if value is None:
-            return None
+            return otherwise
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise _Unusable(f"has {name} = {value!r}, expected a number")
         return float(value)

@@ -21,6 +21,10 @@ CELLS = 256
 """Voxels along the extent of the scene, unless their size is given."""
 TRUNCATION = 5.0
 """Voxels on each side of a surface that know of it."""
+MIN_VIEWS = 2.0
+"""Views that must have seen a cell for a surface in it to count."""
+BLOCK, BLOCKS = 16, 10_000
+"""Side of a block in voxels, and for how many blocks there is room at first."""
 MIN_ALPHA = 0.5
 """Pixels that are more transparent than this have no surface."""
 SMALL_PART = 0.01
@@ -72,29 +76,23 @@ def fuse(
     library = open3d()
     voxel = voxel or extent / CELLS
     max_depth = max_depth or 4 * extent
-    integration = library.pipelines.integration
-    volume = integration.ScalableTSDFVolume(
-        voxel_length=voxel, sdf_trunc=TRUNCATION * voxel, color_type=integration.TSDFVolumeColorType.RGB8
-    )
+    core = library.core
+    names, kinds, channels = ("tsdf", "weight", "color"), (core.float32,) * 3, (1, 1, 3)
+    grid = library.t.geometry.VoxelBlockGrid(names, kinds, channels, voxel, BLOCK, BLOCKS, core.Device("CPU:0"))
     for camera in tqdm(cameras, desc="fuse", unit="view", disable=not progress):
         result = splat.render(gaussians, camera, depth=True, settings=settings)
         assert result.median_depth is not None
         depth = torch.where(result.alpha > MIN_ALPHA, result.median_depth, 0.0)
-        depth = torch.where(depth < max_depth, depth, 0.0).cpu().numpy().astype(np.float32)
-        color = ((result.rgb / result.alpha.clamp_min(MIN_ALPHA)[..., None]).clamp(0, 1) * 255).to(torch.uint8)
-        K = camera.K
-        intrinsic = library.camera.PinholeCameraIntrinsic(
-            camera.width, camera.height, float(K[0, 0]), float(K[1, 1]), float(K[0, 2]) - 0.5, float(K[1, 2]) - 0.5
-        )
-        picture = library.geometry.RGBDImage.create_from_color_and_depth(
-            library.geometry.Image(np.ascontiguousarray(color.cpu().numpy())),
-            library.geometry.Image(np.ascontiguousarray(depth)),
-            depth_scale=1.0,
-            depth_trunc=max_depth,
-            convert_rgb_to_intensity=False,
-        )
-        volume.integrate(picture, intrinsic, camera.viewmat.cpu().double().numpy())
-    mesh = volume.extract_triangle_mesh()
+        depth = torch.where(depth < max_depth, depth, 0.0)
+        if not bool((depth > 0).any()):
+            continue
+        color = (result.rgb / result.alpha.clamp_min(MIN_ALPHA)[..., None]).clamp(0, 1)
+        images = [library.t.geometry.Image(np.ascontiguousarray(image.cpu().numpy())) for image in (depth, color)]
+        K, pose = (core.Tensor(matrix.cpu().double().numpy()) for matrix in (camera.K, camera.viewmat))
+        limits = (1.0, max_depth, TRUNCATION)  # scale of depth, farthest, truncation in voxels
+        blocks = grid.compute_unique_block_coordinates(images[0], K, pose, *limits)
+        grid.integrate(blocks, *images, K, K, pose, *limits)
+    mesh = grid.extract_triangle_mesh(weight_threshold=MIN_VIEWS).to_legacy()
     if not len(mesh.triangles):
         raise InputError(
             "no view shows a surface: the scene is too transparent, or farther away than --max-depth; train longer, or "

@@ -151,7 +151,9 @@ def test_photos_of_any_kind(tmp_path):
     assert [frame.image.float().mean().item() for frame in frames] == pytest.approx([128] * 5, abs=1.5)
     assert [frame.photo.alpha is not None for frame in frames] == [False, False, True, True, False]
     white = torch.ones(3)
-    assert frames[3].photo.over(white).mean() == 1 and frames[2].photo.over(white).mean() == pytest.approx(128 / 255, abs=0.01)
+    assert frames[3].photo.over(white).mean() == 1 and frames[2].photo.over(white).mean() == pytest.approx(
+        128 / 255, abs=0.01
+    )
 
 
 def test_exif_rotation_only_where_it_makes_the_shape_fit(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from splat import cli
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import load_scene
 from splat.datasets.ray_tracer import rays, trace
 from splat.datasets.sample_capture import KEYPOINT_NOISE, sample_cameras, write_sample
 

@@ -115,7 +115,7 @@ def test_opacities_fall_by_a_little_and_keep_their_moments():
     assert torch.equal(optimizer.exp_avg["logit_opacities"], before.exp_avg["logit_opacities"])
 
 
-def test_state_survives_the_round_trip():
+def test_masks_and_memory_survive_the_round_trip():
     optimizer = GaussianOptimizer(cloud(6), masks=True)
     optimizer.memory["score"] = torch.rand(6)
     again = GaussianOptimizer.from_state_dict(optimizer.state_dict())

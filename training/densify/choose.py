@@ -34,6 +34,6 @@ def choose_strategy(config: TrainConfig, extent: float, start: int, budget: int)
         case "absgrad":
             return AbsGrad(densify, iterations, extent)
         case "mcmc":
-            return MCMC(densify, iterations, budget)
+            return MCMC(densify, iterations, budget, start)
         case "budget":
             return Budget(densify, iterations, budget, start)

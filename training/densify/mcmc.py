@@ -1,6 +1,6 @@
 """mcmc: Gaussians as samples (Kheradmand et al. 2024, 3D Gaussian Splatting as Markov Chain Monte Carlo).
 
-The number of Gaussians grows by 5 % every 100 iterations up to the budget. Those that have become faint are not removed
+The number of Gaussians grows by 5 % every 100 iterations up to the budget, faster in runs that are too short for that. Those that have become faint are not removed
 but move onto others, chosen in proportion to opacity, which are divided among the copies so that the image hardly changes.
 Noise on the positions of faint Gaussians lets them explore; opacities and scales are held small by the loss.
 """
@@ -20,6 +20,8 @@ from splat.training.schedules import DensifySchedule, Moment
 UNTIL = 25_000 / 30_000
 """Share of the run, as published."""
 GROWTH = 0.05
+GROWN_AFTER = 0.25
+"""Share of the rounds after which the budget is reached at the latest: about where the published runs reach it."""
 COPIES_MAX = 51
 """Of one Gaussian in one round."""
 MIN_OPACITY = 0.005
@@ -30,9 +32,15 @@ NOISE_OPACITY = 0.005
 
 
 class MCMC(Strategy):
-    def __init__(self, config: DensifyConfig, iterations: int, budget: int) -> None:
+    def __init__(self, config: DensifyConfig, iterations: int, budget: int, start: int) -> None:
+        """
+        Args:
+            start: number of Gaussians at the beginning of the run.
+        """
         self.config, self.budget = config, budget
         self.schedule = DensifySchedule.of(config, iterations, until=UNTIL)
+        rounds = GROWN_AFTER * self.schedule.until * iterations / config.densify_every
+        self.growth = max(GROWTH, (budget / start) ** (1 / max(rounds, 1.0)) - 1)
 
     def edit(self, moment: Moment, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
         if not self.schedule.edits(moment):
@@ -42,7 +50,7 @@ class MCMC(Strategy):
         alive = ((opacities > self.config.prune_opacity) & opacities.isfinite()).nonzero()[:, 0]
         if not len(alive):
             return None
-        born = max(0, min(self.budget, int((1 + GROWTH) * len(gaussians))) - len(gaussians))
+        born = max(0, min(self.budget, int((1 + self.growth) * len(gaussians))) - len(gaussians))
         weights = opacities[alive].cpu()
         sources = alive[torch.multinomial(weights, len(dead) + born, replacement=True, generator=generator).to(alive)]
         parents, which, taken = sources.unique(return_inverse=True, return_counts=True)

@@ -1,0 +1,115 @@
+"""Masks and depth maps: found by any usual name, in any usual kind of file, partial sets, and what is wrong is named."""
+
+import numpy as np
+import pytest
+import torch
+from captures import write_capture
+from PIL import Image
+
+from splat.datasets.companions import MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
+from splat.datasets.images import UnusablePhoto
+from splat.datasets.load import PhotoOptions, load_scene
+from splat.errors import InputError
+
+SIZE = (48, 32)
+
+
+def half() -> np.ndarray:
+    """White on the left, black on the right."""
+    mask = np.zeros((32, 48), dtype=np.uint8)
+    mask[:, :24] = 255
+    return mask
+
+
+@pytest.mark.parametrize(
+    "name", ["001.png", "001.png.png", "001_mask.png", "001.mask.png", "001.jpg", "001.PNG", "001.png.jpg"]
+)
+def test_habits_of_naming(tmp_path, name):
+    write_capture(tmp_path, photos=4)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(half()).save(tmp_path / "masks" / name, format="PNG")
+    scene = load_scene(tmp_path)
+    masks = [frame.photo.mask for frame in scene.frames]
+    assert masks[0] is not None and masks[1:] == [None] * 3
+    assert torch.equal(masks[0], torch.from_numpy(half() > 0))
+    assert scene.notes == ("masks for 1 of 4 photos (black is ignored)",)
+
+
+def test_sub_folders_and_equal_names(tmp_path):
+    for place in ("left/a.png", "right/a.png", "right/b.png"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        Image.fromarray(half()).save(tmp_path / place)
+    index = CompanionIndex(tmp_path, MASK_SUFFIXES)
+    assert index.find("left/a.jpg") == tmp_path / "left/a.png"
+    assert index.find("elsewhere/b.jpg") == tmp_path / "right/b.png"
+    assert index.find("c.jpg") is None
+    with pytest.raises(UnusablePhoto, match="several files"):
+        index.find("elsewhere/a.jpg")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        lambda mask: Image.fromarray(mask),
+        lambda mask: Image.fromarray(mask // 255),
+        lambda mask: Image.fromarray(mask > 0),
+        lambda mask: Image.fromarray(mask.astype(np.uint16) * 257),
+        lambda mask: Image.fromarray(np.dstack([mask] * 3)),
+        lambda mask: Image.fromarray(np.dstack([np.full_like(mask, 9)] * 3 + [mask])),
+        lambda mask: Image.fromarray(mask).convert("P"),
+        lambda mask: Image.fromarray(mask).resize((96, 64), Image.Resampling.NEAREST),
+    ],
+    ids=["grey", "0 and 1", "1 bit", "16 bits", "colour", "alpha", "palette", "larger"],
+)
+def test_kinds_of_files(tmp_path, kind):
+    kind(half()).save(tmp_path / "a.png")
+    assert np.array_equal(read_mask(tmp_path / "a.png", SIZE, SIZE, invert=False), half() > 0)
+    assert np.array_equal(read_mask(tmp_path / "a.png", SIZE, SIZE, invert=True), half() == 0)
+    assert read_mask(tmp_path / "a.png", SIZE, (24, 16), invert=False).shape == (16, 24)
+
+
+def test_a_mask_of_another_shape_leaves_its_photo_out(tmp_path):
+    write_capture(tmp_path, photos=12)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.zeros((40, 40), dtype=np.uint8)).save(tmp_path / "masks/001.png")
+    scene = load_scene(tmp_path)
+    assert len(scene) == 11 and "40 x 40, but a camera of 48 x 32" in scene.skipped[0][1]
+
+
+def test_masks_that_belong_to_no_photo(tmp_path):
+    write_capture(tmp_path, photos=3)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(half()).save(tmp_path / "masks/other.png")
+    with pytest.raises(InputError, match="none of its 1 files is named like a photo"):
+        load_scene(tmp_path)
+    assert load_scene(tmp_path, PhotoOptions(masks=None)).frames[0].photo.mask is None
+    with pytest.raises(InputError, match="no such folder"):
+        load_scene(tmp_path, PhotoOptions(masks="segmentation"))
+
+
+def test_depth_maps(tmp_path):
+    values = np.linspace(1, 5, 48 * 32, dtype=np.float32).reshape(32, 48)
+    values[0, 0] = np.nan
+    values[1, 1] = -3
+    np.save(tmp_path / "a.npy", values)
+    depth = read_depth(tmp_path / "a.npy", SIZE, SIZE)
+    assert depth[0, 0] == 0 and depth[1, 1] == 0 and np.array_equal(depth[2:], values[2:])
+    assert np.array_equal(read_depth(tmp_path / "a.npy", SIZE, (24, 16)), depth[1::2, 1::2])
+    Image.fromarray((values[2:, 2:] * 1000).astype(np.uint16)).save(tmp_path / "b.png")
+    assert read_depth(tmp_path / "b.png", (46, 30), (46, 30))[0, 0] == int(values[2, 2] * 1000)
+    np.save(tmp_path / "c.npy", np.zeros((5, 30)))
+    with pytest.raises(UnusablePhoto, match=r"shape \[5, 30\]"):
+        read_depth(tmp_path / "c.npy", SIZE, SIZE)
+    (tmp_path / "d.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': 'O'")
+    with pytest.raises(UnusablePhoto, match="cannot be read"):
+        read_depth(tmp_path / "d.npy", SIZE, SIZE)
+
+
+def test_a_provider_makes_the_masks_that_are_missing(tmp_path):
+    write_capture(tmp_path, photos=3)
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(half()).save(tmp_path / "masks/002.png")
+    scene = load_scene(tmp_path, mask_provider=lambda name, image: image[..., 0] >= 0)
+    assert [float(frame.photo.mask.float().mean()) for frame in scene.frames] == [1.0, 0.5, 1.0]
+    with pytest.raises(InputError, match=r"given a mask of \[2\]"):
+        load_scene(tmp_path, PhotoOptions(masks=None), mask_provider=lambda name, image: torch.ones(2))

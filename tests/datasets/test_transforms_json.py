@@ -1,0 +1,168 @@
+"""transforms.json: the same capture as COLMAP's, whatever of the habits of its writers; and hostile files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from captures import write_capture
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from splat.datasets.load import load_scene
+from splat.datasets.split import split
+from splat.datasets.transforms_json import read_model
+from splat.errors import InputError
+
+
+def opengl_pose(camera) -> list[list[float]]:
+    to_world = np.linalg.inv(camera.viewmat.double().numpy())
+    to_world[:3, 1:3] *= -1
+    return to_world.tolist()
+
+
+def write(folder: Path, name: str = "transforms.json", **more) -> list:
+    """A COLMAP capture turned into a transforms.json; returns its cameras."""
+    cameras = write_capture(folder, photos=8)
+    for file in (folder / "sparse" / "0").iterdir():
+        file.unlink()
+    K = cameras[0].K
+    values = {
+        "w": 48,
+        "h": 32,
+        "fl_x": float(K[0, 0]),
+        "fl_y": float(K[1, 1]),
+        "cx": float(K[0, 2]),
+        "cy": float(K[1, 2]),
+        "frames": [
+            {"file_path": f"images/{i:03d}.png", "transform_matrix": opengl_pose(camera)}
+            for i, camera in enumerate(cameras, start=1)
+        ],
+        **more,
+    }
+    (folder / name).write_text(json.dumps(values))
+    return cameras
+
+
+def assert_cameras(scene, cameras) -> None:
+    for frame, camera in zip(scene.frames, cameras, strict=True):
+        torch.testing.assert_close(frame.camera.viewmat, camera.viewmat, atol=1e-5, rtol=0)
+        torch.testing.assert_close(frame.camera.K, camera.K, atol=1e-4, rtol=0)
+
+
+def test_the_same_cameras_as_colmap(tmp_path):
+    cameras = write(tmp_path)
+    scene = load_scene(tmp_path)
+    assert [frame.name for frame in scene.frames][:2] == ["001.png", "002.png"]
+    assert_cameras(scene, cameras)
+    assert_cameras(load_scene(tmp_path / "transforms.json"), cameras)
+
+
+def test_blender_names_no_suffix_and_only_an_angle(tmp_path):
+    cameras = write(tmp_path)
+    values = json.loads((tmp_path / "transforms.json").read_text())
+    angle = 2 * np.arctan(0.5 * 48 / values["fl_x"])
+    for frame in values["frames"]:
+        frame["file_path"] = "./" + frame["file_path"].removesuffix(".png")
+    train, test = values["frames"][:6], values["frames"][6:]
+    (tmp_path / "transforms.json").unlink()
+    (tmp_path / "transforms_train.json").write_text(json.dumps({"camera_angle_x": angle, "frames": train}))
+    (tmp_path / "transforms_test.json").write_text(json.dumps({"camera_angle_x": angle, "frames": test}))
+    scene = load_scene(tmp_path)
+    assert_cameras(scene, cameras)
+    training, tested = split(scene)
+    assert [frame.name for frame in tested] == ["007.png", "008.png"] and len(training) == 6
+
+
+def test_intrinsics_masks_and_depth_of_each_frame(tmp_path):
+    write(tmp_path)
+    values = json.loads((tmp_path / "transforms.json").read_text())
+    from PIL import Image
+
+    Image.fromarray(np.zeros((32, 48), dtype=np.uint8)).save(tmp_path / "m.png")
+    np.save(tmp_path / "d.npy", np.full((32, 48), 2.0))
+    values["frames"][2] |= {"fl_x": 99.0, "mask_path": "m.png", "depth_file_path": "d.npy"}
+    (tmp_path / "transforms.json").write_text(json.dumps(values))
+    frame = load_scene(tmp_path).frames[2]
+    assert float(frame.camera.K[0, 0]) == pytest.approx(99.0)
+    assert not frame.photo.mask.any() and float(frame.photo.depth.mean()) == 2.0
+
+
+@pytest.mark.parametrize(
+    "lens", [{"k1": 0.05, "p1": 0.001}, {"camera_model": "OPENCV_FISHEYE", "k1": 0.02}, {"k1": 0.02, "k3": 0.01}]
+)
+def test_distortion_is_taken_out(tmp_path, lens):
+    write(tmp_path, **lens)
+    for frame in load_scene(tmp_path).frames:
+        assert frame.image.shape[:2] == (frame.camera.height, frame.camera.width)
+
+
+def test_points_and_splits_of_nerfstudio(tmp_path):
+    from splat.ply import save_points
+
+    write(tmp_path, ply_file_path="points.ply", test_filenames=["images/003.png"], train_filenames=["images/001.png"])
+    save_points(tmp_path / "points.ply", torch.rand(20, 3), torch.full((20, 3), 7, dtype=torch.uint8))
+    scene = load_scene(tmp_path)
+    assert scene.points.shape == (20, 3) and int(scene.colors[0, 0]) == 7
+    assert [frame.name for frame in split(scene)[1]] == ["003.png"]
+
+
+@pytest.mark.parametrize(
+    "break_it, message",
+    [
+        (lambda v: v.pop("frames"), "list of frames"),
+        (lambda v: v.update(frames=[3]), "list of frames"),
+        (lambda v: v.update(fl_x="wide"), "fl_x = 'wide'"),
+        (lambda v: v.update(fl_x=-5.0), "focal length of -5"),
+        (lambda v: v.update(w=1e9), "image of 1e"),
+        (lambda v: v.update(camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR, which cannot be used"),
+        (lambda v: v.update(ply_file_path="no.ply"), "which are not there"),
+        (lambda v: [f.update(file_path="images/x.png") for f in v["frames"]], "is not there"),
+        (lambda v: [f.update(transform_matrix=[[1]]) for f in v["frames"]], "shape"),
+        (lambda v: [f.update(transform_matrix=np.zeros((4, 4)).tolist()) for f in v["frames"]], "not finite"),
+        (lambda v: [f.update(transform_matrix="up") for f in v["frames"]], "not made of numbers"),
+        (lambda v: [f.update(file_path="images/001.png") for f in v["frames"]], "names a photo twice"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path, break_it, message):
+    write(tmp_path)
+    values = json.loads((tmp_path / "transforms.json").read_text())
+    break_it(values)
+    (tmp_path / "transforms.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match=message):
+        load_scene(tmp_path)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.sampled_from(["w", "fl_x", "cx", "k1", "camera_model", "frames"]), json_values, max_size=3),
+    st.dictionaries(st.sampled_from(["file_path", "transform_matrix", "h", "mask_path"]), json_values, max_size=2),
+)
+def test_hostile_values_are_refused_or_left_out(tmp_path, top, frame):
+    first = not (tmp_path / "base.json").exists()
+    if first:
+        write(tmp_path, "base.json")
+    values = json.loads((tmp_path / "base.json").read_text())
+    values["frames"][0] |= frame
+    (tmp_path / "transforms.json").write_text(json.dumps(values | top))
+    try:
+        model = read_model(tmp_path)
+    except InputError:
+        return
+    assert all(np.isfinite(posed.viewmat).all() for posed in model.images)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60))
+def test_bytes_that_are_not_json(tmp_path, data):
+    (tmp_path / "transforms.json").write_bytes(data)
+    with pytest.raises(InputError, match=r"transforms\.json"):
+        read_model(tmp_path)
