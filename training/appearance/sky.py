@@ -20,7 +20,9 @@ RADII = 10.0
 OVERLAP = 1.0
 """Standard deviation in units of the distance between neighbours: no gaps between them."""
 OPACITY = 0.95
-RATE = 5e-3
+RATE = 1e-2
+DARKEST = 0.05
+"""Of a channel at the start: a colour of zero has no gradient."""
 
 
 class Sky:
@@ -51,7 +53,7 @@ class Sky:
         means = centre + radius * fibonacci_sphere(COUNT)
         means = means[torch.stack([_seen(means, frame.camera.to("cpu")) for frame in frames]).any(0)]
         rims = [frame.image[: max(1, frame.camera.height // 16)].float().mean((0, 1)) for frame in frames[:50]]
-        color = torch.stack(rims).mean(0) / 255
+        color = (torch.stack(rims).mean(0) / 255).clamp_min(DARKEST)
         size = OVERLAP * radius * math.sqrt(4 * math.pi / COUNT)
         count = len(means)
         return cls(

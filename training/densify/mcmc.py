@@ -1,6 +1,7 @@
 """mcmc: Gaussians as samples (Kheradmand et al. 2024, 3D Gaussian Splatting as Markov Chain Monte Carlo).
 
-The number of Gaussians grows by 5 % every 100 iterations up to the budget, faster in runs that are too short for that. Those that have become faint are not removed
+The number of Gaussians grows by 5 % every 100 iterations up to the budget, and faster in runs that are too short for
+that. Those that have become faint are not removed
 but move onto others, chosen in proportion to opacity, which are divided among the copies so that the image hardly changes.
 Noise on the positions of faint Gaussians lets them explore; opacities and scales are held small by the loss.
 """
