@@ -98,7 +98,7 @@ def aligned_camera(
 ) -> Camera:
     """The camera moved, within limits, to where the scene looks most like the photo ([H, W, 3], 0..1)."""
     device = photo.device
-    pose = PoseCorrections(1, limits.angle_limit, limits.shift_limit, device)
+    pose = PoseCorrections(1, ALIGN_STEPS, limits.angle_limit, limits.shift_limit, device)
     frozen = gaussians.detach()
     for step in range(ALIGN_STEPS):
         with torch.enable_grad():

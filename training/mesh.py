@@ -79,6 +79,7 @@ def fuse(
     core = library.core
     names, kinds, channels = ("tsdf", "weight", "color"), (core.float32,) * 3, (1, 1, 3)
     grid = library.t.geometry.VoxelBlockGrid(names, kinds, channels, voxel, BLOCK, BLOCKS, core.Device("CPU:0"))
+    seen = False
     for camera in tqdm(cameras, desc="fuse", unit="view", disable=not progress):
         result = splat.render(gaussians, camera, depth=True, settings=settings)
         assert result.median_depth is not None
@@ -92,8 +93,9 @@ def fuse(
         limits = (1.0, max_depth, TRUNCATION)  # scale of depth, farthest, truncation in voxels
         blocks = grid.compute_unique_block_coordinates(images[0], K, pose, *limits)
         grid.integrate(blocks, *images, K, K, pose, *limits)
-    mesh = grid.extract_triangle_mesh(weight_threshold=MIN_VIEWS).to_legacy()
-    if not len(mesh.triangles):
+        seen = True
+    mesh = grid.extract_triangle_mesh(weight_threshold=MIN_VIEWS).to_legacy() if seen else None
+    if mesh is None or not len(mesh.triangles):
         raise InputError(
             "no view shows a surface: the scene is too transparent, or farther away than --max-depth; train longer, or "
             "with --flat-weight 1 --normal-weight 0.05, or give a larger --max-depth"

@@ -31,18 +31,24 @@ class PhotoModel:
     ) -> None:
         geometry, appearance = config.geometry, config.appearance
         count = len(frames)
+        visits = config.optimization.iterations / count
         self.poses: PoseCorrections | None = None
         if geometry.refine_poses:
             angle = torch.pi / 180 * geometry.pose_limit_degrees
-            self.poses = PoseCorrections(count, angle, geometry.pose_limit * extent, device)
+            self.poses = PoseCorrections(count, visits, angle, geometry.pose_limit * extent, device)
         self.appearance: BilateralGrids | Exposures | None = None
         if appearance.bilateral_grid:
-            self.appearance = BilateralGrids(count, appearance.grid_tv_weight, device)
+            self.appearance = BilateralGrids(count, visits, appearance.grid_tv_weight, device)
         elif appearance.exposure:
-            self.appearance = Exposures(count, device)
+            self.appearance = Exposures(count, visits, device)
         self.sky = Sky.around(frames, points, extent) if appearance.sky else None
         self.photo = 0
         self.leaves: dict[str, Tensor] = {}
+
+    def next_round(self, cameras: Sequence[Camera]) -> None:
+        """All photos have been used once more."""
+        if self.poses is not None:
+            self.poses.recentre(cameras)
 
     def open(self, photo: int, camera: Camera) -> Camera:
         """Begin with a photo. Returns its camera as it is believed to be, differentiable where poses are learned."""

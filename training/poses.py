@@ -1,6 +1,7 @@
 """Corrections of the cameras' poses, learned with the scene and bounded: a rotation and a shift per photo."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -8,20 +9,26 @@ from torch import Tensor
 from splat.cameras import Camera
 from splat.training.per_photo import PerPhoto
 
-RATE, FINAL_RATE = 2e-2, 2e-4
-"""Of numbers that the limits scale: a fiftieth of the limit in a step at first."""
+RATE, FINAL_RATE = 5e-3, 5e-5
+PUBLISHED_VISITS = 150
+RATE_MAX = 2e-2
+"""Of numbers that the limits scale: so much of the limit in a step at first; more where photos are used less often."""
 
 
 class PoseCorrections:
     """Six numbers per photo: rotation vector and shift in the camera's axes, as shares of their limits before a tanh.
 
     Args:
+        visits: how often the run will use each photo.
         angle_limit: radians.
         shift_limit: world units.
     """
 
-    def __init__(self, photos: int, angle_limit: float, shift_limit: float, device: torch.device) -> None:
-        self.rows = PerPhoto(torch.zeros(photos, 6, device=device), RATE, FINAL_RATE)
+    def __init__(
+        self, photos: int, visits: float, angle_limit: float, shift_limit: float, device: torch.device
+    ) -> None:
+        rate = min(RATE_MAX, RATE * max(1.0, PUBLISHED_VISITS / visits))
+        self.rows = PerPhoto(torch.zeros(photos, 6, device=device), rate, rate * FINAL_RATE / RATE)
         self.angle_limit, self.shift_limit = angle_limit, shift_limit
 
     def apply(self, row: Tensor, camera: Camera) -> Camera:
@@ -34,6 +41,34 @@ class PoseCorrections:
         """The camera of a photo as it is now."""
         with torch.no_grad():
             return self.apply(self.rows.values[photo], camera)
+
+    @torch.no_grad()
+    def recentre(self, cameras: Sequence[Camera]) -> None:
+        """Take out of all corrections what is common to them: a motion and change of size of the whole world.
+
+        Photos cannot tell it from one of the scene, and a scene that wanders is no longer where the held-out cameras are.
+
+        Args:
+            cameras: of all photos, as the capture gives them.
+        """
+        limits = torch.tensor([self.angle_limit] * 3 + [self.shift_limit] * 3).to(self.rows.values)
+        corrections = self.rows.values.tanh() * limits  # [F, 6]
+        viewmats = torch.stack([camera.viewmat for camera in cameras]).to(corrections)
+        rotation, shift = viewmats[:, :3, :3], viewmats[:, :3, 3]
+        centre = -(rotation.transpose(1, 2) @ shift[:, :, None])[:, :, 0].mean(0)
+        shift = shift + rotation @ centre  # of the world with its origin among the cameras
+        # A small turn d, motion m and growth s of the world move what camera (R, t) sees by the turn R d and the shift
+        # R m + t x R d - s t.
+        motions = torch.zeros(len(cameras), 6, 7).to(corrections)
+        motions[:, :3, :3] = rotation
+        motions[:, 3:, :3] = torch.linalg.cross(shift[:, :, None].expand_as(rotation), rotation, dim=1)
+        motions[:, 3:, 3:6] = rotation
+        motions[:, 3:, 6] = -shift
+        weight = 1 / limits.clamp_min(1e-12)
+        system = (motions * weight[:, None]).reshape(-1, 7).double()
+        common = torch.linalg.lstsq(system.cpu(), (corrections * weight).reshape(-1, 1).double().cpu(), driver="gelsd")
+        left = corrections - (motions @ common.solution.to(corrections))[:, :, 0]
+        self.rows.values.copy_(torch.atanh((left / limits.clamp_min(1e-12)).clamp(-0.999, 0.999)))
 
     def sizes(self) -> tuple[Tensor, Tensor]:  # [F] degrees, [F] world units
         """How much every camera has been moved."""

@@ -27,7 +27,7 @@ def picture(seed: int = 0) -> torch.Tensor:
 def test_identity_changes_nothing():
     rgb = picture()
     torch.testing.assert_close(slice_grid(identity_grid(), rgb), rgb)
-    exposures = Exposures(2, CPU)
+    exposures = Exposures(2, 150, CPU)
     torch.testing.assert_close(exposures.apply(exposures.rows.values[1], rgb), rgb)
     assert float(total_variation(identity_grid())) == 0
 
@@ -47,7 +47,7 @@ def test_a_grid_is_interpolated_linearly_in_place_and_brightness():
     torch.testing.assert_close(shift[..., 2], 3 * luma, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("make", [lambda: Exposures(3, CPU), lambda: BilateralGrids(3, 10.0, CPU)])
+@pytest.mark.parametrize("make", [lambda: Exposures(3, 150, CPU), lambda: BilateralGrids(3, 15, 10.0, CPU)])
 def test_a_changed_photo_is_explained_and_others_are_left_alone(make):
     model, rgb = make(), picture()
     target = 0.5 * rgb + torch.tensor([0.1, 0.0, 0.2])
@@ -97,7 +97,7 @@ def test_a_wrong_pose_is_found_again_and_stays_within_its_limits():
     truth = splat.render(gaussians, camera).rgb.detach()
     error = rigid_motion(torch.tensor([0.01, -0.008, 0.004]), torch.tensor([0.01, 0.02, -0.015]))
     wrong = Camera(error @ camera.viewmat, camera.K, camera.width, camera.height)
-    poses = PoseCorrections(1, math.radians(3), 0.1, CPU)
+    poses = PoseCorrections(1, 40, math.radians(3), 0.1, CPU)
     for step in range(150):
         leaf = poses.rows.leaf(0)
         (splat.render(gaussians, poses.apply(leaf, wrong)).rgb - truth).abs().mean().backward()
@@ -109,6 +109,26 @@ def test_a_wrong_pose_is_found_again_and_stays_within_its_limits():
     assert float(degrees) == pytest.approx(3 * 3**0.5, rel=1e-4) and float(shift) == pytest.approx(
         0.1 * 3**0.5, rel=1e-4
     )
+
+
+def test_a_motion_of_the_whole_world_is_taken_out_and_what_differs_stays():
+    cameras = ring(12, 48, 32)
+    generator = torch.Generator().manual_seed(0)
+    world = rigid_motion(torch.tensor([0.004, -0.002, 0.003]), torch.tensor([0.01, 0.02, -0.01]))
+    poses = PoseCorrections(12, 150, 0.1, 0.3, CPU)
+    own = 0.002 * torch.randn(12, 6, generator=generator)
+    for index, camera in enumerate(cameras):
+        common = camera.viewmat @ world @ torch.linalg.inv(camera.viewmat)
+        turn = torch.stack([common[2, 1] - common[1, 2], common[0, 2] - common[2, 0], common[1, 0] - common[0, 1]]) / 2
+        wanted = torch.cat([turn, common[:3, 3]]) + own[index]
+        poses.rows.values[index] = torch.atanh(wanted / torch.tensor([0.1] * 3 + [0.3] * 3))
+    poses.recentre(cameras)
+    left = poses.rows.values.tanh() * torch.tensor([0.1] * 3 + [0.3] * 3)
+    # Of what differs, at most what 7 of 72 numbers can explain goes as well.
+    assert float((left - own).norm()) < 0.45 * float(own.norm())
+    again = poses.rows.values.clone()
+    poses.recentre(cameras)
+    torch.testing.assert_close(poses.rows.values, again, atol=1e-5, rtol=0)
 
 
 def frames() -> list[Frame]:

@@ -8,6 +8,9 @@ from splat.training.per_photo import PerPhoto
 
 GRID_X, GRID_Y, GRID_LUMA = 16, 16, 8
 RATE, FINAL_RATE = 2e-3, 2e-5
+PUBLISHED_VISITS = 150
+RATE_MAX = 2e-2
+"""As for exposures: photos that are used less need larger steps."""
 LUMA = (0.299, 0.587, 0.114)
 HOLD = 0.02
 """Weight of the mean absolute difference of the mean affine from no change, as for exposures."""
@@ -17,11 +20,13 @@ class BilateralGrids:
     """One grid [12, GRID_LUMA, GRID_Y, GRID_X] of affine colour changes [3, 4] per photo.
 
     Args:
+        visits: how often the run will use each photo.
         tv_weight: weight of the squared differences between neighbouring cells.
     """
 
-    def __init__(self, photos: int, tv_weight: float, device: torch.device) -> None:
-        self.rows = PerPhoto(identity_grid(device).repeat(photos, 1, 1, 1, 1), RATE, FINAL_RATE)
+    def __init__(self, photos: int, visits: float, tv_weight: float, device: torch.device) -> None:
+        rate = min(RATE_MAX, RATE * max(1.0, PUBLISHED_VISITS / visits))
+        self.rows = PerPhoto(identity_grid(device).repeat(photos, 1, 1, 1, 1), rate, rate * FINAL_RATE / RATE)
         self.tv_weight = tv_weight
 
     def apply(self, grid: Tensor, rgb: Tensor) -> Tensor:

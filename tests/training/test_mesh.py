@@ -1,0 +1,97 @@
+"""Meshes from scenes; needs Open3D, except for what is said where it is missing."""
+
+import builtins
+import math
+
+import numpy as np
+import pytest
+import torch
+from captures import ring
+
+from splat import Gaussians
+from splat.errors import InputError
+from splat.training import mesh
+from splat.training.appearance.sky import fibonacci_sphere
+
+
+def ball(radius: float = 1.0, count: int = 12_000) -> Gaussians:
+    """Opaque, flat Gaussians on a sphere, red above and blue below."""
+    means = radius * fibonacci_sphere(count)
+    normal = means / radius
+    # The rotation that takes z to the normal.
+    quats = torch.stack([1 + normal[:, 2], -normal[:, 1], normal[:, 0], torch.zeros(count)], 1)
+    colors = torch.where(means[:, 1:2] < 0, torch.tensor([1.0, 0, 0]), torch.tensor([0, 0, 1.0]))
+    size = radius * math.sqrt(4 * math.pi / count)
+    return Gaussians(
+        means=means,
+        quats=quats + 1e-6,
+        log_scales=torch.tensor([size, size, 0.002]).log().repeat(count, 1),
+        logit_opacities=torch.full((count,), 6.0),
+        sh0=(colors - 0.5) / 0.28209479,
+        sh_rest=torch.zeros(count, 0, 3),
+    )
+
+
+def test_a_ball_is_fused_and_written(tmp_path):
+    open3d = pytest.importorskip("open3d")
+    fused = mesh.clean(mesh.fuse(ball(), ring(20, 160, 120), extent=4.4, voxel=0.05))
+    points, colors = np.asarray(fused.vertices), np.asarray(fused.vertex_colors)
+    distances = np.linalg.norm(points, axis=1)
+    assert abs(np.median(distances) - 1) < 0.03 and (np.abs(distances - 1) < 0.12).mean() > 0.98
+    assert colors[points[:, 1] < -0.2][:, 0].mean() > 0.8 and colors[points[:, 1] > 0.2][:, 2].mean() > 0.8
+    few = mesh.simplify(fused, 500)
+    assert 300 < len(few.triangles) <= 500
+    for suffix in mesh.SUFFIXES:
+        mesh.write_mesh(few, tmp_path / f"ball{suffix}")
+        assert len(open3d.io.read_triangle_mesh(str(tmp_path / f"ball{suffix}")).triangles) == len(few.triangles)
+    assert {path.name for path in tmp_path.iterdir()} == {"ball.ply", "ball.obj", "ball.glb"}
+    with pytest.raises(InputError, match="choose one of these suffixes"):
+        mesh.write_mesh(few, tmp_path / "ball.stl")
+
+
+def test_small_parts_go():
+    open3d = pytest.importorskip("open3d")
+    both = open3d.geometry.TriangleMesh.create_sphere(1.0, 30)
+    large = len(both.triangles)
+    speck = open3d.geometry.TriangleMesh.create_tetrahedron(0.1)
+    speck.translate((5, 0, 0))
+    both += speck
+    assert len(mesh.clean(both).triangles) == large
+
+
+def test_a_transparent_scene_has_no_surface():
+    pytest.importorskip("open3d")
+    faint = ball()
+    faint.logit_opacities[:] = -6.0
+    with pytest.raises(InputError, match="no view shows a surface"):
+        mesh.fuse(faint, ring(4, 80, 60), extent=4.4)
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (ModuleNotFoundError("No module named 'open3d'"), r"pip install 'splat\[mesh\]'"),
+        (OSError("libGL.so.1: cannot open shared object file"), "libGL.so.1.*apt install"),
+    ],
+)
+def test_a_missing_open3d_is_explained(monkeypatch, error, message):
+    real = builtins.__import__
+
+    def missing(name, *arguments, **keywords):
+        if name == "open3d":
+            raise error
+        return real(name, *arguments, **keywords)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(InputError, match=message):
+        mesh.open3d()
+
+
+def test_the_command(small_run, tmp_path, run_splat, capsys):
+    pytest.importorskip("open3d")
+    assert run_splat("mesh", small_run[1], "-o", tmp_path / "m.ply", "--voxel", 0.2) == 0
+    assert "triangles" in capsys.readouterr().out and (tmp_path / "m.ply").stat().st_size > 500
+    assert run_splat("mesh", small_run[1], "-o", tmp_path / "m.ply") == 1
+    assert "exists already" in capsys.readouterr().err
+    assert run_splat("mesh", small_run[1], "-o", tmp_path / "m.stl") == 1
+    assert run_splat("mesh", small_run[1], "-o", tmp_path / "n.ply", "--voxel", -1) == 1
