@@ -204,19 +204,30 @@ def prepare(paths: Sequence[Path], folder: Path, masks: CompanionIndex | None, w
             else:
                 target.symlink_to(path.resolve())
         names.append(name)
-        mask = masks.find(name) if masks is not None else None
-        if mask is not None:
-            size = stored_size(target)
-            try:
-                values = read_mask(mask, size, size, invert=False)
-            except UnusablePhoto as reason:
-                raise InputError(f"{path.name} {reason}") from None
-            (work / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(values.astype(np.uint8) * 255).save(work / "masks" / f"{name}.png")
-            masked += 1
+        if masks is not None:
+            masked += _prepare_mask(path.name, masks.find(name), target, work / "masks" / f"{name}.png")
     if masks is not None:
         masks.check_use(masked, "mask")
     return names
+
+
+def _prepare_mask(name: str, mask: Path | None, photo: Path, target: Path) -> bool:
+    """A mask as COLMAP wants it; white where there is none, for it leaves photos out that have no mask beside others.
+
+    Returns:
+        Whether there was one.
+
+    Raises:
+        InputError: it cannot be used.
+    """
+    size = stored_size(photo)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        used = np.ones(size[::-1], dtype=bool) if mask is None else read_mask(mask, size, size, invert=False)
+    except UnusablePhoto as reason:
+        raise InputError(f"{name} {reason}") from None
+    Image.fromarray(used.astype(np.uint8) * 255).save(target)
+    return mask is not None
 
 
 def choose_matching(wanted: str, paths: Sequence[Path], ordered: bool) -> str:
@@ -352,6 +363,8 @@ def write_capture(model: pycolmap.Reconstruction, work: Path, out: Path, options
         if path.is_file():
             with Image.open(path) as mask:
                 values = np.asarray(mask)
+            if values.min() == 255:
+                continue
             pinhole = straight[image.name].camera
             target = out / "masks" / f"{image.name}.png"
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -74,7 +74,7 @@ def select(request: pytest.FixtureRequest) -> torch.device:
     return torch.device(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def capture_path() -> "CaptureFinder":
     """Finds real captures, which lie beside the checkout. Where tests must run them, CI=true makes absence an error."""
     return CaptureFinder()

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from splat.datasets.scene import Scene
 from splat.gaussians import SH_C0, Gaussians
-from splat.training.config import TrainConfig
+from splat.training.config import FULL_RUN, TrainConfig
 
-START_OPACITY = {"mcmc": 0.5}
-START_SIZE = {"mcmc": 0.1}
-"""By strategy, where it is not 0.1 and 1 times the distance to the neighbours."""
+START_OPACITY, START_SIZE = 0.1, 1.0
+"""Of a Gaussian: opacity, and standard deviation in distances to the neighbours."""
+MCMC_OPACITY, MCMC_SIZE = 0.5, 0.1
+"""The same for full runs of mcmc; short ones lie in between, for small Gaussians take a while to fill a picture."""
 RANDOM_POINTS = 50_000
 NEIGHBOURS = 10
 MIDPOINTS_ELSEWHERE = 2
@@ -29,17 +30,26 @@ def initial_gaussians(scene: Scene, config: TrainConfig, generator: torch.Genera
         colors = torch.rand(len(points), 3, generator=generator)
     if config.densify.init_midpoints:
         points, colors = with_midpoints(points, colors)
-    count, strategy = len(points), config.densify.strategy
-    opacity, sh_degree = START_OPACITY.get(strategy, 0.1), config.optimization.sh_degree
-    sizes = neighbour_distance(points) * START_SIZE.get(strategy, 1.0)
+    count = len(points)
+    opacity, size = start_values(config)
+    sizes = neighbour_distance(points) * size
     return Gaussians(
         means=points.clone(),
         quats=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1),
         log_scales=sizes.log()[:, None].repeat(1, 3),
         logit_opacities=torch.full((count,), math.log(opacity / (1 - opacity))),
         sh0=(colors - 0.5) / SH_C0,
-        sh_rest=torch.zeros(count, (sh_degree + 1) ** 2 - 1, 3),
+        sh_rest=torch.zeros(count, (config.optimization.sh_degree + 1) ** 2 - 1, 3),
     )
+
+
+def start_values(config: TrainConfig) -> tuple[float, float]:
+    """Opacity, and size in distances to the neighbours, of the first Gaussians."""
+    if config.densify.strategy != "mcmc":
+        return START_OPACITY, START_SIZE
+    share = min(1.0, config.optimization.iterations / FULL_RUN)
+    opacity = START_OPACITY + (MCMC_OPACITY - START_OPACITY) * share
+    return opacity, START_SIZE * (MCMC_SIZE / START_SIZE) ** share
 
 
 def with_midpoints(points: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:  # [Q, 3], [Q, 3]

@@ -1,6 +1,7 @@
 """A triangle mesh of a scene: depth and colour of many views, fused in a truncated signed distance field (Curless and Levoy
 1996) by Open3D, cleaned of small parts."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,13 +122,16 @@ def simplify(mesh: Any, triangles: int) -> Any:
 
 
 def write_mesh(mesh: Any, path: Path) -> None:
-    """Write .ply, .obj or .glb, atomically; axes as in the capture.
+    """Write .ply or .obj with the capture's axes, or .glb turned as that format wants them (y up, captures have y down);
+    atomically.
 
     Raises:
         InputError: another suffix, or the file cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: a mesh is written as {', '.join(SUFFIXES)}; choose one of these suffixes")
+    if path.suffix.lower() == ".glb":
+        mesh = copy.deepcopy(mesh).transform(np.diag([1.0, -1.0, -1.0, 1.0]))
     with replacing(path) as temporary:
         if not open3d().io.write_triangle_mesh(str(temporary), mesh):
             raise InputError(f"{path}: Open3D could not write it; is the disk full?")

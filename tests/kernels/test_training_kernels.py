@@ -5,7 +5,7 @@ import torch
 
 import splat
 from scenes import cameras, cloud
-from splat import RenderSettings
+from splat import Gaussians, RenderSettings
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.cuda_rasterizer.ops import PARAMETERS, adam_step
 from splat.training.metrics import ssim
@@ -149,10 +149,10 @@ def test_adam_inside_the_backward_is_adam_after_it(device, visible_only, sh_degr
         for _ in range(3):
             leaves = optimizer.leaves()
             adam = optimizer.fused(rates, visible_only) if fuse else None
-            result = splat.render(leaves, camera, statistics=True, settings=settings, adam=adam)
+            result = splat.render(Gaussians(**leaves), camera, statistics=True, settings=settings, adam=adam)
             (result.rgb - 0.3).square().mean().backward()
             if fuse:
-                assert all(leaf.grad is None for leaf in leaves.tensors().values())
+                assert all(leaf.grad is None for leaf in leaves.values())
                 assert bool((result.statistics.mean2d_grad != 0).any())
             else:
                 optimizer.step(leaves, rates, result.statistics.visible.any(0) if visible_only else None)

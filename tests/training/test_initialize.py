@@ -8,7 +8,7 @@ from captures import ring
 from splat.datasets.photo_cache import Photo, PhotoCache
 from splat.datasets.scene import Frame, Scene
 from splat.gaussians import SH_C0
-from splat.training.config import DensifyConfig, TrainConfig
+from splat.training.config import DensifyConfig, OptimizationConfig, TrainConfig
 from splat.training.initialize import RANDOM_POINTS, initial_gaussians, neighbour_distance, with_midpoints
 
 
@@ -52,7 +52,7 @@ def test_without_points_they_are_random_and_in_view():
     assert bool(in_view.all())
 
 
-def test_mcmc_starts_small_and_half_opaque():
+def test_mcmc_starts_small_and_half_opaque_in_full_runs_only():
     points = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
     plain, mcmc = (
         initial_gaussians(scene(points), TrainConfig(densify=DensifyConfig(strategy=strategy)), torch.Generator())
@@ -60,6 +60,10 @@ def test_mcmc_starts_small_and_half_opaque():
     )
     torch.testing.assert_close(mcmc.opacities, torch.full((50,), 0.5))
     torch.testing.assert_close(mcmc.scales, 0.1 * plain.scales)
+    short = TrainConfig(optimization=OptimizationConfig(iterations=3), densify=DensifyConfig(strategy="mcmc"))
+    start = initial_gaussians(scene(points), short, torch.Generator())
+    torch.testing.assert_close(start.opacities, plain.opacities, rtol=1e-3, atol=0)
+    torch.testing.assert_close(start.scales, plain.scales, rtol=1e-3, atol=0)
 
 
 def test_midpoints_lie_between_neighbours_and_mostly_on_flat_parts():

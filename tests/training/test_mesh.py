@@ -1,7 +1,9 @@
 """Meshes from scenes; needs Open3D, except for what is said where it is missing."""
 
 import builtins
+import json
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -43,7 +45,16 @@ def test_a_ball_is_fused_and_written(tmp_path):
     assert 300 < len(few.triangles) <= 500
     for suffix in mesh.SUFFIXES:
         mesh.write_mesh(few, tmp_path / f"ball{suffix}")
-        assert len(open3d.io.read_triangle_mesh(str(tmp_path / f"ball{suffix}")).triangles) == len(few.triangles)
+    for suffix in (".ply", ".obj"):
+        again = open3d.io.read_triangle_mesh(str(tmp_path / f"ball{suffix}"))
+        assert len(again.triangles) == len(few.triangles) and again.has_vertex_colors()
+    glb = (tmp_path / "ball.glb").read_bytes()
+    header = json.loads(glb[20 : 20 + struct.unpack("<I", glb[12:16])[0]])
+    primitive = header["meshes"][0]["primitives"][0]
+    assert header["accessors"][primitive["indices"]]["count"] == 3 * len(few.triangles)
+    assert {"POSITION", "COLOR_0"} <= primitive["attributes"].keys()
+    top = header["accessors"][primitive["attributes"]["POSITION"]]["max"]
+    assert top[1] == pytest.approx(-np.asarray(few.vertices)[:, 1].min(), abs=1e-4)  # y is up there
     assert {path.name for path in tmp_path.iterdir()} == {"ball.ply", "ball.obj", "ball.glb"}
     with pytest.raises(InputError, match="choose one of these suffixes"):
         mesh.write_mesh(few, tmp_path / "ball.stl")

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from splat.gaussians import Gaussians
 from splat.quaternions import rotate
-from splat.training.config import DensifyConfig
-from splat.training.densify.base import Edit, Memory, Strategy
+from splat.training.config import FULL_RUN, DensifyConfig
+from splat.training.densify.base import Edit, Memory, Strategy, grown
 from splat.training.schedules import DensifySchedule, Moment
 
-UNTIL = 25_000 / 30_000
-"""Share of the run, as published."""
+UNTIL, UNTIL_SHORT = 25_000 / 30_000, 0.6
+"""Share of the run after which Gaussians stay where they are: of a full run, as published, and of a very short one, which
+has no time to settle otherwise."""
 GROWTH = 0.05
 GROWN_AFTER = 0.25
 """Share of the rounds after which the budget is reached at the latest: about where the published runs reach it."""
@@ -39,7 +40,8 @@ class MCMC(Strategy):
             start: number of Gaussians at the beginning of the run.
         """
         self.config, self.budget = config, budget
-        self.schedule = DensifySchedule.of(config, iterations, until=UNTIL)
+        until = UNTIL_SHORT + (UNTIL - UNTIL_SHORT) * min(1.0, iterations / FULL_RUN)
+        self.schedule = DensifySchedule.of(config, iterations, until=until)
         rounds = GROWN_AFTER * self.schedule.until * iterations / config.densify_every
         self.growth = max(GROWTH, (budget / start) ** (1 / max(rounds, 1.0)) - 1)
 
@@ -57,8 +59,11 @@ class MCMC(Strategy):
         parents, which, taken = sources.unique(return_inverse=True, return_counts=True)
         divided = divide(gaussians[parents], taken + 1)  # itself and its copies
         on_dead, new = which[: len(dead)], which[len(dead) :]
-        everywhere = torch.cat([torch.arange(len(parents), device=which.device), on_dead])
-        return Edit(rows=torch.cat([parents, dead]), values=divided[everywhere], append=divided[new])
+        return Edit(
+            rows=torch.cat([parents, dead]),
+            values=grown(divided, scattered(divided[on_dead], generator)),
+            append=scattered(divided[new], generator),
+        )
 
     def regularization(self, gaussians: Gaussians) -> Tensor | None:
         opacity = self.config.opacity_weight * gaussians.opacities.mean()
@@ -73,6 +78,14 @@ class MCMC(Strategy):
         inverse = quats * quats.new_tensor([1.0, -1.0, -1.0, -1.0])
         local = rotate(inverse, noise) * gaussians.scales.square()
         gaussians.means.add_(rotate(quats, local))
+
+
+def scattered(copies: Gaussians, generator: torch.Generator) -> Gaussians:
+    """Copies drawn from their parent as a distribution. Published ones lie exactly on it, and need much of a short run to
+    come apart: they see the same gradients, and the noise spares the opaque."""
+    offset = torch.randn(copies.means.shape, generator=generator).to(copies.means) * copies.scales
+    copies.means = copies.means + rotate(copies.quats, offset)
+    return copies
 
 
 def divide(gaussians: Gaussians, copies: Tensor) -> Gaussians:

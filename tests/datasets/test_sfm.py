@@ -1,0 +1,158 @@
+"""Photos and videos to captures: real photos are registered, and what cannot be used is said before any work is done."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from captures import write_capture
+from PIL import Image
+
+from splat import cli
+from splat.datasets.load import load_scene
+from splat.datasets.sfm import SfmOptions, choose_matching, natural, photo_folder, reconstruct, usable_photos
+from splat.datasets.video_frames import extract_frames
+from splat.errors import InputError
+from splat.image_io import read_image
+from splat.video import VideoWriter
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, capture_path) -> Path:
+    """Eight photos of a real capture, half their size."""
+    folder = tmp_path_factory.mktemp("photos")
+    source = sorted((capture_path("fox") / "images").iterdir())[:8]
+    for path in source:
+        with Image.open(path) as image:
+            image.resize((336, 598)).save(folder / path.name, quality=95)
+    return folder
+
+
+def test_photos_become_a_capture(photos, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(photos, source / "images")
+    (source / "masks").mkdir()
+    first, turned, third = sorted((source / "images").iterdir())[:3]
+    with Image.open(turned) as image:  # held sideways, as its EXIF says
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        image.rotate(90, expand=True).save(turned, quality=97, exif=exif)
+    mask = np.full((598, 336), 255, dtype=np.uint8)
+    mask[:200] = 0
+    Image.fromarray(mask).save(source / "masks" / f"{third.stem}.png")
+    (source / "images/notes.txt").write_text("not a photo")
+    (source / "images/broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+
+    done = reconstruct(source, tmp_path / "out")
+    assert (done.photos, done.registered, done.missing) == (8, 8, ())
+    assert done.matching == "exhaustive" and done.points > 300 and done.reprojection_error < 1.2
+    assert [name for name, _ in done.unusable] == ["broken.jpg"]
+    assert "8 of 8 photos registered" in done.describe() and "broken.jpg" in done.describe()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "masks", "sparse"]
+
+    scene = load_scene(tmp_path / "out")
+    assert len(scene) == 8 and len(scene.points) == done.points
+    by_name = {frame.name: frame for frame in scene.frames}
+    assert by_name[turned.name].camera.height > by_name[turned.name].camera.width  # upright again
+    masked = by_name[third.name].photo.mask
+    assert 0.2 < float((~masked).float().mean()) < 0.45 and by_name[first.name].photo.mask is None
+
+
+def test_a_video_gives_its_sharpest_frames(tmp_path):
+    random = torch.Generator().manual_seed(0)
+    texture = torch.rand(60, 400, 3, generator=random)
+    with VideoWriter(tmp_path / "turn.mp4", fps=30, crf=10) as video:
+        for place in range(40):
+            frame = texture[:, 4 * place : 4 * place + 80].repeat_interleave(4, 0).repeat_interleave(4, 1)
+            if place % 4:  # three of four are blurred
+                planes = torch.nn.functional.avg_pool2d(frame.permute(2, 0, 1)[None], 9, 1, 4)
+                frame = planes[0].permute(1, 2, 0)
+            video.write(frame)
+    assert extract_frames(tmp_path / "turn.mp4", tmp_path / "frames", 10) == 10
+    assert len(list((tmp_path / "frames").iterdir())) == 10
+    for index in range(10):
+        picked = read_image(tmp_path / f"frames/frame_{index + 1:05d}.jpg").float()
+        sharp = texture[:, 16 * index : 16 * index + 80].repeat_interleave(4, 0).repeat_interleave(4, 1) * 255
+        assert float((picked - sharp).abs().mean()) < 30
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\0\0\x18ftypmp42 not a film", b"RIFF" + bytes(400)])
+def test_an_undecodable_video_is_explained(tmp_path, content):
+    (tmp_path / "film.mp4").write_bytes(content)
+    with pytest.raises(InputError, match=r"film\.mp4: cannot be decoded.*ffmpeg"):
+        reconstruct(tmp_path / "film.mp4", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_that_ends_in_the_middle_is_used_as_far_as_it_goes(tmp_path):
+    with VideoWriter(tmp_path / "whole.mp4", fps=30) as video:
+        for place in range(60):
+            video.write(torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(place)))
+    data = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
+    try:
+        assert extract_frames(tmp_path / "cut.mp4", tmp_path / "frames", 10) >= 3
+    except InputError as error:
+        assert "cannot be decoded" in str(error)
+
+
+def test_photos_that_do_not_match(tmp_path):
+    for index in range(4):
+        random = np.random.default_rng(index)
+        Image.fromarray(random.integers(0, 256, (200, 300, 3), dtype=np.uint8)).save(tmp_path / f"{index}.png")
+    with pytest.raises(InputError, match=r"no scene can be made of these 4 photos.*What helps"):
+        reconstruct(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_wrong_with_the_source_is_said_at_once(tmp_path, photos):
+    with pytest.raises(InputError, match="no such folder or video"):
+        reconstruct(tmp_path / "nowhere", tmp_path / "out")
+    (tmp_path / "few").mkdir()
+    shutil.copy(next(photos.iterdir()), tmp_path / "few")
+    with pytest.raises(InputError, match=r"1 photos can be read here.*at least 3"):
+        reconstruct(tmp_path / "few", tmp_path / "out")
+    (tmp_path / "text.txt").write_text("x")
+    with pytest.raises(InputError, match="neither a folder of photos nor a video"):
+        photo_folder(tmp_path / "text.txt")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").write_text("mine")
+    with pytest.raises(InputError, match="not an empty folder"):
+        reconstruct(photos, tmp_path / "full")
+    write_capture(tmp_path / "capture", photos=3)
+    with pytest.raises(InputError, match="has a COLMAP model already"):
+        reconstruct(tmp_path / "capture", tmp_path / "out")
+
+
+def test_names_are_sorted_as_people_count(tmp_path):
+    for name in ("b10.png", "b2.png", "a.png", "B1.png"):
+        Image.new("RGB", (80, 80)).save(tmp_path / name)
+    Image.new("RGB", (10, 10)).save(tmp_path / "icon.png")
+    usable, unusable = usable_photos(tmp_path)
+    assert [path.name for path in usable] == ["a.png", "B1.png", "b2.png", "b10.png"]
+    assert unusable == [("icon.png", "is smaller than 64 pixels")]
+    assert natural("x2") < natural("x10")
+
+
+def test_choice_of_pairs(tmp_path):
+    Image.new("RGB", (80, 80)).save(tmp_path / "a1.png")
+    paths = [tmp_path / "a1.png"]
+    assert choose_matching("auto", paths * 50, ordered=False) == "exhaustive"
+    assert choose_matching("auto", paths * 50, ordered=True) == "sequential"
+    assert choose_matching("auto", paths * 500, ordered=False) == "sequential"
+    assert choose_matching("spatial", paths, ordered=True) == "spatial"
+    exif = Image.Exif()
+    exif.get_ifd(0x8825)[1] = "N"
+    exif[0x8825] = {1: "N", 2: (50.0, 0.0, 0.0)}
+    Image.new("RGB", (80, 80)).save(tmp_path / "g.jpg", exif=exif)
+    assert choose_matching("auto", [tmp_path / "g.jpg"] * 500, ordered=False) == "spatial"
+    assert SfmOptions().matching == "auto"
+
+
+def test_training_finds_the_cameras_by_itself(photos, tmp_path, capsys):
+    cli.main(["train", str(photos), "-o", str(tmp_path / "run"), "--iterations", "5", "-r", "4"])
+    assert "8 of 8 photos registered" in capsys.readouterr().out
+    assert (tmp_path / "run/point_cloud/iteration_5/point_cloud.ply").is_file()
+    cli.main(["train", str(photos), "-o", str(tmp_path / "run"), "--iterations", "6", "-r", "4", "--overwrite"])
+    assert "using the cameras found before" in capsys.readouterr().out
