@@ -25,8 +25,9 @@ from splat.training.trainer import Trainer
 
 def milliseconds_per_step(capture: Path, resolution: int, steps: int) -> dict[str, object]:
     scene = load_scene(capture, PhotoOptions(resolution=resolution))
-    config = TrainConfig(densify=DensifyConfig(grad_threshold=float("inf"), prune_opacity=0.0, reset_every=0))
-    initial = initial_gaussians(scene, 3, torch.Generator().manual_seed(0))
+    still = DensifyConfig(strategy="classic", grad_threshold=float("inf"), prune_opacity=0.0, reset_every=0)
+    config = TrainConfig(densify=still)
+    initial = initial_gaussians(scene, config, torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(config, scene.frames, scene.extent, initial, RunFolder(Path(folder)))
         times = []

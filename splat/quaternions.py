@@ -18,3 +18,17 @@ def rotation_matrix(quats: Tensor) -> Tensor:  # [..., 3, 3] from [..., 4]
 def rotate(quats: Tensor, vectors: Tensor) -> Tensor:  # [..., 3] from [..., 4] and [..., 3]
     """Vectors turned by quaternions."""
     return (rotation_matrix(quats) @ vectors[..., None])[..., 0]
+
+
+def product(first: Tensor, second: Tensor) -> Tensor:  # [..., 4]
+    """The rotation by `second`, then by `first` (Hamilton's product)."""
+    a, b = first[..., :1], second[..., :1]
+    u, v = first[..., 1:], second[..., 1:]
+    scalar = a * b - (u * v).sum(-1, keepdim=True)
+    return torch.cat([scalar, a * v + b * u + torch.linalg.cross(*torch.broadcast_tensors(u, v))], dim=-1)
+
+
+def from_rotation_vector(vector: Tensor) -> Tensor:  # [..., 4] from [..., 3]
+    """The unit quaternion of a turn by the vector's length (radians) around it."""
+    half = vector.norm(dim=-1, keepdim=True) / 2
+    return torch.cat([half.cos(), torch.sinc(half / torch.pi) / 2 * vector], dim=-1)

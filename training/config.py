@@ -55,8 +55,10 @@ class OptimizationConfig:
     time_limit: str | None = None
     """End after this time (90s, 15m, 1h) or after the iterations, whichever is first; schedules scale with it too. Such a
     run does not give the same bits again."""
-    progressive: bool | None = None
-    """Begin with smaller photos, which is faster. Unless given: with the strategy budget."""
+    progressive: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Begin with smaller photos, which is faster. The strategy budget always does, unless --full-size is given."""
+    full_size: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Use whole photos from the first iteration on."""
     sh_degree: int = 3
     """Highest degree of spherical harmonics, 0 (no view-dependent colour) to 3."""
     ssim_weight: float = 0.2
@@ -251,6 +253,8 @@ class TrainConfig:
             raise InputError("--depth-maps-weight needs --depths: the folder of depth maps inside the capture")
         if data.depths is not None and not self.geometry.depth_maps_weight:
             raise InputError("--depths needs --depth-maps-weight: how much the depth maps count; 0.5 is usual")
+        if optimization.progressive and optimization.full_size:
+            raise InputError("--progressive and --full-size contradict each other; give one of them")
         if optimization.sparse_adam and self.late_steps > 1:
             raise InputError("--sparse-adam steps by what one photo shows and cannot go with --late-steps above 1")
         if optimization.fuse_adam:
@@ -274,8 +278,8 @@ class TrainConfig:
     @property
     def progressive(self) -> bool:
         """Whether the run begins with smaller photos."""
-        chosen = self.optimization.progressive
-        return self.densify.strategy == "budget" if chosen is None else chosen
+        by_strategy = self.densify.strategy == "budget" and not self.optimization.full_size
+        return self.optimization.progressive or by_strategy
 
     @property
     def late_steps(self) -> int:

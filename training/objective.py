@@ -69,13 +69,14 @@ class Objective:
         gaussians: Gaussians,
         moment: Moment,
     ) -> Loss:
-        image, weight = truth.beside(rgb)[None], self.config.optimization.ssim_weight
+        (rgb, image), weight = truth.beside(rgb), self.config.optimization.ssim_weight
+        rgb, image = rgb[None], image[None]
         ssim: Tensor | None = None
         if self.config.densify.grad_source == "ssim":
-            ssim = weight * l1_ssim_loss(rgb[None], image, 1.0)
-            loss = (1 - weight) * l1_ssim_loss(rgb[None], image, 0.0)
+            ssim = weight * l1_ssim_loss(rgb, image, 1.0)
+            loss = (1 - weight) * l1_ssim_loss(rgb, image, 0.0)
         else:
-            loss = l1_ssim_loss(rgb[None], image, weight)
+            loss = l1_ssim_loss(rgb, image, weight)
         if truth.alpha is not None:
             difference = (result.alpha - truth.alpha).abs()
             if truth.used is not None:

@@ -45,10 +45,12 @@ class PhotoModel:
         self.photo = 0
         self.leaves: dict[str, Tensor] = {}
 
-    def next_round(self, cameras: Sequence[Camera]) -> None:
-        """All photos have been used once more."""
+    def next_round(self, cameras: Sequence[Camera], gaussians: Gaussians) -> None:
+        """All photos have been used once more. Moves the scene with the cameras where those have wandered together."""
         if self.poses is not None:
-            self.poses.recentre(cameras)
+            motion = self.poses.recentre(cameras)
+            for part in (gaussians, *([self.sky.gaussians] if self.sky is not None else [])):
+                motion.move(part)
 
     def open(self, photo: int, camera: Camera) -> Camera:
         """Begin with a photo. Returns its camera as it is believed to be, differentiable where poses are learned."""

@@ -2,11 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from splat.cameras import Camera
+from splat.gaussians import Gaussians
+from splat.quaternions import from_rotation_vector, product, rotate
 from splat.training.per_photo import PerPhoto
 
 RATE, FINAL_RATE = 5e-3, 5e-5
@@ -43,10 +46,11 @@ class PoseCorrections:
             return self.apply(self.rows.values[photo], camera)
 
     @torch.no_grad()
-    def recentre(self, cameras: Sequence[Camera]) -> None:
+    def recentre(self, cameras: Sequence[Camera]) -> "WorldMotion":
         """Take out of all corrections what is common to them: a motion and change of size of the whole world.
 
         Photos cannot tell it from one of the scene, and a scene that wanders is no longer where the held-out cameras are.
+        What is returned must be done to the scene, which then looks as before.
 
         Args:
             cameras: of all photos, as the capture gives them.
@@ -67,8 +71,11 @@ class PoseCorrections:
         weight = 1 / limits.clamp_min(1e-12)
         system = (motions * weight[:, None]).reshape(-1, 7).double()
         common = torch.linalg.lstsq(system.cpu(), (corrections * weight).reshape(-1, 1).double().cpu(), driver="gelsd")
-        left = corrections - (motions @ common.solution.to(corrections))[:, :, 0]
+        solution = common.solution.to(corrections)
+        left = corrections - (motions @ solution)[:, :, 0]
         self.rows.values.copy_(torch.atanh((left / limits.clamp_min(1e-12)).clamp(-0.999, 0.999)))
+        turn, move, growth = solution[:, 0].split([3, 3, 1])
+        return WorldMotion(centre, turn, move, growth)
 
     def sizes(self) -> tuple[Tensor, Tensor]:  # [F] degrees, [F] world units
         """How much every camera has been moved."""
@@ -77,6 +84,25 @@ class PoseCorrections:
             math.degrees(self.angle_limit) * bounded[:, :3].norm(dim=1),
             self.shift_limit * bounded[:, 3:].norm(dim=1),
         )
+
+
+@dataclass(frozen=True)
+class WorldMotion:
+    """A small motion of everything: around `centre` by the rotation vector `turn`, by `shift`, larger by `growth`."""
+
+    centre: Tensor  # [3]
+    turn: Tensor  # [3] radians
+    shift: Tensor  # [3]
+    growth: Tensor  # [1], 0 for none
+
+    @torch.no_grad()
+    def move(self, gaussians: Gaussians) -> None:
+        """Move Gaussians in place. Their view-dependent colours are not turned: all turns are small."""
+        quat, size = from_rotation_vector(self.turn), 1 + self.growth
+        away = gaussians.means - self.centre
+        gaussians.means.copy_(self.centre + size * rotate(quat, away) + self.shift)
+        gaussians.quats.copy_(product(quat, gaussians.quats))
+        gaussians.log_scales.add_(size.log())
 
 
 def rigid_motion(rotation: Tensor, shift: Tensor) -> Tensor:  # [4, 4]

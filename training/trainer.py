@@ -276,7 +276,7 @@ class Trainer:
     def next_photo(self) -> int:
         """Photos in random order, each once before any comes again; those that follow are decoded ahead."""
         if not self.upcoming:
-            self.model.next_round([frame.camera for frame in self.frames])
+            self.model.next_round([frame.camera for frame in self.frames], self.optimizer.gaussians)
             self.upcoming = torch.randperm(len(self.frames), generator=self.generator).tolist()
         index = self.upcoming.pop()
         for soon in self.upcoming[-PREPARED:]:

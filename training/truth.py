@@ -18,10 +18,12 @@ class Truth:
     alpha: Tensor | None = None  # [H, W] float32, coverage that the render should have; None where it is not known
     depth: Tensor | None = None  # [H, W] float32 as stored in the depth file, 0 where unknown
 
-    def beside(self, rgb: Tensor) -> Tensor:  # [H, W, 3]
-        """The image to compare with: where pixels do not count it is the render itself, which has no error and no gradient
-        there, so that SSIM is right at the borders too (WeatherGS 2024)."""
-        return self.image if self.used is None else self.as_float(rgb)
+    def beside(self, rgb: Tensor) -> tuple[Tensor, Tensor]:  # [H, W, 3] each
+        """What to compare: the render and the image. Where pixels do not count, the image is the render itself (WeatherGS
+        2024), so that SSIM is right at the borders too; and the render has no gradient there."""
+        if self.used is None:
+            return rgb, self.image
+        return torch.where(self.used[..., None], rgb, rgb.detach()), self.as_float(rgb)
 
     def as_float(self, rgb: Tensor) -> Tensor:  # [H, W, 3] float32
         """The same, never as uint8."""

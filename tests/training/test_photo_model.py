@@ -122,7 +122,16 @@ def test_a_motion_of_the_whole_world_is_taken_out_and_what_differs_stays():
         turn = torch.stack([common[2, 1] - common[1, 2], common[0, 2] - common[2, 0], common[1, 0] - common[0, 1]]) / 2
         wanted = torch.cat([turn, common[:3, 3]]) + own[index]
         poses.rows.values[index] = torch.atanh(wanted / torch.tensor([0.1] * 3 + [0.3] * 3))
-    poses.recentre(cameras)
+    scene, before = subject(), [poses.corrected(i, camera) for i, camera in enumerate(cameras)]
+    pictures = [splat.render(scene, camera).rgb for camera in before]
+    motion = poses.recentre(cameras)
+    motion.move(scene)
+    assert float(motion.shift.norm()) > 0.01
+    for index in (0, 5, 9):  # the scene moves along, so that every photo's render stays
+        now = splat.render(scene, poses.corrected(index, cameras[index])).rgb
+        stale = splat.render(subject(), poses.corrected(index, cameras[index])).rgb
+        change = float((now - pictures[index]).abs().mean())
+        assert change < 0.1 * float((stale - pictures[index]).abs().mean())
     left = poses.rows.values.tanh() * torch.tensor([0.1] * 3 + [0.3] * 3)
     # Of what differs, at most what 7 of 72 numbers can explain goes as well.
     assert float((left - own).norm()) < 0.45 * float(own.norm())
