@@ -52,7 +52,7 @@ $(VENV)/.splat: $(SOURCES) | $(VENV)/.ready
 $(VENV)/.test-tools: $(VENV)/.splat
 	@echo "installing the test tools"
 	@$(BIN)/python -c 'import importlib.metadata as metadata; \
-		print(*(line.split(";")[0] for line in metadata.requires("splat") if "extra ==" in line), sep="\n")' > $@.txt
+		print(*(line.split(";")[0] for line in metadata.requires("splat") if "extra == " in line and "test" in line.split("extra == ")[1]), sep="\n")' > $@.txt
 	@$(PIP_INSTALL) -r $@.txt
 	@touch $@
 

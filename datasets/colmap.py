@@ -101,7 +101,7 @@ def _convert(folder: Path, reconstruction: pycolmap.Reconstruction) -> Model:
     points = list(reconstruction.points3D.values())
     xyz = np.array([point.xyz for point in points], dtype=np.float64).reshape(-1, 3)
     rgb = np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
-    finite = np.isfinite(xyz).all(1) & (np.abs(xyz) < 1e9).all(1)
+    finite = np.asarray((np.isfinite(xyz) & (np.abs(xyz) < 1e9)).all(axis=1))
     observed = _observations([point for point, fine in zip(points, finite, strict=True) if fine])
     images, skipped = [], []
     for image in sorted(reconstruction.images.values(), key=lambda image: image.name):

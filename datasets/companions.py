@@ -84,8 +84,10 @@ def read_mask(path: Path, camera: tuple[int, int], size: tuple[int, int], invert
                 "another shape"
             )
         image = turned
-    if image.mode in ("RGBA", "LA") and image.getchannel("A").getextrema()[0] < 255:
-        image = image.getchannel("A")
+    if image.mode in ("RGBA", "LA"):
+        alpha = image.getchannel("A")
+        if np.asarray(alpha).min() < 255:
+            image = alpha
     if image.mode == "1":
         image = image.convert("L")
     values = np.asarray(image)

@@ -366,6 +366,7 @@ def write_capture(model: pycolmap.Reconstruction, work: Path, out: Path, options
             if values.min() == 255:
                 continue
             pinhole = straight[image.name].camera
+            assert image.camera is not None and pinhole is not None
             target = out / "masks" / f"{image.name}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(undistort_map(values, image.camera, pinhole)).save(target)

@@ -151,15 +151,19 @@ def _name(base: Path, photo: Path) -> str:
 def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
     """The lens of one frame, as a COLMAP camera."""
 
-    def number(name: str, otherwise: float | None = None) -> float | None:
+    def optional(name: str) -> float | None:
         value = values.get(name)
         if value is None:
-            return otherwise
+            return None
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise _Unusable(f"has {name} = {value!r}, expected a number")
         return float(value)
 
-    width, height = number("w"), number("h")
+    def number(name: str, otherwise: float) -> float:
+        value = optional(name)
+        return otherwise if value is None else value
+
+    width, height = optional("w"), optional("h")
     if width is None or height is None:
         try:
             with Image.open(photo) as image:
@@ -168,10 +172,10 @@ def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
             raise _Unusable(f"cannot be decoded ({error})") from error
     if not (1 <= width < 1 << 20 and 1 <= height < 1 << 20):
         raise _Unusable(f"states an image of {width:g} x {height:g} pixels")
-    fx, fy = number("fl_x"), number("fl_y")
-    if fx is None and (angle := number("camera_angle_x")) is not None:
+    fx, fy = optional("fl_x"), optional("fl_y")
+    if fx is None and (angle := optional("camera_angle_x")):
         fx = 0.5 * width / math.tan(0.5 * angle)
-    if fy is None and (angle := number("camera_angle_y")) is not None:
+    if fy is None and (angle := optional("camera_angle_y")):
         fy = 0.5 * height / math.tan(0.5 * angle)
     fx, fy = fx if fx is not None else fy, fy if fy is not None else fx
     if fx is None or fy is None:

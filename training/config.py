@@ -55,9 +55,9 @@ class OptimizationConfig:
     time_limit: str | None = None
     """End after this time (90s, 15m, 1h) or after the iterations, whichever is first; schedules scale with it too. Such a
     run does not give the same bits again."""
-    progressive: tyro.conf.FlagCreatePairsOff[bool] = False
+    progressive: bool = False
     """Begin with smaller photos, which is faster. The strategy budget always does, unless --full-size is given."""
-    full_size: tyro.conf.FlagCreatePairsOff[bool] = False
+    full_size: bool = False
     """Use whole photos from the first iteration on."""
     sh_degree: int = 3
     """Highest degree of spherical harmonics, 0 (no view-dependent colour) to 3."""
@@ -233,7 +233,7 @@ class TrainConfig:
                 if value is not None
             },
         }
-        expectations = [
+        expectations: list[tuple[str, float | None, bool, str]] = [
             (flag, value, value is None or value >= 1, "at least 1") for flag, value in at_least_one.items()
         ]
         expectations += [(flag, value, value >= 0, "0 or more") for flag, value in not_negative.items()]

@@ -145,6 +145,11 @@ def _curves(runs: Sequence[Run]) -> str:
     return f'<h2>Course of the training</h2><div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
+def _measured(run: Run, view: str) -> dict[str, Any] | None:
+    """What a run has measured of one view."""
+    return next((values for values in run.metrics.get("views", []) if values["name"] == view), None)
+
+
 def _views(runs: Sequence[Run]) -> str:
     """Every view that all runs have measured: the photo, and each run's render and error."""
     cards = []
@@ -154,7 +159,7 @@ def _views(runs: Sequence[Run]) -> str:
         scores = []
         for run in runs:
             path = run.folder.renders / picture_name(name)
-            mine = next((other for other in run.metrics.get("views", []) if other["name"] == name), None)
+            mine = _measured(run, name)
             if mine is None or not path.is_file():
                 continue
             with Image.open(path) as image:
@@ -211,7 +216,7 @@ def _view_table(runs: Sequence[Run]) -> str:
     for view in runs[0].metrics["views"]:
         row = [html.escape(view["name"])]
         for run in runs:
-            mine = next((other for other in run.metrics.get("views", []) if other["name"] == view["name"]), {})
+            mine = _measured(run, view["name"]) or {}
             row += [_number(mine.get("psnr"), 2), _number(mine.get("ssim"), 4)]
         rows.append(row)
     return f"<h2>Scores of each view</h2>{_table(heads, rows)}"

@@ -47,8 +47,9 @@ def make_truth(photo: Photo, share: float, background: Tensor, mask_mode: str) -
     photo = resized(photo, *size)
     if photo.mask is not None and mask_mode == "segment":
         coverage = photo.mask.to(torch.uint8) * 255
-        alpha = coverage if photo.alpha is None else torch.minimum(photo.alpha, coverage)
-        photo = Photo(photo.image, alpha, None, photo.depth)
+        if photo.alpha is not None:
+            coverage = torch.minimum(photo.alpha, coverage)
+        photo = Photo(photo.image, coverage, None, photo.depth)
     alpha = None if photo.alpha is None else photo.alpha.float() / 255
     return Truth(photo.over(background), photo.mask, alpha, photo.depth)
 

@@ -4,6 +4,7 @@ import builtins
 import json
 import math
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,14 @@ from splat import Gaussians
 from splat.errors import InputError
 from splat.training import mesh
 from splat.training.appearance.sky import fibonacci_sphere
+
+
+def needs_open3d() -> Any:
+    """Open3D, or a skipped test."""
+    try:
+        return mesh.open3d()
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 def ball(radius: float = 1.0, count: int = 12_000) -> Gaussians:
@@ -35,7 +44,7 @@ def ball(radius: float = 1.0, count: int = 12_000) -> Gaussians:
 
 
 def test_a_ball_is_fused_and_written(tmp_path):
-    open3d = pytest.importorskip("open3d")
+    open3d = needs_open3d()
     fused = mesh.clean(mesh.fuse(ball(), ring(20, 160, 120), extent=4.4, voxel=0.05))
     points, colors = np.asarray(fused.vertices), np.asarray(fused.vertex_colors)
     distances = np.linalg.norm(points, axis=1)
@@ -61,7 +70,7 @@ def test_a_ball_is_fused_and_written(tmp_path):
 
 
 def test_small_parts_go():
-    open3d = pytest.importorskip("open3d")
+    open3d = needs_open3d()
     both = open3d.geometry.TriangleMesh.create_sphere(1.0, 30)
     large = len(both.triangles)
     speck = open3d.geometry.TriangleMesh.create_tetrahedron(0.1)
@@ -71,7 +80,7 @@ def test_small_parts_go():
 
 
 def test_a_transparent_scene_has_no_surface():
-    pytest.importorskip("open3d")
+    needs_open3d()
     faint = ball()
     faint.logit_opacities[:] = -6.0
     with pytest.raises(InputError, match="no view shows a surface"):
@@ -99,7 +108,7 @@ def test_a_missing_open3d_is_explained(monkeypatch, error, message):
 
 
 def test_the_command(small_run, tmp_path, run_splat, capsys):
-    pytest.importorskip("open3d")
+    needs_open3d()
     assert run_splat("mesh", small_run[1], "-o", tmp_path / "m.ply", "--voxel", 0.2) == 0
     assert "triangles" in capsys.readouterr().out and (tmp_path / "m.ply").stat().st_size > 500
     assert run_splat("mesh", small_run[1], "-o", tmp_path / "m.ply") == 1
