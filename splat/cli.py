@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+import docstring_parser
 import tyro
 
 from splat import __version__
@@ -107,6 +108,17 @@ def run(arguments: list[str]) -> None:
         config=(tyro.conf.FlagCreatePairsOff,),
     )
     function(options)
+
+
+def parse_help(kind: Any, parse: Callable[[Any], Any] = docstring_parser.parse_from_object) -> Any:
+    """What tyro reads the explanations of flags with. It would keep the line breaks of the source in the help."""
+    found = parse(kind)
+    for flag in found.params:
+        flag.description = " ".join((flag.description or "").split()) or None
+    return found
+
+
+docstring_parser.parse_from_object = parse_help
 
 
 def find(target: str) -> Callable[[Any], Any]:

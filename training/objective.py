@@ -69,7 +69,8 @@ class Objective:
         gaussians: Gaussians,
         moment: Moment,
     ) -> Loss:
-        (rgb, image), weight = truth.beside(rgb), self.config.optimization.ssim_weight
+        appearance, weight = self.config.appearance, self.config.optimization.ssim_weight
+        rgb, image = truth.beside(rgb, clipped=appearance.exposure or appearance.bilateral_grid)
         rgb, image = rgb[None], image[None]
         ssim: Tensor | None = None
         if self.config.densify.grad_source == "ssim":

@@ -8,6 +8,9 @@ from torch import Tensor
 from splat.cameras import Camera
 from splat.datasets.photo_cache import Photo
 
+BRIGHTEST = 253.5 / 255
+"""From here on a camera's value may have been cut off."""
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -18,12 +21,22 @@ class Truth:
     alpha: Tensor | None = None  # [H, W] float32, coverage that the render should have; None where it is not known
     depth: Tensor | None = None  # [H, W] float32 as stored in the depth file, 0 where unknown
 
-    def beside(self, rgb: Tensor) -> tuple[Tensor, Tensor]:  # [H, W, 3] each
+    def beside(self, rgb: Tensor, clipped: bool = False) -> tuple[Tensor, Tensor]:  # [H, W, 3] each
         """What to compare: the render and the image. Where pixels do not count, the image is the render itself (WeatherGS
-        2024), so that SSIM is right at the borders too; and the render has no gradient there."""
-        if self.used is None:
+        2024), so that SSIM is right at the borders too; and the render has no gradient there.
+
+        Args:
+            clipped: the brightest values stand for all brighter ones too, as in photos that are exposed differently.
+        """
+        if self.used is None and not clipped:
             return rgb, self.image
-        return torch.where(self.used[..., None], rgb, rgb.detach()), self.as_float(rgb)
+        image, fixed = self.as_float(rgb), rgb.detach()
+        if clipped:
+            brighter = (image >= BRIGHTEST) & (fixed > image)
+            rgb, image = torch.where(brighter, fixed, rgb), torch.where(brighter, fixed, image)
+        if self.used is not None:
+            rgb = torch.where(self.used[..., None], rgb, fixed)
+        return rgb, image
 
     def as_float(self, rgb: Tensor) -> Tensor:  # [H, W, 3] float32
         """The same, never as uint8."""

@@ -12,7 +12,7 @@ from splat.training.config import DensifyConfig, TrainConfig
 from splat.training.densify.choose import default_budget
 from splat.training.objective import Objective
 from splat.training.schedules import Moment
-from splat.training.truth import camera_for, make_truth
+from splat.training.truth import Truth, camera_for, make_truth
 
 BLACK = torch.zeros(3)
 
@@ -43,6 +43,16 @@ def test_masked_pixels_have_no_error_and_no_gradient(grad_source):
     loss = objective(rgb, result, truth, frame, camera, scene, Moment(10, 0.1))
     (loss.rest if loss.ssim is None else loss.rest + loss.ssim).backward()
     assert float(rgb.grad[~mask].abs().max()) == 0 and float(rgb.grad[mask].abs().min()) > 0
+
+
+def test_clipped_values_stand_for_all_brighter_ones():
+    image = torch.tensor([250, 255, 255, 100], dtype=torch.uint8)[None, :, None].expand(1, 4, 3)
+    rgb = torch.tensor([1.2, 1.2, 0.9, 0.5])[None, :, None].repeat(1, 1, 3).requires_grad_()
+    shown, compared = Truth(image).beside(rgb, clipped=True)
+    wanted = torch.tensor([250 / 255, 1.2, 1.0, 100 / 255])
+    torch.testing.assert_close(compared[0, :, 0], wanted)
+    (shown - compared).abs().sum().backward()
+    assert rgb.grad[0, :, 0].tolist() == [1, 0, -1, 1]
 
 
 def test_segmented_photos_are_cut_out():
