@@ -16,7 +16,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 RUNS = ("budget", "budget in half time", "half budget", "half budget in half time", "mcmc", "absgrad")
 
 
