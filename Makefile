@@ -82,6 +82,7 @@ demo: $(VENV)/.splat
 	$(BIN)/splat train $(DEMO)/capture -o $(DEMO)/run --iterations $(ITERATIONS) --eval --overwrite
 	$(BIN)/splat render $(DEMO)/run -o $(DEMO)/orbit.mp4
 	@echo
+	@echo "look at this first:    $(DEMO)/run/report.html"
 	@echo "the scene:             $(DEMO)/run/point_cloud/iteration_$(ITERATIONS)/point_cloud.ply   (opens in https://superspl.at/editor)"
 	@echo "photo, render, error:  $(DEMO)/run/renders/"
 	@echo "scores:                $(DEMO)/run/metrics.json"

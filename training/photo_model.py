@@ -11,10 +11,12 @@ from splat.datasets.scene import Frame
 from splat.gaussians import Gaussians
 from splat.result import RenderResult
 from splat.settings import RenderSettings
+from splat.training.appearance.affine import change_colors
 from splat.training.appearance.bilateral_grid import BilateralGrids
 from splat.training.appearance.exposure import Exposures
 from splat.training.appearance.sky import Sky
 from splat.training.config import TrainConfig
+from splat.training.per_photo import PerPhoto
 from splat.training.poses import PoseCorrections
 
 
@@ -36,33 +38,38 @@ class PhotoModel:
         if geometry.refine_poses:
             angle = torch.pi / 180 * geometry.pose_limit_degrees
             self.poses = PoseCorrections(count, visits, angle, geometry.pose_limit * extent, device)
-        self.appearance: BilateralGrids | Exposures | None = None
+        # A grid learns what one matrix cannot say; it has too many numbers to learn the rest in a short run.
+        self.exposures: Exposures | None = None
+        if appearance.exposure or appearance.bilateral_grid:
+            self.exposures = Exposures(count, visits, device)
+        self.grids: BilateralGrids | None = None
         if appearance.bilateral_grid:
-            self.appearance = BilateralGrids(count, visits, appearance.grid_tv_weight, device)
-        elif appearance.exposure:
-            self.appearance = Exposures(count, visits, device)
+            self.grids = BilateralGrids(count, visits, appearance.grid_tv_weight, device)
         self.sky = Sky.around(frames, points, extent) if appearance.sky else None
         self.photo = 0
         self.leaves: dict[str, Tensor] = {}
 
     def next_round(self, cameras: Sequence[Camera], gaussians: Gaussians) -> None:
-        """All photos have been used once more. Moves the scene with the cameras where those have wandered together."""
+        """All photos have been used once more. What their corrections have in common becomes the scene's: where the cameras
+        have wandered together it moves along, and it takes the colours of most photos."""
+        scene = [gaussians] if self.sky is None else [gaussians, self.sky.gaussians]
         if self.poses is not None:
             motion = self.poses.recentre(cameras)
-            for part in (gaussians, *([self.sky.gaussians] if self.sky is not None else [])):
+            for part in scene:
                 motion.move(part)
+        if self.exposures is not None:
+            common = self.exposures.recentre()
+            for part in scene:
+                change_colors(part, common)
 
     def open(self, photo: int, camera: Camera) -> Camera:
         """Begin with a photo. Returns its camera as it is believed to be, differentiable where poses are learned."""
         self.photo, self.leaves = photo, {}
-        if self.appearance is not None:
-            self.leaves["appearance"] = self.appearance.rows.leaf(photo)
+        for name, part in self._per_photo().items():
+            self.leaves[name] = part.rows.leaf(photo)
         if self.sky is not None:
             self.leaves["sky"] = self.sky.leaf()
-        if self.poses is None:
-            return camera
-        self.leaves["pose"] = self.poses.rows.leaf(photo)
-        return self.poses.apply(self.leaves["pose"], camera)
+        return camera if self.poses is None else self.poses.apply(self.leaves["poses"], camera)
 
     def finish(
         self, result: RenderResult, camera: Camera, background: Tensor, settings: RenderSettings
@@ -76,8 +83,10 @@ class PhotoModel:
         rgb = result.rgb
         if self.sky is not None:
             rgb = self.sky.behind(self.leaves["sky"], rgb, result.alpha, camera, background, settings)
-        if self.appearance is not None:
-            rgb = self.appearance.apply(self.leaves["appearance"], rgb)
+        if self.exposures is not None:
+            rgb = self.exposures.apply(self.leaves["exposures"], rgb)
+        if self.grids is not None:
+            rgb = self.grids.apply(self.leaves["grids"], rgb)
         return rgb
 
     def scene_background(self, background: Tensor) -> Tensor:
@@ -86,14 +95,13 @@ class PhotoModel:
 
     def regularization(self) -> Tensor | None:
         """Term of the loss of the open photo."""
-        return None if self.appearance is None else self.appearance.regularization(self.leaves["appearance"])
+        terms = [part.regularization(self.leaves[name]) for name, part in self._per_photo().items()]
+        return torch.stack(terms).sum() if terms else None
 
     def step(self, progress: float) -> None:
         """Update what the open photo has learned."""
-        if self.appearance is not None:
-            self.appearance.rows.step(self.photo, self.leaves["appearance"], progress)
-        if self.poses is not None:
-            self.poses.rows.step(self.photo, self.leaves["pose"], progress)
+        for name, part in self._per_photo().items():
+            part.rows.step(self.photo, self.leaves[name], progress)
         if self.sky is not None:
             self.sky.step(self.leaves["sky"])
         self.leaves = {}
@@ -103,16 +111,18 @@ class PhotoModel:
         return gaussians if self.sky is None else self.sky.with_scene(gaussians)
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in self._parts().items()}
+        return {name: part.state_dict() for name, part in self._states().items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for name, part in self._parts().items():
+        for name, part in self._states().items():
             part.load_state_dict(state[name])
 
-    def _parts(self) -> dict[str, Any]:
-        parts = {
-            "poses": self.poses and self.poses.rows,
-            "appearance": self.appearance and self.appearance.rows,
-            "sky": self.sky,
-        }
+    def _per_photo(self) -> dict[str, PoseCorrections | Exposures | BilateralGrids]:
+        parts = {"poses": self.poses, "exposures": self.exposures, "grids": self.grids}
         return {name: part for name, part in parts.items() if part is not None}
+
+    def _states(self) -> dict[str, PerPhoto | Sky]:
+        states: dict[str, PerPhoto | Sky] = {name: part.rows for name, part in self._per_photo().items()}
+        if self.sky is not None:
+            states["sky"] = self.sky
+        return states

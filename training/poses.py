@@ -16,6 +16,9 @@ RATE, FINAL_RATE = 5e-3, 5e-5
 PUBLISHED_VISITS = 150
 RATE_MAX = 2e-2
 """Of numbers that the limits scale: so much of the limit in a step at first; more where photos are used less often."""
+HOLD, HOLD_RANGE = 0.02, 0.05
+"""Weight of the numbers' size, squared within this range and absolute beyond (pseudo-Huber). A small turn and the shift that
+makes up for it change a photo hardly at all: where photos cannot tell, the pose stays what the capture says."""
 
 
 class PoseCorrections:
@@ -39,6 +42,10 @@ class PoseCorrections:
         bounded = row.tanh()
         motion = rigid_motion(self.angle_limit * bounded[:3], self.shift_limit * bounded[3:])
         return Camera(motion @ camera.viewmat, camera.K, camera.width, camera.height)
+
+    def regularization(self, row: Tensor) -> Tensor:
+        """Term of the loss for one photo's row."""
+        return HOLD * ((row / HOLD_RANGE).square() + 1).sqrt().sum() * HOLD_RANGE
 
     def corrected(self, photo: int, camera: Camera) -> Camera:
         """The camera of a photo as it is now."""

@@ -19,6 +19,7 @@ from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.settings import RenderSettings
+from splat.training.appearance.affine import LUMA, changed
 from splat.training.metrics import psnr
 
 SHAPE = (16, 16, 16, 8)
@@ -32,7 +33,6 @@ SPREAD = (0.02, 0.98)
 SAME_VIEW = 0.55
 """Least correlation of edges of pictures of one view: 0.7 to 1 after strong edits of colours, 0.5 at most for neighbouring
 photos of real captures."""
-LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,10 @@ def _interpolate(factor: Tensor, position: Tensor) -> Tensor:  # [RANK, 12, N] f
 
 
 def changed_colors(gaussians: Gaussians, grid: Grid4D) -> Gaussians:
-    """The Gaussians with the change applied to their colours: the affine to the constant part, its linear part to the
-    harmonics above, whose brightness does not matter for the choice of the affine."""
-    color = SH_C0 * gaussians.sh0 + 0.5
-    affine = grid(gaussians.means.detach(), color.detach() @ color.new_tensor(LUMA))  # [N, 3, 4]
-    matrix, shift = affine[..., :3], affine[..., 3]
-    new = torch.einsum("nij,nj->ni", matrix, color) + shift
-    rest = torch.einsum("nij,nkj->nki", matrix, gaussians.sh_rest)
-    return Gaussians(**{**gaussians.tensors(), "sh0": (new - 0.5) / SH_C0, "sh_rest": rest})
+    """The Gaussians with the change of each one's place and brightness baked into its colours."""
+    luma = (SH_C0 * gaussians.sh0 + 0.5) @ gaussians.sh0.new_tensor(LUMA)
+    sh0, sh_rest = changed(gaussians, grid(gaussians.means, luma))
+    return Gaussians(**{**gaussians.tensors(), "sh0": sh0, "sh_rest": sh_rest})
 
 
 def retouch(

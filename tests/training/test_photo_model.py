@@ -7,10 +7,13 @@ import torch
 from captures import ring, subject
 
 import splat
+from scenes import cloud
 from splat import Camera
 from splat.datasets.photo_cache import Photo, PhotoCache
 from splat.datasets.scene import Frame
 from splat.settings import RenderSettings
+from splat.spherical_harmonics import basis
+from splat.training.appearance.affine import change_colors
 from splat.training.appearance.bilateral_grid import BilateralGrids, identity_grid, slice_grid, total_variation
 from splat.training.appearance.exposure import Exposures
 from splat.training.appearance.sky import Sky, fibonacci_sphere
@@ -57,6 +60,38 @@ def test_a_changed_photo_is_explained_and_others_are_left_alone(make):
         model.rows.step(1, leaf, 0.0)
     assert float((model.apply(model.rows.values[1], rgb) - target).abs().mean()) < 0.01
     assert torch.equal(model.rows.values[0], make().rows.values[0])
+
+
+def test_what_most_photos_have_in_common_becomes_the_scenes():
+    scene, camera, model = subject(), ring(8, 48, 32)[1], Exposures(5, 150, CPU)
+    usual = torch.tensor([[0.9, 0.05, 0.0, 0.02], [0.0, 0.8, 0.0, 0.05], [0.1, 0.0, 1.1, 0.03]])
+    dark = 0.5 * torch.eye(3, 4)
+    for photo, affine in enumerate([usual, dark, usual, dark, usual]):
+        model.rows.values[photo] = (affine - model.identity) / model.steps
+    render = splat.render(scene, camera, background=torch.full((3,), 0.5))
+    before = [model.apply(row, render.rgb) for row in model.rows.values]
+    common = model.recentre()
+    torch.testing.assert_close(common, usual)
+    change_colors(scene, common)
+    torch.testing.assert_close(model.rows.values[2], torch.zeros(3, 4), atol=1e-5, rtol=0)
+    again = splat.render(scene, camera)
+    opaque = again.alpha > 0.999
+    assert int(opaque.sum()) > 50
+    for picture, row in zip(before, model.rows.values, strict=True):
+        torch.testing.assert_close(model.apply(row, again.rgb)[opaque], picture[opaque], atol=5e-3, rtol=0)
+
+
+def test_harmonics_change_with_the_colours():
+    scene = cloud(50, seed=3, sh_degree=2, scale=0.2)
+    matrix = torch.tensor([[0.9, 0.05, 0.0, 0.2], [0.0, 0.8, 0.0, 0.3], [0.1, 0.0, 1.1, 0.2]])
+    harmonics = basis(2, torch.nn.functional.normalize(scene.means, dim=1))
+
+    def color() -> torch.Tensor:
+        return 0.5 + torch.einsum("nk,nkc->nc", harmonics, torch.cat([scene.sh0[:, None], scene.sh_rest], dim=1))
+
+    before = color()
+    change_colors(scene, matrix)
+    torch.testing.assert_close(color(), before @ matrix[:, :3].T + matrix[:, 3])
 
 
 def test_rows_have_moments_of_their_own_and_survive_a_round_trip():

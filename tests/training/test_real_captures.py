@@ -1,7 +1,10 @@
 """Training on real photos reaches the quality that the README states, less a margin for other machines' rounding."""
 
 import json
+import shutil
 
+import numpy as np
+import pycolmap
 import pytest
 
 from splat import cli
@@ -16,6 +19,33 @@ def test_fox_in_a_few_seconds(capture_path, tmp_path):
     metrics = trained(capture_path("fox"), tmp_path / "run", "--iterations", 500, "-r", 4)
     assert metrics["psnr"] > 25.3 and metrics["ssim"] > 0.84
     assert min(view["psnr"] for view in metrics["views"]) > 21
+
+
+def test_turned_cameras_are_put_right_and_right_ones_left(capture_path, tmp_path):
+    fox, turned = capture_path("fox"), tmp_path / "turned"
+    shutil.copytree(fox, turned)
+    turn_cameras(turned, degrees=0.6)
+    flags = ("--iterations", 600, "-r", 4)
+    right, wrong = (trained(path, tmp_path / f"plain-{path.name}", *flags)["psnr"] for path in (fox, turned))
+    right_refined, wrong_refined = (
+        trained(path, tmp_path / f"refined-{path.name}", *flags, "--refine-poses")["psnr"] for path in (fox, turned)
+    )
+    assert wrong < right - 1
+    assert wrong_refined > wrong + 0.4 * (right - wrong)
+    assert right_refined > right - 0.4 * (right - wrong)
+
+
+def turn_cameras(capture, degrees: float) -> None:
+    """Turn the photos' cameras around random axes, but for those that are held out."""
+    random = np.random.default_rng(0)
+    model = pycolmap.Reconstruction(capture / "sparse/0")
+    held_out = sorted(image.name for image in model.images.values())[::8]
+    for image in model.images.values():
+        if image.name not in held_out:
+            axis = random.normal(size=3)
+            turn = pycolmap.Rotation3d(np.radians(degrees) * axis / np.linalg.norm(axis))
+            image.frame.rig_from_world = pycolmap.Rigid3d(turn, np.zeros(3)) * image.frame.rig_from_world
+    model.write(capture / "sparse/0")
 
 
 @pytest.mark.slow

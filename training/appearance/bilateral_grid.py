@@ -4,6 +4,7 @@ Radiance Field Processing). They model vignetting, tone mapping and local edits,
 import torch
 from torch import Tensor
 
+from splat.training.appearance.affine import LUMA, identity
 from splat.training.per_photo import PerPhoto
 
 GRID_X, GRID_Y, GRID_LUMA = 16, 16, 8
@@ -11,9 +12,8 @@ RATE, FINAL_RATE = 2e-3, 2e-5
 PUBLISHED_VISITS = 150
 RATE_MAX = 2e-2
 """As for exposures: photos that are used less need larger steps."""
-LUMA = (0.299, 0.587, 0.114)
-HOLD = 0.02
-"""Weight of the mean absolute difference of the mean affine from no change, as for exposures."""
+HOLD = 0.005
+"""Weight of the mean absolute difference from no change, summed over the twelve numbers."""
 
 
 class BilateralGrids:
@@ -35,13 +35,13 @@ class BilateralGrids:
 
     def regularization(self, grid: Tensor) -> Tensor:
         """Term of the loss for one photo's grid."""
-        mean = grid.mean(dim=(1, 2, 3)) - torch.eye(3, 4, device=grid.device).flatten()
-        return self.tv_weight * total_variation(grid) + HOLD * mean.abs().mean()
+        change = (grid - identity_grid(grid.device)).abs().mean(dim=(1, 2, 3)).sum()
+        return self.tv_weight * total_variation(grid) + HOLD * change
 
 
 def identity_grid(device: torch.device | str = "cpu") -> Tensor:  # [12, GRID_LUMA, GRID_Y, GRID_X]
     """The grid that changes nothing."""
-    return torch.eye(3, 4, device=device).flatten()[:, None, None, None].repeat(1, GRID_LUMA, GRID_Y, GRID_X)
+    return identity(device).flatten()[:, None, None, None].repeat(1, GRID_LUMA, GRID_Y, GRID_X)
 
 
 def slice_grid(grid: Tensor, rgb: Tensor) -> Tensor:  # [H, W, 3]
