@@ -88,7 +88,7 @@ def save(gaussians: Gaussians, path: str | Path) -> None:
     warn_about_rows_not_finite(path, columns)
     table = columns.numpy().astype("<f4", copy=False).view([(name, "<f4") for name in names])[:, 0]
     with replacing(path) as temporary:
-        write_binary(temporary, table)
+        write_binary(temporary, vertex=table)
 
 
 def load_points(path: str | Path) -> tuple[Tensor, Tensor]:  # [P, 3] float32 world units, [P, 3] uint8
@@ -138,7 +138,7 @@ def save_points(path: str | Path, points: Tensor, colors: Tensor) -> None:
         table[POSITION[axis]] = xyz[:, axis]
         table[("red", "green", "blue")[axis]] = rgb[:, axis]
     with replacing(path) as temporary:
-        write_binary(temporary, table)
+        write_binary(temporary, vertex=table)
 
 
 def ply_path(path: str | Path) -> Path:

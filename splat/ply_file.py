@@ -84,6 +84,14 @@ def check_header(path: Path, name: str) -> None:
         raise InputError(f"{path}: expected an element {name!r}, got {shown}. This is not a point cloud.")
 
 
-def write_binary(path: Path, table: NDArray[np.void]) -> None:
-    """Write a structured array as the `vertex` element of a little-endian PLY."""
-    plyfile.PlyData([plyfile.PlyElement.describe(table, "vertex")], byte_order="<").write(str(path))
+def has_element(path: Path, name: str) -> bool:
+    """Whether the header of a PLY names such an element."""
+    with open(path, "rb") as file:
+        header = file.read(HEADER_LIMIT).split(b"end_header")[0]
+    return re.search(rb"^\s*element\s+" + re.escape(name.encode()) + rb"\s", header, re.MULTILINE) is not None
+
+
+def write_binary(path: Path, **tables: NDArray[np.void]) -> None:
+    """Write structured arrays as the elements of a little-endian PLY."""
+    elements = [plyfile.PlyElement.describe(table, name) for name, table in tables.items()]
+    plyfile.PlyData(elements, byte_order="<").write(str(path))

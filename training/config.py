@@ -146,7 +146,7 @@ class AppearanceConfig:
     """Learn an affine change of colour for every photo: brightness and white balance that the camera chose."""
     bilateral_grid: bool = False
     """Learn a bilateral grid of colour changes for every photo: also vignetting, tone mapping and local edits."""
-    grid_tv_weight: float = 10.0
+    grid_tv_weight: float = 100.0
     """Smoothness of the bilateral grids."""
     sky: bool = False
     """Put a far shell of Gaussians around an outdoor scene, for sky and horizon."""

@@ -8,10 +8,11 @@ from splat.training.appearance.affine import LUMA, identity
 from splat.training.per_photo import PerPhoto
 
 GRID_X, GRID_Y, GRID_LUMA = 16, 16, 8
-RATE, FINAL_RATE = 2e-3, 2e-5
+RATE, FINAL_RATE = 5e-4, 5e-6
 PUBLISHED_VISITS = 150
 RATE_MAX = 2e-2
-"""As for exposures: photos that are used less need larger steps."""
+"""As for exposures, photos that are used less need larger steps. A quarter of the published rates: what all of a photo
+shares is left to exposures here, and faster grids take up what the scene should learn."""
 HOLD = 0.005
 """Weight of the mean absolute difference from no change, summed over the twelve numbers."""
 

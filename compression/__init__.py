@@ -1,0 +1,1 @@
+"""Scenes made small: pruning, codebooks, and one module for every file format."""

@@ -1,0 +1,118 @@
+"""Foreign bytes, read within limits: what is missing or too much is said with its place, before memory is taken for it."""
+
+import gzip
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+from splat.errors import InputError
+
+REMEDY = "The file is damaged or was not copied completely: copy or export it again."
+RATIO = 200
+"""Bytes that a compressed one may stand for. Scenes reach 10; a file that promises more is made to fill the memory."""
+ALWAYS = 1 << 20
+"""So many bytes are accepted from any file."""
+
+
+def read_file(path: Path) -> bytes:
+    """All bytes of a file.
+
+    Raises:
+        InputError: there is none, or it cannot be read.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: expected a file, got a folder")
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. Check the path.") from None
+    except PermissionError:
+        raise InputError(f"{path}: not allowed to read this file. Change its permissions.") from None
+
+
+class ByteReader:
+    """Bytes from a file or a part of it, taken from the front.
+
+    Args:
+        name: of the file and the part, for messages.
+    """
+
+    def __init__(self, data: bytes | memoryview, name: str) -> None:
+        self.data, self.name, self.offset = memoryview(data), name, 0
+
+    @property
+    def left(self) -> int:
+        return len(self.data) - self.offset
+
+    def take(self, size: int, what: str) -> memoryview:
+        """The next bytes.
+
+        Raises:
+            InputError: there are not so many.
+        """
+        if size > self.left:
+            raise InputError(
+                f"{self.name}: at byte {self.offset}: expected {what} of {size:,} bytes, got {self.left:,}. {REMEDY}"
+            )
+        self.offset += size
+        return self.data[self.offset - size : self.offset]
+
+    def unpack(self, layout: str, what: str) -> tuple[Any, ...]:
+        """Numbers as `struct` describes them."""
+        return struct.unpack(layout, self.take(struct.calcsize(layout), what))
+
+    def array(self, dtype: str, shape: tuple[int, ...], what: str) -> NDArray[Any]:
+        """An array [shape], without a copy."""
+        size = np.dtype(dtype).itemsize
+        for extent in shape:
+            size *= extent
+        return np.frombuffer(self.take(size, what), dtype=dtype).reshape(shape)
+
+
+def check_ratio(name: str, packed: int, promised: int) -> None:
+    """That so many bytes can have come from so few.
+
+    Raises:
+        InputError: they cannot, in a file of Gaussians.
+    """
+    if promised > max(ALWAYS, RATIO * packed):
+        raise InputError(
+            f"{name}: promises {promised:,} bytes in {packed:,}, which no scene does. The file is damaged or hostile."
+        )
+
+
+def ungzip(name: str, data: bytes, limit: int) -> bytes:
+    """The content of a gzip stream, at most `limit` bytes of it.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+            return file.read(limit)
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{name}: the gzip stream cannot be read ({error}). {REMEDY}") from None
+
+
+def unzstd(name: str, data: bytes | memoryview, size: int) -> bytes:
+    """The content of a zstd frame, which must have `size` bytes.
+
+    Raises:
+        InputError: it has not, or is damaged.
+    """
+    check_ratio(name, len(data), size)
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(bytes(data)) as file:
+            content: bytes = file.read(size + 1)
+    except (zstandard.ZstdError, MemoryError) as error:
+        raise InputError(f"{name}: the zstd stream cannot be read ({error}). {REMEDY}") from None
+    if len(content) != size:
+        more = "more" if len(content) > size else f"{len(content):,}"
+        raise InputError(f"{name}: expected {size:,} bytes, got {more}. {REMEDY}")
+    return content

@@ -1,0 +1,303 @@
+"""SOG version 2 of PlayCanvas: attributes as lossless WebP images, one pixel a Gaussian, with codebooks; a folder with a
+`meta.json`, or the same in a ZIP (`.sog`). Version 1 is read.
+
+Positions: 16 bits of sign(x) ln(|x| + 1) between bounds. Rotations: three bytes and the index of the largest. Logarithms of
+scales and constant colours: 256 numbers each. Harmonics: a palette of vectors, whose entries are of 256 numbers as well.
+"""
+
+import io
+import json
+import math
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from splat import __version__
+from splat.atomic_file import replacing
+from splat.compression import smallest_three
+from splat.compression.byte_reader import REMEDY, read_file
+from splat.compression.frames import drawable
+from splat.compression.kmeans import assign_numbers, codebook_of_numbers, kmeans
+from splat.compression.ordering import morton_order
+from splat.errors import InputError
+from splat.gaussians import SH_C0, Gaussians
+
+PALETTE_COLUMNS = 64
+"""Entries in a row of the palette's image."""
+PALETTE_LIMIT = 64
+"""Largest palette, in units of 1,024."""
+MOST_PIXELS = 1 << 26
+META_LIMIT = 1 << 20
+NAME_LIMIT = 100
+
+Members = Callable[[str], bytes]
+
+
+def read(path: Path) -> Gaussians:
+    """Read a `.sog`, or the `meta.json` of an unzipped one, or its folder.
+
+    Raises:
+        InputError: it is damaged, of another version, or its images do not fit together.
+    """
+    if path.is_dir():
+        path = path / "meta.json"
+    if path.suffix.lower() == ".json":
+        return _Reader(str(path), _folder(path.parent), read_file(path)).gaussians()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _archive(path, archive)
+            return _Reader(str(path), members, members("meta.json")).gaussians()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. Check the path.") from None
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+        raise InputError(f"{path}: the ZIP cannot be read ({error}). {REMEDY}") from None
+
+
+def write(gaussians: Gaussians, path: Path, antialiased: bool = False, seed: int = 0) -> None:
+    """Write a `.sog`, or, where `path` is a `meta.json`, its members beside it. What cannot be drawn is left out.
+
+    Raises:
+        InputError: harmonics of a degree above 3.
+        OSError: the folder cannot be written or the disk is full.
+    """
+    members = encode(gaussians, antialiased, seed)
+    if path.suffix.lower() == ".json":
+        for name, content in members.items():
+            with replacing(path.parent / name) as temporary:
+                temporary.write_bytes(content)
+        return
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def encode(gaussians: Gaussians, antialiased: bool = False, seed: int = 0) -> dict[str, bytes]:
+    """The members of a SOG by name, `meta.json` last."""
+    scene = gaussians.detach().to("cpu", torch.float32)
+    scene = scene[drawable(scene)]
+    if scene.sh_degree > 3:
+        raise InputError("SOG holds harmonics up to degree 3; write another format, or reduce the degree (--sh-degree 3)")
+    scene = scene[morton_order(scene.means)]
+    count = len(scene)
+    if not count:
+        raise InputError("the scene has no Gaussians that can be drawn; SOG needs one")
+    width = max(4, math.ceil(math.sqrt(count) / 4) * 4)
+    height = max(4, math.ceil(count / width / 4) * 4)
+
+    def image(planes: Tensor) -> bytes:  # from [N, 3 or 4] of 0..255
+        return webp(_raster(planes, width, height))
+
+    log = scene.means.sign() * scene.means.abs().log1p()
+    low, high = log.amin(dim=0), log.amax(dim=0)
+    means = ((log - low).double() / (high - low).double().clamp_min(1e-30) * 65535).round().long().clamp(0, 65535)
+    largest, rest = smallest_three.split(scene.quats)
+    quats = torch.cat([(rest * 2**0.5 / 2 + 0.5) * 255, 252.0 + largest[:, None]], dim=1)
+    scales, sh0 = codebook_of_numbers(scene.log_scales), codebook_of_numbers(scene.sh0)
+    colors = torch.cat([assign_numbers(scene.sh0, sh0), (scene.opacities * 255).round().long()[:, None]], dim=1)
+    members = {
+        "means_l.webp": image(means & 255),
+        "means_u.webp": image(means >> 8),
+        "quats.webp": image(quats.round()),
+        "scales.webp": image(assign_numbers(scene.log_scales, scales)),
+        "sh0.webp": image(colors),
+    }
+    meta: dict[str, Any] = {
+        "version": 2,
+        "asset": {"generator": f"splat {__version__}"},
+        "count": count,
+        "means": {"mins": low.tolist(), "maxs": high.tolist(), "files": ["means_l.webp", "means_u.webp"]},
+        "scales": {"codebook": scales.tolist(), "files": ["scales.webp"]},
+        "quats": {"files": ["quats.webp"]},
+        "sh0": {"codebook": sh0.tolist(), "files": ["sh0.webp"]},
+    }
+    if antialiased:
+        meta["model"] = "antialiased"
+    if scene.sh_degree:
+        palette, labels = kmeans(scene.sh_rest.flatten(1), palette_size(count), scene.opacities.clamp_min(1e-3), seed)
+        numbers = codebook_of_numbers(palette)
+        codes = assign_numbers(palette, numbers).reshape(len(palette), -1, 3)  # [K, coefficients, RGB]
+        bases = codes.shape[1]
+        rows = math.ceil(len(palette) / PALETTE_COLUMNS)
+        padded = torch.zeros(rows * PALETTE_COLUMNS, bases, 3, dtype=torch.int64)
+        padded[: len(palette)] = codes
+        pixels = padded.reshape(rows, PALETTE_COLUMNS * bases, 3).to(torch.uint8).numpy()
+        members["shN_centroids.webp"] = webp(pixels)
+        members["shN_labels.webp"] = image(torch.stack([labels & 255, labels >> 8, torch.zeros_like(labels)], dim=1))
+        files = ["shN_centroids.webp", "shN_labels.webp"]
+        meta["shN"] = {"count": len(palette), "bands": scene.sh_degree, "codebook": numbers.tolist(), "files": files}
+    return {**members, "meta.json": json.dumps(meta).encode()}
+
+
+def palette_size(count: int) -> int:
+    """Entries of the palette for so many Gaussians: a power of two times 1,024, as other programs expect."""
+    return min(PALETTE_LIMIT, 2 ** max(0, int(math.log2(max(1.0, count / 1024))))) * 1024
+
+
+def webp(pixels: NDArray[np.uint8]) -> bytes:
+    """An image [H, W, 3 or 4] as lossless WebP; colours under zero alpha are kept."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format="WEBP", lossless=True, quality=100, method=4, exact=True)
+    return out.getvalue()
+
+
+def _raster(planes: Tensor, width: int, height: int) -> NDArray[np.uint8]:  # [height, width, channels]
+    pixels = torch.zeros(width * height, planes.shape[1], dtype=torch.uint8)
+    pixels[: len(planes)] = planes.clamp(0, 255).to(torch.uint8)
+    if planes.shape[1] == 4:
+        pixels[len(planes) :, 3] = 255
+    return pixels.reshape(height, width, -1).numpy()
+
+
+def _folder(folder: Path) -> Members:
+    def member(name: str) -> bytes:
+        if Path(name).name != name:
+            raise InputError(f"{folder / 'meta.json'}: names a file outside its folder, {name[:NAME_LIMIT]!r}")
+        return read_file(folder / name)
+
+    return member
+
+
+def _archive(path: Path, archive: zipfile.ZipFile) -> Members:
+    sizes = {info.filename: info for info in archive.infolist()}
+    whole = path.stat().st_size
+
+    def member(name: str) -> bytes:
+        if name not in sizes:
+            raise InputError(f"{path}: {name[:NAME_LIMIT]!r} is missing in the ZIP. {REMEDY}")
+        if sizes[name].file_size > max(META_LIMIT, 20 * whole):
+            raise InputError(f"{path}: {name!r} promises {sizes[name].file_size:,} bytes in a ZIP of {whole:,}. {REMEDY}")
+        return archive.read(name)
+
+    return member
+
+
+class _Reader:
+    """A SOG whose members come from somewhere. Every value of the meta data is looked at before it is used."""
+
+    def __init__(self, name: str, members: Members, meta: bytes) -> None:
+        self.name, self.members = name, members
+        if len(meta) > META_LIMIT:
+            raise InputError(f"{name}: meta.json has {len(meta):,} bytes; expected at most {META_LIMIT:,}")
+        try:
+            self.meta = json.loads(meta)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{name}: meta.json is not JSON ({error}). {REMEDY}") from None
+        self.version = self.get("version") if isinstance(self.meta, dict) and "version" in self.meta else 1
+        if self.version not in (1, 2):
+            raise InputError(f"{name}: version {self.version!r} of SOG; 1 and 2 can be read")
+        count = self.get("count") if self.version == 2 else self.get("means", "shape", 0)
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MOST_PIXELS:
+            raise InputError(f"{name}: meta.json: expected a count of 1 to {MOST_PIXELS:,}, got {count!r}")
+        self.count: int = count
+
+    def get(self, *keys: str | int) -> Any:
+        """A value of the meta data."""
+        value = self.meta
+        for key in keys:
+            try:
+                value = value[key]
+            except (KeyError, IndexError, TypeError):
+                where = ".".join(map(str, keys))
+                raise InputError(f"{self.name}: meta.json: {where} is missing. {REMEDY}") from None
+        return value
+
+    def numbers(self, count: int | None, *keys: str | int) -> Tensor:  # [count] float32
+        """Finite numbers of the meta data; any number of them, up to 256, where `count` is None."""
+        values = self.get(*keys)
+        fine = isinstance(values, list) and (len(values) == count if count is not None else 0 < len(values) <= 256)
+        fine = fine and all(isinstance(v, int | float) and abs(v) < 1e30 for v in values)
+        if not fine:
+            expected = f"{count} numbers" if count is not None else "1 to 256 numbers"
+            raise InputError(f"{self.name}: meta.json: {'.'.join(map(str, keys))}: expected {expected}. {REMEDY}")
+        return torch.tensor(values, dtype=torch.float32)
+
+    def image(self, channels: int, *keys: str | int) -> Tensor:  # uint8 [H, W, channels]
+        """A member that is an image."""
+        name = self.get(*keys)
+        if not isinstance(name, str):
+            raise InputError(f"{self.name}: meta.json: {'.'.join(map(str, keys))}: expected the name of a file")
+        content = self.members(name)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(io.BytesIO(content), formats=["WEBP"]) as file:
+                    if file.width * file.height > min(MOST_PIXELS, max(1 << 20, 200 * len(content))):
+                        raise InputError(
+                            f"{self.name}: {name}: {file.width} x {file.height} pixels in {len(content):,} bytes. {REMEDY}"
+                        )
+                    pixels = np.asarray(file.convert("RGBA" if channels == 4 else "RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{self.name}: {name}: not a WebP image ({error}). {REMEDY}") from None
+        return torch.from_numpy(pixels.copy())
+
+    def plane(self, channels: int, *keys: str | int) -> Tensor:  # uint8 [N, channels]
+        """The pixels of an image with one for every Gaussian."""
+        pixels = self.image(channels, *keys).flatten(0, 1)
+        if len(pixels) < self.count:
+            raise InputError(
+                f"{self.name}: {self.get(*keys)}: expected at least {self.count:,} pixels, got {len(pixels):,}. {REMEDY}"
+            )
+        return pixels[: self.count]
+
+    def looked_up(self, codes: Tensor, *keys: str | int) -> Tensor:
+        """Numbers of a codebook."""
+        codebook = self.numbers(None, *keys)
+        return codebook[codes.long().clamp_max(len(codebook) - 1)]
+
+    def gaussians(self) -> Gaussians:
+        low, high = self.numbers(3, "means", "mins"), self.numbers(3, "means", "maxs")
+        planes = [self.plane(3, "means", "files", index).double() for index in (0, 1)]
+        log = low + (planes[0] + 256 * planes[1]).float() / 65535 * (high - low)
+        rotation = self.plane(4, "quats", "files", 0)
+        rest = (rotation[:, :3].float() / 255 - 0.5) * 2**0.5
+        scales, colors = self.plane(3, "scales", "files", 0), self.plane(4, "sh0", "files", 0)
+        if self.version == 2:
+            log_scales, sh0 = self.looked_up(scales, "scales", "codebook"), self.looked_up(colors[:, :3], "sh0", "codebook")
+            logits = (colors[:, 3].float() / 255).clamp(1e-6, 1 - 1e-6).logit()
+        else:
+            log_scales = self._between(scales, 3, "scales")
+            sh0, logits = self._between(colors, 4, "sh0").split([3, 1], dim=1)
+            logits = logits[:, 0]
+        return Gaussians(
+            means=log.sign() * log.abs().clamp_max(80).expm1(),
+            quats=smallest_three.join((rotation[:, 3].long() - 252).clamp(0, 3), rest),
+            log_scales=log_scales,
+            logit_opacities=logits.contiguous(),
+            sh0=sh0.contiguous(),
+            sh_rest=self._harmonics(),
+        )
+
+    def _between(self, codes: Tensor, count: int, name: str) -> Tensor:  # [N, count]
+        low, high = self.numbers(count, name, "mins"), self.numbers(count, name, "maxs")
+        return low + codes.float() / 255 * (high - low)
+
+    def _harmonics(self) -> Tensor:  # [N, K, 3]
+        if not isinstance(self.meta.get("shN"), dict):
+            return torch.zeros(self.count, 0, 3)
+        centroids = self.image(3, "shN", "files", 0)
+        bases, leftover = divmod(centroids.shape[1], PALETTE_COLUMNS)
+        if leftover or bases not in (3, 8, 15):
+            raise InputError(f"{self.name}: {self.get('shN', 'files', 0)}: a width of {centroids.shape[1]} is of no degree. {REMEDY}")
+        entries = centroids.reshape(-1, bases, 3)
+        if self.version == 2:
+            palette = self.looked_up(entries, "shN", "codebook")
+        else:
+            low, high = (self.get("shN", end) for end in ("mins", "maxs"))
+            if not all(isinstance(value, int | float) for value in (low, high)):
+                raise InputError(f"{self.name}: meta.json: shN: expected mins and maxs. {REMEDY}")
+            palette = low + entries.float() / 255 * (high - low)
+        pixels = self.plane(3, "shN", "files", 1).long()
+        labels = pixels[:, 0] + 256 * pixels[:, 1]
+        if int(labels.max()) >= len(palette):
+            raise InputError(f"{self.name}: a label of {int(labels.max())} in a palette of {len(palette)}. {REMEDY}")
+        return palette[labels]
