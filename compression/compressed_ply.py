@@ -95,7 +95,9 @@ def write(gaussians: Gaussians, path: Path) -> None:
     vertex: NDArray[np.void] = np.zeros(count, dtype=[(name, "<u4") for name in PACKED])
     for name, column in zip(PACKED, packed, strict=True):
         vertex[name] = column.numpy()
-    names = [f"{end}_{name}" for group in (BOUNDS[:3], BOUNDS[3:6], BOUNDS[6:]) for end in ("min", "max") for name in group]
+    names = [
+        f"{end}_{name}" for group in (BOUNDS[:3], BOUNDS[3:6], BOUNDS[6:]) for end in ("min", "max") for name in group
+    ]
     table: NDArray[np.void] = np.zeros(chunks, dtype=[(name, "<f4") for name in names])
     for column, name in enumerate(BOUNDS):
         table[f"min_{name}"], table[f"max_{name}"] = low[:, column].numpy(), high[:, column].numpy()

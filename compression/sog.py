@@ -28,7 +28,7 @@ from splat.compression.frames import drawable
 from splat.compression.kmeans import assign_numbers, codebook_of_numbers, kmeans
 from splat.compression.ordering import morton_order
 from splat.errors import InputError
-from splat.gaussians import SH_C0, Gaussians
+from splat.gaussians import Gaussians
 
 PALETTE_COLUMNS = 64
 """Entries in a row of the palette's image."""
@@ -61,14 +61,16 @@ def read(path: Path) -> Gaussians:
         raise InputError(f"{path}: the ZIP cannot be read ({error}). {REMEDY}") from None
 
 
-def write(gaussians: Gaussians, path: Path, antialiased: bool = False, seed: int = 0) -> None:
+def write(
+    gaussians: Gaussians, path: Path, antialiased: bool = False, palette: int | None = None, seed: int = 0
+) -> None:
     """Write a `.sog`, or, where `path` is a `meta.json`, its members beside it. What cannot be drawn is left out.
 
     Raises:
         InputError: harmonics of a degree above 3.
         OSError: the folder cannot be written or the disk is full.
     """
-    members = encode(gaussians, antialiased, seed)
+    members = encode(gaussians, antialiased, palette, seed)
     if path.suffix.lower() == ".json":
         for name, content in members.items():
             with replacing(path.parent / name) as temporary:
@@ -79,12 +81,20 @@ def write(gaussians: Gaussians, path: Path, antialiased: bool = False, seed: int
             archive.writestr(zipfile.ZipInfo(name), content)
 
 
-def encode(gaussians: Gaussians, antialiased: bool = False, seed: int = 0) -> dict[str, bytes]:
-    """The members of a SOG by name, `meta.json` last."""
+def encode(
+    gaussians: Gaussians, antialiased: bool = False, palette: int | None = None, seed: int = 0
+) -> dict[str, bytes]:
+    """The members of a SOG by name, `meta.json` last.
+
+    Args:
+        palette: entries for the harmonics, up to 65,536.
+    """
     scene = gaussians.detach().to("cpu", torch.float32)
     scene = scene[drawable(scene)]
     if scene.sh_degree > 3:
-        raise InputError("SOG holds harmonics up to degree 3; write another format, or reduce the degree (--sh-degree 3)")
+        raise InputError(
+            "SOG holds harmonics up to degree 3; write another format, or reduce the degree (--sh-degree 3)"
+        )
     scene = scene[morton_order(scene.means)]
     count = len(scene)
     if not count:
@@ -121,24 +131,29 @@ def encode(gaussians: Gaussians, antialiased: bool = False, seed: int = 0) -> di
     if antialiased:
         meta["model"] = "antialiased"
     if scene.sh_degree:
-        palette, labels = kmeans(scene.sh_rest.flatten(1), palette_size(count), scene.opacities.clamp_min(1e-3), seed)
-        numbers = codebook_of_numbers(palette)
-        codes = assign_numbers(palette, numbers).reshape(len(palette), -1, 3)  # [K, coefficients, RGB]
+        entries, labels = kmeans(
+            scene.sh_rest.flatten(1), palette or palette_size(count), scene.opacities.clamp_min(1e-3), seed
+        )
+        numbers = codebook_of_numbers(entries)
+        codes = assign_numbers(entries, numbers).reshape(len(entries), -1, 3)  # [K, coefficients, RGB]
         bases = codes.shape[1]
-        rows = math.ceil(len(palette) / PALETTE_COLUMNS)
+        rows = math.ceil(len(entries) / PALETTE_COLUMNS)
         padded = torch.zeros(rows * PALETTE_COLUMNS, bases, 3, dtype=torch.int64)
-        padded[: len(palette)] = codes
+        padded[: len(entries)] = codes
         pixels = padded.reshape(rows, PALETTE_COLUMNS * bases, 3).to(torch.uint8).numpy()
         members["shN_centroids.webp"] = webp(pixels)
         members["shN_labels.webp"] = image(torch.stack([labels & 255, labels >> 8, torch.zeros_like(labels)], dim=1))
         files = ["shN_centroids.webp", "shN_labels.webp"]
-        meta["shN"] = {"count": len(palette), "bands": scene.sh_degree, "codebook": numbers.tolist(), "files": files}
+        meta["shN"] = {"count": len(entries), "bands": scene.sh_degree, "codebook": numbers.tolist(), "files": files}
     return {**members, "meta.json": json.dumps(meta).encode()}
 
 
 def palette_size(count: int) -> int:
-    """Entries of the palette for so many Gaussians: a power of two times 1,024, as other programs expect."""
-    return min(PALETTE_LIMIT, 2 ** max(0, int(math.log2(max(1.0, count / 1024))))) * 1024
+    """Entries of the palette for so many Gaussians unless one is asked for: a sixteenth, as a power of two times 1,024.
+
+    A palette of half the Gaussians, as other programs write, takes three fifths of the whole file.
+    """
+    return min(PALETTE_LIMIT, 2 ** max(0, int(math.log2(max(1.0, count / 16 / 1024))))) * 1024
 
 
 def webp(pixels: NDArray[np.uint8]) -> bytes:
@@ -173,7 +188,9 @@ def _archive(path: Path, archive: zipfile.ZipFile) -> Members:
         if name not in sizes:
             raise InputError(f"{path}: {name[:NAME_LIMIT]!r} is missing in the ZIP. {REMEDY}")
         if sizes[name].file_size > max(META_LIMIT, 20 * whole):
-            raise InputError(f"{path}: {name!r} promises {sizes[name].file_size:,} bytes in a ZIP of {whole:,}. {REMEDY}")
+            raise InputError(
+                f"{path}: {name!r} promises {sizes[name].file_size:,} bytes in a ZIP of {whole:,}. {REMEDY}"
+            )
         return archive.read(name)
 
     return member
@@ -262,7 +279,10 @@ class _Reader:
         rest = (rotation[:, :3].float() / 255 - 0.5) * 2**0.5
         scales, colors = self.plane(3, "scales", "files", 0), self.plane(4, "sh0", "files", 0)
         if self.version == 2:
-            log_scales, sh0 = self.looked_up(scales, "scales", "codebook"), self.looked_up(colors[:, :3], "sh0", "codebook")
+            log_scales, sh0 = (
+                self.looked_up(scales, "scales", "codebook"),
+                self.looked_up(colors[:, :3], "sh0", "codebook"),
+            )
             logits = (colors[:, 3].float() / 255).clamp(1e-6, 1 - 1e-6).logit()
         else:
             log_scales = self._between(scales, 3, "scales")
@@ -287,7 +307,9 @@ class _Reader:
         centroids = self.image(3, "shN", "files", 0)
         bases, leftover = divmod(centroids.shape[1], PALETTE_COLUMNS)
         if leftover or bases not in (3, 8, 15):
-            raise InputError(f"{self.name}: {self.get('shN', 'files', 0)}: a width of {centroids.shape[1]} is of no degree. {REMEDY}")
+            raise InputError(
+                f"{self.name}: {self.get('shN', 'files', 0)}: a width of {centroids.shape[1]} is of no degree. {REMEDY}"
+            )
         entries = centroids.reshape(-1, bases, 3)
         if self.version == 2:
             palette = self.looked_up(entries, "shN", "codebook")

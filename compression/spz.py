@@ -96,7 +96,9 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
     while fraction and round(largest * (1 << fraction)) >= 1 << 23:
         fraction -= 1
     if round(largest * (1 << fraction)) >= 1 << 23:
-        raise InputError(f"{path}: positions reach {largest:.3g} units, .spz holds 8,388,607: move the scene or scale it down")
+        raise InputError(
+            f"{path}: positions reach {largest:.3g} units, .spz holds 8,388,607: move the scene or scale it down"
+        )
     streams = _encode(scene, fraction, options)
     flags = (ANTIALIASED if antialiased else 0) | (HAS_EXTENSIONS if options.version == 4 else 0)
     with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -190,7 +192,7 @@ def _extensions(path: Path, reader: ByteReader) -> Axes | None:
         if kind == COORDINATES and size == 4:
             number = int.from_bytes(payload, "little")
             if number not in AXES:
-                raise InputError(f"{path}: axes of kind {number} mirror or swap ours and are not supported; use RUB (4) or RDF (6)")
+                raise InputError(f"{path}: axes of kind {number} cannot be read; write it as RUB (4) or RDF (6)")
             axes = AXES[number]
     return axes
 

@@ -13,7 +13,7 @@ class InfoOptions:
     """Options of `splat info`."""
 
     path: tyro.conf.Positional[Path]
-    """A scene (.ply), the output folder of `splat train`, or a capture (a folder with photos and a COLMAP model)."""
+    """A scene of any format, the output folder of `splat train`, or a capture (a folder with photos and a COLMAP model)."""
 
     json: bool = False
     """Print JSON, for programs."""

@@ -1,6 +1,7 @@
 """What a scene or the output folder of a training contains, as facts for `splat info`."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ from torch import Tensor
 
 from splat.cli import find
 from splat.errors import InputError
-from splat.ply import load
+from splat.gaussians import Gaussians
 
 QUANTILES = (0.05, 0.5, 0.95)
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """Facts about a .ply, a run folder or a capture, as JSON-able values; `kind` says which it is.
+    """Facts about a scene, a run folder or a capture, as JSON-able values; `kind` says which it is.
 
     Raises:
         InputError: the path does not exist, or is none of these.
@@ -31,7 +32,8 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def describe_scene(path: Path) -> dict[str, Any]:
-    """Count, bounds and distributions of a point_cloud.ply."""
+    """Count, bounds and distributions of a scene's file of any format."""
+    load: Callable[[Path], Gaussians] = find("splat.compression.formats:load")
     scene = load(path)
     size = path.stat().st_size
     drawable = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in rows(scene.tensors())]).all(0)

@@ -12,8 +12,8 @@ MAY_IMPORT = {
     "splat": {"cuda_rasterizer"},
     "datasets": {"cuda_rasterizer", "splat"},
     "compression": {"cuda_rasterizer", "splat"},
-    "training": {"cuda_rasterizer", "splat", "datasets"},
-    "viewer": {"cuda_rasterizer", "splat", "datasets"},
+    "training": {"cuda_rasterizer", "splat", "datasets", "compression"},
+    "viewer": {"cuda_rasterizer", "splat", "datasets", "compression"},
 }
 """Folder -> folders that it may import besides itself."""
 

@@ -283,13 +283,13 @@ class RenderOptions:
     """Options of `splat render`."""
 
     scene: tyro.conf.Positional[Path]
-    """Output folder of `splat train`, or a point_cloud.ply."""
+    """Output folder of `splat train`, or a scene of any format."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """A folder for PNGs, or a name ending in .mp4 for a video; in the run's folder unless given."""
     along: Literal["orbit", "test", "train", "all"] = "orbit"
     """Which cameras: around what the photos look at, or those of the capture's photos."""
     capture: Path | None = None
-    """Folder of the capture, for its cameras; a run knows it, a .ply alone does not and is orbited."""
+    """Folder of the capture, for its cameras; a run knows it, a scene alone does not and is orbited."""
     frames: int = 120
     """Number of pictures of an orbit."""
     fps: float = 30.0
@@ -314,11 +314,11 @@ class MeshOptions:
     """Options of `splat mesh`."""
 
     scene: tyro.conf.Positional[Path]
-    """Output folder of `splat train`, or a point_cloud.ply."""
+    """Output folder of `splat train`, or a scene of any format."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
     """.ply, .obj or .glb; mesh.ply in the run's folder unless given."""
     capture: Path | None = None
-    """Folder of the capture, for its cameras; a run knows it, a .ply alone is looked at from all around."""
+    """Folder of the capture, for its cameras; a run knows it, a scene alone is looked at from all around."""
     voxel: float | None = None
     """Size of a cell in world units; smaller shows more. 1/256 of the scene's extent unless given."""
     max_depth: float | None = None

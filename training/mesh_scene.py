@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from splat.cameras import Camera
+from splat.compression.formats import load
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.ply import load
 from splat.settings import RenderSettings
 from splat.training.camera_orbit import orbit_around
 from splat.training.config import TrainConfig, load_config

@@ -12,12 +12,12 @@ from tqdm import tqdm
 
 import splat
 from splat.cameras import Camera
+from splat.compression.formats import load
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.image_io import colorize_depth, write_image
-from splat.ply import load
 from splat.settings import RenderSettings
 from splat.training.camera_orbit import orbit, orbit_around
 from splat.training.config import TrainConfig, load_config
@@ -94,7 +94,7 @@ def choose_cameras(
     if capture is None:
         if options.along != "orbit":
             raise InputError(
-                f"{options.scene}: a .ply knows no cameras; give the capture with --capture, or use --along orbit"
+                f"{options.scene}: a scene alone knows no cameras; give the capture with --capture, or use --along orbit"
             )
         cameras = orbit_around(gaussians.means, options.frames, *ORBIT_SIZE)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]

@@ -1,0 +1,140 @@
+"""Every file format of scenes: which suffix is which, and one pair of functions for all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from splat import ply
+from splat.compression import compressed_ply, glb, ksplat, sog, splat_records, spz
+from splat.compression.spz import SpzOptions
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """What some formats want to know besides the scene."""
+
+    spz: SpzOptions = field(default_factory=SpzOptions)
+    sog_palette: int | None = None
+    """Entries of SOG's palette of harmonics; chosen by the number of Gaussians unless given."""
+    antialiased: bool = False
+    """The scene was trained with antialiasing; formats that can say so do."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format. `write` is None where it can only be read."""
+
+    name: str
+    read: Callable[[Path, FormatOptions], Gaussians]
+    write: Callable[[Gaussians, Path, FormatOptions], None] | None
+    degree: int = 3
+    """Highest degree of harmonics that it holds."""
+
+
+FORMATS = {
+    "meta.json": Format(
+        "SOG, unzipped",
+        lambda path, options: sog.read(path),
+        lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+    ),
+    ".compressed.ply": Format(
+        "compressed PLY",
+        lambda path, options: compressed_ply.read(path),
+        lambda scene, path, options: compressed_ply.write(scene, path),
+        4,
+    ),
+    ".ply": Format("PLY", lambda path, options: _read_ply(path), lambda scene, path, options: ply.save(scene, path), 4),
+    ".spz": Format(
+        "SPZ",
+        lambda path, options: spz.read(path, options.spz),
+        lambda scene, path, options: spz.write(scene, path, options.spz, options.antialiased),
+        4,
+    ),
+    ".sog": Format(
+        "SOG",
+        lambda path, options: sog.read(path),
+        lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+    ),
+    ".splat": Format(
+        "splat",
+        lambda path, options: splat_records.read(path),
+        lambda scene, path, options: splat_records.write(scene, path),
+        0,
+    ),
+    ".glb": Format("glTF", lambda path, options: glb.read(path), lambda scene, path, options: glb.write(scene, path)),
+    ".ksplat": Format("ksplat", lambda path, options: ksplat.read(path), None, 2),
+}
+"""End of a file's name -> format; the first that fits."""
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name ends in.
+
+    Raises:
+        InputError: it is none of those known.
+    """
+    name = path.name.lower()
+    for end, known in FORMATS.items():
+        if name.endswith(end):
+            return known
+    raise InputError(f"{path}: scenes are files ending in {', '.join(FORMATS)}; which one is this? Rename it")
+
+
+def load(path: str | Path, options: FormatOptions | None = None) -> Gaussians:
+    """Read a scene of any format, also from the folder of a run (its latest scene) or of an unzipped SOG.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = scene_file(Path(path))
+    return format_of(path).read(path, options or FormatOptions())
+
+
+def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None = None) -> None:
+    """Write a scene in the format that the name ends in, atomically. Lossy formats leave out what cannot be drawn.
+
+    Raises:
+        InputError: the format cannot be written, or cannot hold this scene.
+        OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
+    """
+    path = Path(path)
+    known = format_of(path)
+    if known.write is None:
+        raise InputError(f"{path}: {known.name} can be read only; write another format")
+    if gaussians.sh_degree > known.degree > 0:
+        raise InputError(
+            f"{path}: {known.name} holds harmonics up to degree {known.degree}, the scene has {gaussians.sh_degree}; "
+            f"say --sh-degree {known.degree}"
+        )
+    known.write(gaussians, path, options or FormatOptions())
+
+
+def scene_file(path: Path) -> Path:
+    """The file meant by a path: itself, or in a folder the latest scene of a run or the description of a SOG.
+
+    Raises:
+        InputError: the folder has neither.
+    """
+    if not path.is_dir():
+        return path
+    saved = [
+        (int(file.parent.name.removeprefix("iteration_")), file)
+        for file in path.glob("point_cloud/iteration_*/point_cloud.ply")
+        if file.parent.name.removeprefix("iteration_").isdigit()
+    ]
+    if saved:
+        return max(saved)[1]
+    if (path / "meta.json").is_file():
+        return path / "meta.json"
+    raise InputError(
+        f"{path}: this folder holds no scene: expected point_cloud/iteration_*/point_cloud.ply or a meta.json"
+    )
+
+
+def _read_ply(path: Path) -> Gaussians:
+    if path.is_file() and compressed_ply.is_compressed(path):
+        return compressed_ply.read(path)
+    return ply.load(path)
