@@ -81,7 +81,7 @@ def spoil_poses(capture: Path, random: np.random.Generator) -> None:
 
 
 def save(image: Image.Image, path: Path) -> None:
-    image.save(path, **({"quality": 97} if path.suffix.lower() in (".jpg", ".jpeg") else {}))
+    image.save(path, **({"quality": 98, "subsampling": 0} if path.suffix.lower() in (".jpg", ".jpeg") else {}))
 
 
 CASES: dict[str, tuple[Callable[[Path, np.random.Generator], None], dict[str, list[str]]]] = {
@@ -94,7 +94,8 @@ CASES: dict[str, tuple[Callable[[Path, np.random.Generator], None], dict[str, li
 def train(capture: Path, out: Path, options: argparse.Namespace, flags: list[str]) -> dict[str, float]:
     command = [sys.executable, "-m", "splat", "train", str(capture), "-o", str(out), "-r", str(options.resolution)]
     command += ["--iterations", str(options.iterations), "--eval", "--overwrite", *options.flags.split(), *flags]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    if not (options.reuse and (out / "metrics.json").is_file()):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     metrics = json.loads((out / "metrics.json").read_text())
     return {
         name: metrics[name]
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("-r", "--resolution", type=int, default=2)
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--flags", default="", help="more flags of every `splat train`")
+    parser.add_argument("--reuse", action="store_true", help="take the results of runs that lie in --out already")
     parser.add_argument("--out", type=Path, default=Path("runs/robustness"))
     parser.add_argument("--json", type=Path, help="also write the results here")
     options = parser.parse_args()

@@ -95,11 +95,9 @@ def read_mask(path: Path, camera: tuple[int, int], size: tuple[int, int], invert
         values = values[..., :3].max(2)
     # 0 and 1 as well as 0 and 255, and 16 bits
     top = 1 if values.max(initial=0) <= 1 else 255 if values.max() <= 255 else 65535
-    white = Image.fromarray(((values.astype(np.float64) / top >= 0.5) * 255).astype(np.uint8))
-    shrinks = white.width >= 2 * size[0] and white.height >= 2 * size[1]
-    small = white.resize(size, Image.Resampling.BOX if shrinks else Image.Resampling.NEAREST)
-    mask = np.asarray(small) >= 128
-    return ~mask if invert else mask
+    used = Image.fromarray((((values.astype(np.float64) / top >= 0.5) ^ invert) * 255).astype(np.uint8))
+    # A pixel of a smaller photo has something of what is masked in it unless all that it was made of is scene.
+    return np.asarray(used.resize(size, Image.Resampling.BOX)) == 255
 
 
 def read_depth(path: Path, camera: tuple[int, int], size: tuple[int, int]) -> np.ndarray:  # float32 [H, W]

@@ -4,7 +4,7 @@ import functools
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from splat import cli
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.native import build_info
 
@@ -95,3 +96,29 @@ def threads() -> None:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+def _run(*arguments: object) -> int:
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture(scope="session")
+def run_splat() -> Callable[..., int]:
+    """Exit status of `splat ...`."""
+    return _run
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, run_splat: Callable[..., int]) -> tuple[Path, Path]:
+    """A capture of 16 photos, and a finished run on it with held-out views."""
+    from captures import write_capture  # found by the path above only
+
+    folder = tmp_path_factory.mktemp("small")
+    write_capture(folder / "capture", photos=16)
+    flags = ("--iterations", 300, "--eval", "--sh-degree", 1)
+    assert run_splat("train", folder / "capture", "-o", folder / "run", *flags) == 0
+    return folder / "capture", folder / "run"

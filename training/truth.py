@@ -78,7 +78,8 @@ def camera_for(camera: Camera, truth: Truth) -> Camera:
 
 
 def resized(photo: Photo, height: int, width: int) -> Photo:
-    """The photo at another size: averages of colours, nearest values of everything else."""
+    """The photo at another size: averages of colours, nearest values of everything else; a pixel counts where all that it was
+    made of does."""
     if photo.image.shape[:2] == (height, width):
         return photo
     size = (height, width)
@@ -89,9 +90,13 @@ def resized(photo: Photo, height: int, width: int) -> Photo:
         as_float = values[None, None].float()
         return torch.nn.functional.interpolate(as_float, size, mode="nearest-exact")[0, 0].to(values.dtype)
 
+    mask = photo.mask
+    if mask is not None:
+        whole = torch.nn.functional.interpolate(mask[None, None].float(), size, mode="bilinear", antialias=True)
+        mask = whole[0, 0] > 0.999
     planes = photo.image.permute(2, 0, 1)[None]
     if planes.device.type != "cpu":  # uint8 is resized on the CPU only
         planes = planes.float()
     image = torch.nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
     image = image.round().clamp(0, 255).to(torch.uint8) if image.is_floating_point() else image
-    return Photo(image.contiguous(), nearest(photo.alpha), nearest(photo.mask), nearest(photo.depth))
+    return Photo(image.contiguous(), nearest(photo.alpha), mask, nearest(photo.depth))

@@ -243,7 +243,11 @@ def test_info_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_info_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "point_cloud").mkdir()
-    cases = {"missing": "no such file", "notes.txt": "not a PLY", "": "expected point_cloud/iteration_"}
+    cases = {
+        "missing": "no such file",
+        "notes.txt": "scenes are files ending in",
+        "": "expected point_cloud/iteration_",
+    }
     for name, message in cases.items():
         assert status("info", str(tmp_path / name)) == 1
         assert message in capsys.readouterr().err
