@@ -178,7 +178,7 @@ def check_properties(path: Path, names: set[str], wanted: list[str]) -> None:
     if not missing:
         return
     if "packed_position" in names:
-        reason = "this is a compressed PLY (SuperSplat): `splat convert` makes a plain one of it, splat.compression.formats.load reads it"
+        reason = "this is a compressed PLY (SuperSplat): `splat convert` makes a plain one of it"
     elif missing == ["scale_2"]:
         reason = "this is a PLY of 2D surfels, which have two scales. Only 3D Gaussians can be read"
     elif "f_dc_0" not in names and "opacity" not in names:
