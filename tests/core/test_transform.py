@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scenes import cameras, cloud
 
 import splat
+from scenes import cameras, cloud
 from splat import Camera, Gaussians, RenderSettings, reference
 from splat.compression.frames import RUB, turned
 from splat.quaternions import from_rotation_matrix, rotation_matrix
