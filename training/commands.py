@@ -288,6 +288,8 @@ class RenderOptions:
     """A folder for PNGs, or a name ending in .mp4 for a video; in the run's folder unless given."""
     along: Literal["orbit", "test", "train", "all"] = "orbit"
     """Which cameras: around what the photos look at, or those of the capture's photos."""
+    path: Path | None = None
+    """A camera path that the viewer saved (.json), to fly along instead."""
     capture: Path | None = None
     """Folder of the capture, for its cameras; a run knows it, a scene alone does not and is orbited."""
     frames: int = 120
@@ -295,7 +297,7 @@ class RenderOptions:
     fps: float = 30.0
     """Pictures per second of a video."""
     size: str | None = None
-    """WIDTHxHEIGHT in pixels; the photos' size unless given."""
+    """WIDTHxHEIGHT in pixels; the photos' size unless given, 1280x720 along a path."""
     background: Literal["black", "white"] = "black"
     """Colour behind the scene."""
     depth: bool = False
@@ -303,7 +305,7 @@ class RenderOptions:
 
 
 def render(options: RenderOptions) -> None:
-    """Draw a scene along the cameras of its capture or around it, to PNGs or an MP4."""
+    """Draw a scene along the cameras of its capture, around it, or along a path, to PNGs or an MP4."""
     from splat.training.render_views import render_views
 
     render_views(options)
