@@ -18,7 +18,7 @@ from splat.ply import load
 from splat.settings import RenderSettings
 from splat.training.checkpoint import load_latest_checkpoint
 from splat.training.config import TrainConfig, load_config, parse_bytes
-from splat.training.device import choose_device
+from splat.device import choose_device
 from splat.training.evaluate import evaluate
 from splat.training.initialize import initial_gaussians
 from splat.training.metrics import lpips_metric

@@ -14,7 +14,7 @@ from splat.gaussians import Gaussians
 from splat.settings import RenderSettings
 from splat.training.camera_orbit import orbit_around
 from splat.training.config import TrainConfig, load_config
-from splat.training.device import choose_device
+from splat.device import choose_device
 from splat.training.mesh import SUFFIXES, bounded, clean, fuse, open3d, simplify, write_mesh
 from splat.training.run_folder import RunFolder
 

@@ -1,25 +1,36 @@
-"""Viewer: the viser application. It owns the server, the scenes, the panels and the loop that draws for every client."""
+"""Viewer: the viser application. It owns the server, the scenes, the panels and the loop that draws for every browser."""
 
+import contextlib
+import io
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import torch
 import viser
-from torch import Tensor
 
 from splat.cameras import Camera
 from splat.datasets.scene import Scene
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.viewer.client_camera import camera_of
-from splat.viewer.panels import PANELS, Panel
+from splat.settings import RenderSettings
+from splat.viewer import help_page
+from splat.viewer.client_camera import ClientCamera
+from splat.viewer.client_view import ClientView
+from splat.viewer.contribution import Scores, score
+from splat.viewer.look import Look
+from splat.viewer.panels import CLIENT_PANELS, PANELS, Panel
 from splat.viewer.render_loop import RenderLoop
 from splat.viewer.slots import SceneSlot
+from splat.viewer.start_view import start_view
+
+LONGEST = 1920
+"""Longest side in pixels of a full picture, unless told otherwise."""
 
 
 class Viewer:
@@ -30,6 +41,11 @@ class Viewer:
         capture: whose cameras and photos can be looked at with them.
         run: folder of the run that is shown, where there is one; paths of cameras are saved there.
         host, port: where the server listens; another port is taken if this one is in use.
+        background: of the pictures at first, 0 to 255.
+        longest: side in pixels of a full picture, at most.
+        share: of the time, that drawing may take from a training.
+        panels: further panels that all browsers share, before the others.
+        messages: shown to every browser that comes.
     """
 
     def __init__(
@@ -40,20 +56,35 @@ class Viewer:
         run: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 8080,
+        background: tuple[int, int, int] = (0, 0, 0),
+        longest: int = LONGEST,
+        share: float = 1.0,
+        panels: Sequence[Callable[["Viewer"], Panel]] = (),
+        messages: Sequence[str] = (),
     ) -> None:
         self.scenes = list(scenes)
         self.capture, self.run = capture, run
+        self.background, self.longest, self.messages = background, longest, list(messages)
         self.lock = threading.RLock()  # held while slots are changed
-        self.server = viser.ViserServer(host, port, label="splat", verbose=False)
-        self.loop = RenderLoop(self)
-        self.up = upward(capture)
-        self.server.scene.set_up_direction(tuple(self.up.tolist()))
-        self.panels: list[Panel] = [panel(self) for panel in PANELS]
+        self.scores: Scores | None = None
+        self._scoring = threading.Lock()
+        self.view = start_view(self.scenes[0].gaussians, capture)
+        with contextlib.redirect_stdout(io.StringIO()):  # viser's own banner; `splat view` says where it is
+            self.server = viser.ViserServer(host, port, label="splat", verbose=False)
+        self.server.gui.configure_theme(
+            control_width="medium", show_logo=False, show_share_button=False, brand_color=(28, 126, 214)
+        )
+        self._place_first_camera()
+        self.loop = RenderLoop(self, share)
         tabs = self.server.gui.add_tab_group()
+        self._building = threading.Lock()  # viser keeps one open container per tab
+        self._client_tabs = [(panel, tabs.add_tab(panel.title)) for panel in CLIENT_PANELS]
+        self.panels: list[Panel] = [panel(self) for panel in (*panels, *PANELS)]
         for panel in self.panels:
             with tabs.add_tab(panel.title):
                 panel.build(self.server.gui)
-        self.server.on_client_connect(self.loop.add)
+        help_page.add(self)
+        self.server.on_client_connect(self._connected)
         self.server.on_client_disconnect(self.loop.remove)
         self.loop.start()
 
@@ -62,18 +93,50 @@ class Viewer:
         return self.server.get_port()
 
     def replace(self, slot: SceneSlot, gaussians: Gaussians) -> None:
-        """Show other Gaussians in a slot, to all clients."""
+        """Show other Gaussians in a slot, to all browsers."""
         with self.lock:
             slot.replace(gaussians)
         self.refresh()
 
     def refresh(self) -> None:
-        """Draw again for all clients: something in a slot has changed."""
+        """Draw again for all browsers: something in a slot has changed."""
         self.loop.refresh()
 
     def client_camera(self, client: viser.ClientHandle) -> Camera:
-        """The camera of a client now, at the size of its window in pixels."""
-        return camera_of(client.camera)
+        """The camera of a browser now, at the size of its window in pixels."""
+        return ClientCamera.of(client.camera).camera()
+
+    def client_view(self, client: viser.ClientHandle) -> ClientView | None:
+        """What is known of a browser; None once it has gone."""
+        return self.loop.views.get(client.client_id)
+
+    def score(self, client: viser.ClientHandle) -> None:
+        """Find out what each Gaussian of the first scene does for the photos, unless that is known; shown when done."""
+        slot = self.scenes[0]
+        if self.capture is None:
+            self.notify(
+                "No photos are known", "`--capture FOLDER` names those that the scene was made from.", client=client
+            )
+            return
+        if not self._scoring.acquire(blocking=False):
+            return  # under way
+        try:
+            gaussians = slot.gaussians
+            if self.scores is not None and self.scores.of is gaussians:
+                return
+            told = client.add_notification("Looking through the photos", "", loading=True, auto_close_seconds=None)
+            frames = [
+                replace(frame, camera=slot.transform.inverse().camera(frame.camera)) for frame in self.capture.frames
+            ]
+
+            def progress(share: float) -> None:
+                told.body = f"{share:.0%}"
+
+            self.scores = score(gaussians, frames, RenderSettings(antialiased=slot.antialiased), progress)
+            told.remove()
+        finally:
+            self._scoring.release()
+        self.refresh()
 
     def notify(
         self, title: str, body: str = "", *, client: viser.ClientHandle | None = None, error: bool = False
@@ -100,12 +163,28 @@ class Viewer:
     def stop(self) -> None:
         """Close the server; browsers say that the connection was lost."""
         self.loop.stop()
-        self.server.stop()
+        with contextlib.redirect_stdout(io.StringIO()):
+            self.server.stop()
 
+    def _place_first_camera(self) -> None:
+        """Where browsers look from when they come."""
+        first, initial = self.view, self.server.initial_camera
+        self.server.scene.set_up_direction(tuple(first.up.tolist()))
+        initial.position = tuple(first.position.tolist())
+        initial.look_at = tuple(first.target.tolist())
+        initial.up = tuple(first.up.tolist())
+        initial.near, initial.far = 1e-3 * first.extent, 1e3 * first.extent
+        if self.capture is not None:
+            camera = self.capture.frames[0].camera
+            initial.fov = float(2 * torch.atan(0.5 * camera.height / camera.K[1, 1]))
 
-def upward(capture: Scene | None) -> Tensor:  # [3]
-    """The world's direction up: that of the photos on average; y down, as COLMAP's worlds mostly are, without any."""
-    if capture is None:
-        return torch.tensor([0.0, -1.0, 0.0])
-    up = -torch.stack([frame.camera.viewmat[1, :3] for frame in capture.frames]).mean(0)
-    return torch.nn.functional.normalize(up, dim=0)
+    def _connected(self, client: viser.ClientHandle) -> None:
+        """A browser has come: make its controls, then draw for it."""
+        view = ClientView(client, Look(background=self.background))
+        with self._building:
+            for panel, tab in self._client_tabs:
+                with tab:
+                    panel(self, view).build(client.gui)
+        self.loop.add(view)
+        for message in self.messages:
+            self.notify("Not everything could be opened", message, client=client, error=True)

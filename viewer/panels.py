@@ -4,15 +4,20 @@ from typing import TYPE_CHECKING, Protocol
 
 import viser
 
+from splat.viewer.client_view import ClientView
+from splat.viewer.look_panel import LookPanel
+from splat.viewer.photo_panel import PhotoPanel
+from splat.viewer.scenes_panel import ScenesPanel
+
 if TYPE_CHECKING:
     from splat.viewer.app import Viewer
 
 
 class Panel(Protocol):
-    """A tab of controls. One is made per viewer; its controls are shared by all clients.
+    """A tab of controls. One is made per viewer; its controls are shared by all browsers.
 
-    A control's callbacks run in threads of viser; an event says which client caused it (`event.client`). They change slots
-    under `viewer.lock` and then call `viewer.refresh()`. `viewer.guarded` makes an error in one a message.
+    A control's callbacks run in threads of viser; an event says which browser caused it (`event.client`). They change
+    slots under `viewer.lock` and then call `viewer.refresh()`. `viewer.guarded` makes an error in one a message.
     """
 
     title: str
@@ -23,5 +28,19 @@ class Panel(Protocol):
         """Add the controls. Called once, inside the panel's tab."""
 
 
-PANELS: list[type[Panel]] = []
-"""Every panel."""
+class ClientPanel(Protocol):
+    """A tab of controls that every browser has for itself. One is made per browser."""
+
+    title: str
+
+    def __init__(self, viewer: "Viewer", view: ClientView) -> None: ...
+
+    def build(self, gui: viser.GuiApi) -> None:
+        """Add the controls. Called once, inside the panel's tab."""
+
+
+CLIENT_PANELS: list[type[ClientPanel]] = [LookPanel, PhotoPanel]
+"""Panels of each browser, first."""
+
+PANELS: list[type[Panel]] = [ScenesPanel]
+"""Panels that all browsers share."""

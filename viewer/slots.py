@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from splat.gaussians import Gaussians
+from splat.transform import Similarity
 
 
 @dataclass
@@ -24,7 +24,7 @@ class SceneSlot:
     visible: bool = True
     hidden: Tensor | None = None  # [N] bool: kept, not drawn
     selected: Tensor | None = None  # [N] bool: drawn in the colour of the selection
-    transform: Tensor = field(default_factory=lambda: torch.eye(4))  # [4, 4] similarity from the scene to the world
+    transform: Similarity = field(default_factory=Similarity.identity)  # from the scene to the world
     antialiased: bool = False  # how it was trained
     version: int = 0  # counts changes of the Gaussians
 

@@ -11,7 +11,7 @@ from splat import cli
 from splat.cuda_rasterizer import native
 from splat.errors import InputError
 from splat.training import device as devices
-from splat.training.device import choose_device
+from splat.device import choose_device
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,71 @@
+"""How large a picture may be while a camera moves, and how much of the machine drawing may take from training."""
+
+import time
+from collections.abc import Callable
+
+FRAME_BUDGET = 1 / 12
+"""Seconds for a picture while the camera moves."""
+SMALLEST_SIDE = 128
+"""Longest side of a picture below which it is not worth looking at, in pixels."""
+CHANGE = 1.6
+"""Factor by which the number of pixels changes between two pictures, at most."""
+
+
+class Pace:
+    """Chooses the size of moving pictures, so that each takes about `budget` seconds.
+
+    A picture costs a part that its size does not change (projecting the Gaussians) and a part per pixel; both are learnt
+    from what pictures of several sizes took, with older ones counting less.
+    """
+
+    def __init__(self, budget: float = FRAME_BUDGET) -> None:
+        self.budget = budget
+        self.side = 480  # longest, pixels
+        self.fixed, self.per_pixel = 0.0, 2e-7  # seconds
+        self.known = False
+
+    def took(self, pixels: int, seconds: float) -> None:
+        """A picture of so many pixels took so long to draw and encode."""
+        if not self.known:  # half of it fixed is a fair first guess
+            self.fixed, self.per_pixel, self.known = seconds / 2, seconds / 2 / pixels, True
+            return
+        # One step of normalised least squares in (1, pixels / 100,000), which cannot run away.
+        scaled = pixels / 1e5
+        error = seconds - (self.fixed + self.per_pixel * pixels)
+        step = 0.5 * error / (1 + scaled * scaled)
+        self.fixed = max(0.0, self.fixed + step)
+        self.per_pixel = max(1e-9, self.per_pixel + step * scaled / 1e5)
+
+    def predicted(self, pixels: int) -> float:
+        """Seconds that a picture of so many pixels will take."""
+        return self.fixed + self.per_pixel * pixels
+
+    def size(self, width: int, height: int) -> int:
+        """Longest side of the next moving picture, for a window of this size. Changes little at a time."""
+        longest = max(width, height)
+        affordable = max(0.0, self.budget - self.fixed) / self.per_pixel
+        wanted = longest * (affordable / (width * height)) ** 0.5
+        wanted = min(max(wanted, self.side / CHANGE**0.5), self.side * CHANGE**0.5)
+        self.side = round(min(max(wanted, min(SMALLEST_SIDE, longest)), longest))
+        return self.side
+
+
+class Duty:
+    """Holds a thread's work to a share of the time.
+
+    Args:
+        share: 0 to 1; 1 never waits.
+    """
+
+    def __init__(self, share: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.share, self.now = min(max(share, 1e-3), 1.0), now
+        self.free_from = 0.0
+
+    def worked(self, seconds: float) -> None:
+        """So much was just done."""
+        self.free_from = max(self.free_from, self.now() - seconds) + seconds / self.share
+
+    @property
+    def wait(self) -> float:
+        """Seconds until more may be done; 0 when now."""
+        return max(0.0, self.free_from - self.now())
