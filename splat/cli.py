@@ -52,6 +52,9 @@ VERBS = {
     "doctor": Verb("splat.commands:doctor", "say what this installation can do, and what it lacks"),
 }
 
+LIVE_VIEWER = "splat.viewer.live:LiveTraining"
+"""What `splat train --view` shows a run with. Training finds it by this name and imports nothing of it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit. `SPLAT_DEBUG=1` shows the traceback behind every error message.
@@ -126,10 +129,10 @@ def parse_help(kind: Any, parse: Callable[[Any], Any] = docstring_parser.parse_f
 docstring_parser.parse_from_object = parse_help
 
 
-def find(target: str) -> Callable[[Any], Any]:
+def find(target: str) -> Callable[..., Any]:
     """Import `module:function`."""
     module, _, attribute = target.partition(":")
-    function: Callable[[Any], Any] = getattr(importlib.import_module(module), attribute)
+    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     return function
 
 

@@ -23,6 +23,7 @@ from splat.viewer import help_page
 from splat.viewer.client_camera import ClientCamera
 from splat.viewer.client_view import ClientView
 from splat.viewer.contribution import Scores, score
+from splat.viewer.guard import Guard
 from splat.viewer.look import Look
 from splat.viewer.panels import CLIENT_PANELS, PANELS, Panel
 from splat.viewer.render_loop import RenderLoop
@@ -46,6 +47,8 @@ class Viewer:
         share: of the time, that drawing may take from a training.
         panels: further panels that all browsers share, before the others.
         messages: shown to every browser that comes.
+        live: the first scene is being trained, so that panels which change it are left out.
+        allowed_hosts: names under which browsers reach the viewer through a proxy.
     """
 
     def __init__(
@@ -61,6 +64,8 @@ class Viewer:
         share: float = 1.0,
         panels: Sequence[Callable[["Viewer"], Panel]] = (),
         messages: Sequence[str] = (),
+        live: bool = False,
+        allowed_hosts: Sequence[str] = (),
     ) -> None:
         self.scenes = list(scenes)
         self.capture, self.run = capture, run
@@ -71,21 +76,24 @@ class Viewer:
         self.view = start_view(self.scenes[0].gaussians, capture)
         with contextlib.redirect_stdout(io.StringIO()):  # viser's own banner; `splat view` says where it is
             self.server = viser.ViserServer(host, port, label="splat", verbose=False)
+        self.guard = Guard(self.server, local=is_local(host), hosts=allowed_hosts)
         self.server.gui.configure_theme(
             control_width="medium", show_logo=False, show_share_button=False, brand_color=(28, 126, 214)
         )
+        self.server.gui.main_panel.dock_right()  # beside the picture, not over it
         self._place_first_camera()
         self.loop = RenderLoop(self, share)
         tabs = self.server.gui.add_tab_group()
         self._building = threading.Lock()  # viser keeps one open container per tab
         self._client_tabs = [(panel, tabs.add_tab(panel.title)) for panel in CLIENT_PANELS]
-        self.panels: list[Panel] = [panel(self) for panel in (*panels, *PANELS)]
+        made = [panel(self) for panel in (*panels, *PANELS)]
+        self.panels: list[Panel] = [panel for panel in made if not (live and panel.edits)]
         for panel in self.panels:
             with tabs.add_tab(panel.title):
                 panel.build(self.server.gui)
         help_page.add(self)
         self.server.on_client_connect(self._connected)
-        self.server.on_client_disconnect(self.loop.remove)
+        self.server.on_client_disconnect(self._disconnected)
         self.loop.start()
 
     @property
@@ -166,6 +174,10 @@ class Viewer:
         with contextlib.redirect_stdout(io.StringIO()):
             self.server.stop()
 
+    async def _disconnected(self, client: viser.ClientHandle) -> None:
+        """A browser has gone. A coroutine, because viser's threads may have ended before the last one goes."""
+        self.loop.remove(client)
+
     def _place_first_camera(self) -> None:
         """Where browsers look from when they come."""
         first, initial = self.view, self.server.initial_camera
@@ -188,3 +200,8 @@ class Viewer:
         self.loop.add(view)
         for message in self.messages:
             self.notify("Not everything could be opened", message, client=client, error=True)
+
+
+def is_local(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    return host in ("127.0.0.1", "localhost", "::1")

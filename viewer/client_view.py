@@ -126,6 +126,11 @@ class ClientView:
                 return 0.0
             return max(0.001, self.moved + SETTLE - now)
 
+    @property
+    def has_all(self) -> bool:
+        """Whether nothing is wanted that was not sent."""
+        return self.sent_full == self.serial
+
     def begin(self, moving: bool) -> tuple[int, Look, ClientCamera]:
         """What to draw now. The number goes back to `finished`."""
         with self.lock:

@@ -25,6 +25,8 @@ class ViewOptions:
     """Port to listen on; the next free one is taken if it is in use."""
     browser: bool = True
     """Open a browser window."""
+    allow_host: tuple[str, ...] = ()
+    """Further names under which browsers reach the viewer, through a proxy or tunnel that changes them."""
     max_size: int = 1920
     """Longest side of a picture in pixels."""
     device: str = "auto"
@@ -59,6 +61,7 @@ def view(options: ViewOptions) -> None:
         port=options.port,
         background=(0, 0, 0) if run is None else run_facts(run).background,
         longest=options.max_size,
+        allowed_hosts=options.allow_host,
         messages=[*problems, *([missing] if missing else [])],
     )
     print(address(options.host, viewer.port), flush=True)
@@ -73,7 +76,9 @@ def view(options: ViewOptions) -> None:
 
 def address(host: str, port: int) -> str:
     """Where to look, and who else can."""
-    if host in ("127.0.0.1", "localhost", "::1"):
+    from splat.viewer.app import is_local
+
+    if is_local(host):
         return f"viewer at http://{host}:{port} (only from this machine; elsewhere: ssh -L {port}:127.0.0.1:{port} ...)"
     return (
         f"viewer at http://{host}:{port}\n"

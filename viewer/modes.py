@@ -20,7 +20,7 @@ DOT_RADIUS = 1.1
 """Standard deviation in pixels of the dot at a Gaussian's centre."""
 BODY_CUT = 0.6
 """A body's alpha at its edge; in the middle it is 0.99."""
-BODY_RADIUS = 1.5
+BODY_RADIUS = 1.0
 """Standard deviations of a Gaussian from the middle of its body to the edge."""
 
 
@@ -117,7 +117,7 @@ def centres(drawing: Drawing) -> Tensor:  # [H, W, 3]
 
 def ellipsoids(drawing: Drawing) -> Tensor:  # [H, W, 3]
     """Bodies with a hard edge, each a little lighter or darker than its neighbours."""
-    gaussians = drawing.gaussians[drawing.gaussians.logit_opacities > -3]
+    gaussians = drawing.gaussians[drawing.gaussians.logit_opacities > -2]
     cut = (2 * torch.log(torch.tensor(0.99 / BODY_CUT))).sqrt()
     values = gaussians.tensors()
     values["log_scales"] = gaussians.log_scales + float((BODY_RADIUS / cut).log())

@@ -21,6 +21,7 @@ class Panel(Protocol):
     """
 
     title: str
+    edits: bool  # whether it changes scenes; left out while one trains
 
     def __init__(self, viewer: "Viewer") -> None: ...
 

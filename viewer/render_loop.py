@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MOVING_QUALITY = 70
 """Of the JPEGs while a camera moves."""
+FOLLOWING_QUALITY = 92
+"""Of the full JPEGs of a scene that trains; PNG would take more time from the training than drawing does."""
 MOVING_SHARE = 0.6
 """Share of the time that drawing may take while a camera moves and a training runs."""
 STARVED = 1.0
@@ -39,16 +41,17 @@ class RenderLoop:
         self.cache = PreparedCache()
         self.resting = Duty(share)  # for new pictures of what trains
         self.moving = Duty(MOVING_SHARE if share < 1 else 1.0)
+        self.stream = gpu_stream(viewer.scenes[0].gaussians.device)
         self.wake = threading.Event()
-        self.stopping = False
-        self.stream: torch.cuda.Stream | None = None  # on a GPU drawing has its own, beside that of a training
+        self.stopped = threading.Event()
+        self.following = share < 1  # a training goes on
         self.thread = threading.Thread(target=self._run, name="viewer", daemon=True)
 
     def start(self) -> None:
         self.thread.start()
 
     def stop(self) -> None:
-        self.stopping = True
+        self.stopped.set()
         self.wake.set()
         if self.thread.is_alive():
             self.thread.join(timeout=5)
@@ -76,10 +79,19 @@ class RenderLoop:
                 view.ask()
         self.wake.set()
 
+    def give(self, share: float) -> None:
+        """Change the share of the time that drawing may take from a training."""
+        self.resting = Duty(share)
+
     @property
     def watched(self) -> bool:
         """Whether anybody looks."""
         return bool(self.views)
+
+    @property
+    def idle(self) -> bool:
+        """Whether all browsers have their full picture of the scene as it is."""
+        return all(view.has_all for view in list(self.views.values()))
 
     def choose(self, now: float) -> tuple[ClientView | None, float]:
         """Whose picture is next, and how long to wait if nobody's is.
@@ -99,7 +111,7 @@ class RenderLoop:
     _last_was_moving = False
 
     def _run(self) -> None:
-        while not self.stopping:
+        while not self.stopped.is_set():
             view, wait = self.choose(time.monotonic())
             if view is None:
                 self.wake.wait(min(max(wait, 0.002), 1.0))
@@ -109,16 +121,20 @@ class RenderLoop:
             self._last_was_moving = moving
             if moving and self.moving.wait > 0:
                 time.sleep(min(self.moving.wait, 0.2))
-            began = time.monotonic()
+            began = self.spent()
             try:
-                with torch.no_grad():
+                with torch.no_grad(), torch.cuda.stream(self.stream):
                     self._serve(view, moving)
             except Exception as failure:  # whatever it is: the other browsers and a training go on
                 self._report(view, failure)
-            seconds = time.monotonic() - began
             view.drawn = time.monotonic()
+            seconds = self.spent() - began
             self.resting.worked(seconds)
             self.moving.worked(seconds)
+
+    def spent(self) -> float:
+        """A clock of what drawing takes from others: this thread's time on the CPU, or all time where a GPU draws."""
+        return time.monotonic() if self.stream is not None else time.thread_time()
 
     def _serve(self, view: ClientView, moving: bool) -> None:
         """Draw and send one picture."""
@@ -141,8 +157,9 @@ class RenderLoop:
         camera = photo.camera(width, height) if photo else seen.camera(longest)
         request = Request(slots, look, camera, photo, self.viewer.scores)
         picture = draw(request, self.cache).numpy()
-        if moving:
-            view.client.scene.set_background_image(picture, format="jpeg", jpeg_quality=MOVING_QUALITY)
+        if moving or self.following:
+            quality = MOVING_QUALITY if moving else FOLLOWING_QUALITY
+            view.client.scene.set_background_image(picture, format="jpeg", jpeg_quality=quality)
         else:
             view.client.scene.set_background_image(picture, format="png")
         view.client.flush()
@@ -152,7 +169,7 @@ class RenderLoop:
         """Tell a browser what went wrong, once per kind of failure, and the terminal."""
         view.give_up()
         text = f"{type(failure).__name__}: {failure}"
-        if text in view.told or self.stopping:
+        if text in view.told or self.stopped.is_set():
             return
         view.told.add(text)
         if view.client.client_id not in self.viewer.server.get_clients():
@@ -161,3 +178,8 @@ class RenderLoop:
         print("viewer: a picture could not be drawn", file=sys.stderr)
         traceback.print_exception(failure)
         self.viewer.notify("This view cannot be drawn", text[:300], client=view.client, error=True)
+
+
+def gpu_stream(device: torch.device) -> torch.cuda.Stream | None:
+    """On a GPU drawing has a stream of its own, beside that of a training."""
+    return torch.cuda.Stream(device) if device.type == "cuda" else None

@@ -24,6 +24,7 @@ class ScenesPanel:
     """A folder per scene."""
 
     title = "Scenes"
+    edits = False
 
     def __init__(self, viewer: "Viewer") -> None:
         self.viewer = viewer
