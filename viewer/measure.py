@@ -16,10 +16,18 @@ MAX_POINTS = 100
 
 
 @torch.no_grad()
+def depth_seen(gaussians: Gaussians, camera: Camera, settings: RenderSettings | None = None) -> Tensor:  # [H, W]
+    """How deep what a camera sees is: where half of the light has been stopped (median depth); 0 where nothing is."""
+    camera = camera.to(gaussians.device)
+    depth = splat.render(gaussians, camera, depth=True, sh_degree=0, settings=settings).median_depth
+    assert depth is not None
+    return depth
+
+
 def pick(
     gaussians: Gaussians, camera: Camera, pixel: tuple[float, float], settings: RenderSettings | None = None
 ) -> Tensor | None:  # [3] float64
-    """The point of the scene that is seen at a pixel: where half of the light has been stopped (median depth).
+    """The point of the scene that is seen at a pixel.
 
     Args:
         pixel: x and y in pixels of the camera, from its upper left corner; need not be whole numbers.
@@ -30,10 +38,7 @@ def pick(
     column, row = math.floor(pixel[0]), math.floor(pixel[1])
     if not (0 <= column < camera.width and 0 <= row < camera.height):
         return None
-    camera = camera.to(gaussians.device)
-    depth = splat.render(gaussians, camera, depth=True, sh_degree=0, settings=settings).median_depth
-    assert depth is not None
-    found = float(depth[row, column])
+    found = float(depth_seen(gaussians, camera, settings)[row, column])
     return unproject(camera, pixel, found) if found > 0 else None
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Protocol
 import viser
 
 from splat.viewer.client_view import ClientView
+from splat.viewer.edit_panel import EditPanel
 from splat.viewer.look_panel import LookPanel
 from splat.viewer.photo_panel import PhotoPanel
 from splat.viewer.scenes_panel import ScenesPanel
@@ -43,5 +44,5 @@ class ClientPanel(Protocol):
 CLIENT_PANELS: list[type[ClientPanel]] = [LookPanel, PhotoPanel]
 """Panels of each browser, first."""
 
-PANELS: list[type[Panel]] = [ScenesPanel]
+PANELS: list[type[Panel]] = [ScenesPanel, EditPanel]
 """Panels that all browsers share."""

@@ -5,6 +5,7 @@ in no region.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -58,54 +59,57 @@ def sphere(means: Tensor, centre: Sequence[float], radius: float) -> Tensor:  # 
     return (means - means.new_tensor(centre)).norm(dim=1) <= radius
 
 
-def rectangle(
-    means: Tensor, camera: Camera, first: tuple[float, float], second: tuple[float, float], depth: Tensor | None = None
-) -> Tensor:  # [N] bool
-    """Seen within a rectangle of the picture.
+@dataclass(frozen=True)
+class Seen:
+    """Where a camera sees every Gaussian, to select in its picture."""
 
-    Args:
-        means: [N, 3].
-        first, second: opposite corners, in pixels of the camera.
-        depth: [H, W] depth of what the picture shows there; then only what is in front counts. See `in_front`.
-    """
-    pixels, z = project(means, camera)
-    (x0, x1), (y0, y1) = sorted((first[0], second[0])), sorted((first[1], second[1]))
-    inside = (pixels[:, 0] >= x0) & (pixels[:, 0] <= x1) & (pixels[:, 1] >= y0) & (pixels[:, 1] <= y1) & (z > 0)
-    return inside if depth is None else inside & in_front(pixels, z, depth)
+    pixels: Tensor  # [N, 2] of the camera
+    z: Tensor  # [N] depth
+    visible: Tensor  # [N] bool: before the camera, and where depth was given not hidden
 
+    @staticmethod
+    def by(camera: Camera, means: Tensor, depth: Tensor | None = None) -> "Seen":
+        """What the camera sees of centres [N, 3].
 
-def brush(
-    means: Tensor,
-    camera: Camera,
-    stroke: Tensor | Sequence[Sequence[float]],
-    radius: float,
-    depth: Tensor | None = None,
-) -> Tensor:  # [N] bool
-    """Seen no farther than `radius` pixels from a stroke.
+        Args:
+            depth: [H, W] depth of the picture, 0 where it is empty; then only what is in front of that counts, see
+                `in_front`.
+        """
+        pixels, z = project(means, camera)
+        visible = z > 0
+        if depth is not None:
+            visible = visible & in_front(pixels, z, depth)
+        return Seen(pixels, z, visible)
 
-    Args:
-        means: [N, 3].
-        stroke: [S, 2] pixels of the camera, in order; one point is a dab.
-        depth: see `rectangle`.
+    def rectangle(self, first: tuple[float, float], second: tuple[float, float]) -> Tensor:  # [N] bool
+        """Within a rectangle, by two opposite corners in pixels."""
+        (x0, x1), (y0, y1) = sorted((first[0], second[0])), sorted((first[1], second[1]))
+        x, y = self.pixels.unbind(1)
+        return (x >= x0) & (x <= x1) & (y >= y0) & (y <= y1) & self.visible
 
-    Raises:
-        ValueError: the stroke has no point, more than MAX_STROKE, or one that is not finite.
-    """
-    line = torch.as_tensor(stroke, dtype=means.dtype, device=means.device)
-    if line.ndim != 2 or line.shape[1] != 2 or not 1 <= len(line) <= MAX_STROKE or not bool(line.isfinite().all()):
-        raise ValueError(f"brush: a stroke has 1 to {MAX_STROKE} finite points [S, 2], got {list(line.shape)}")
-    pixels, z = project(means, camera)
-    low, high = line.amin(0) - radius, line.amax(0) + radius
-    near = ((z > 0) & (pixels >= low).all(1) & (pixels <= high).all(1)).nonzero()[:, 0]
-    points = pixels[near]
-    touched = torch.zeros(len(near), dtype=torch.bool, device=means.device)
-    for start, end in zip(line, torch.cat([line[1:], line[-1:]]), strict=True):
-        along = end - start
-        share = ((points - start) @ along / (along @ along).clamp_min(1e-12)).clamp(0, 1)
-        touched |= (points - start - share[:, None] * along).norm(dim=1) <= radius
-    mask = torch.zeros(len(means), dtype=torch.bool, device=means.device)
-    mask[near[touched]] = True
-    return mask if depth is None else mask & in_front(pixels, z, depth)
+    def brush(self, stroke: Tensor | Sequence[Sequence[float]], radius: float) -> Tensor:  # [N] bool
+        """No farther than `radius` pixels from a stroke.
+
+        Args:
+            stroke: [S, 2] pixels in order; one point is a dab.
+
+        Raises:
+            ValueError: the stroke has no point, more than MAX_STROKE, or one that is not finite.
+        """
+        line = torch.as_tensor(stroke, dtype=self.pixels.dtype, device=self.pixels.device)
+        if line.ndim != 2 or line.shape[1] != 2 or not 1 <= len(line) <= MAX_STROKE or not bool(line.isfinite().all()):
+            raise ValueError(f"brush: a stroke has 1 to {MAX_STROKE} finite points [S, 2], got {list(line.shape)}")
+        low, high = line.amin(0) - radius, line.amax(0) + radius
+        near = (self.visible & (self.pixels >= low).all(1) & (self.pixels <= high).all(1)).nonzero()[:, 0]
+        points = self.pixels[near]
+        touched = torch.zeros(len(near), dtype=torch.bool, device=line.device)
+        for start, end in zip(line, torch.cat([line[1:], line[-1:]]), strict=True):
+            along = end - start
+            share = ((points - start) @ along / (along @ along).clamp_min(1e-12)).clamp(0, 1)
+            touched |= (points - start - share[:, None] * along).norm(dim=1) <= radius
+        mask = torch.zeros_like(self.visible)
+        mask[near[touched]] = True
+        return mask
 
 
 def in_front(pixels: Tensor, z: Tensor, depth: Tensor) -> Tensor:  # [N] bool

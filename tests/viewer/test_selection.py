@@ -16,13 +16,12 @@ from splat.viewer.selection import (
     COMBINATIONS,
     MAX_STROKE,
     VALUES,
+    Seen,
     between,
     box,
-    brush,
     combine,
     floaters,
     project,
-    rectangle,
     sphere,
 )
 
@@ -95,26 +94,26 @@ def test_projection_is_that_of_the_renderer() -> None:
 def test_a_rectangle_of_the_whole_picture_is_all_that_is_in_view() -> None:
     pixels, z = project(centres(), camera())
     inside = (z > 0) & (pixels >= 0).all(1) & (pixels <= torch.tensor([64, 48])).all(1)
-    assert torch.equal(rectangle(centres(), camera(), (0, 0), (64, 48)), inside)
-    assert torch.equal(rectangle(centres(), camera(), (64, 0), (0, 48)), inside)  # any two opposite corners
+    assert torch.equal(Seen.by(camera(), centres()).rectangle((0, 0), (64, 48)), inside)
+    assert torch.equal(Seen.by(camera(), centres()).rectangle((64, 0), (0, 48)), inside)  # any two opposite corners
     assert 0 < inside.sum() < 500
 
 
 def test_parts_of_a_rectangle_make_the_whole() -> None:
-    whole = rectangle(centres(), camera(), (5, 5), (60, 40))
-    left, right = (rectangle(centres(), camera(), (a, 5), (b, 40)) for a, b in ((5, 30), (30, 60)))
+    whole = Seen.by(camera(), centres()).rectangle((5, 5), (60, 40))
+    left, right = (Seen.by(camera(), centres()).rectangle((a, 5), (b, 40)) for a, b in ((5, 30), (30, 60)))
     assert torch.equal(left | right, whole)
 
 
 def test_nothing_behind_the_camera_is_seen() -> None:
     behind = torch.tensor([[0.0, 0.0, -5.0], [0.0, 0.0, 0.0]])
-    assert rectangle(behind, camera(), (0, 0), (64, 48)).tolist() == [False, True]
-    assert brush(behind, camera(), [[32, 24]], 10).tolist() == [False, True]
+    assert Seen.by(camera(), behind).rectangle((0, 0), (64, 48)).tolist() == [False, True]
+    assert Seen.by(camera(), behind).brush([[32, 24]], 10).tolist() == [False, True]
 
 
 def test_a_stroke_is_the_union_of_its_dabs() -> None:
     stroke = torch.tensor([[10.0, 10.0], [30.0, 20.0], [50.0, 40.0]])
-    found = brush(centres(), camera(), stroke, 6.0)
+    found = Seen.by(camera(), centres()).brush(stroke, 6.0)
     dense = torch.cat([a + (b - a) * torch.linspace(0, 1, 200)[:, None] for a, b in pairwise(stroke)])
     pixels, z = project(centres(), camera())
     distance = (pixels[:, None] - dense).norm(dim=2).amin(1)
@@ -126,7 +125,7 @@ def test_a_stroke_is_the_union_of_its_dabs() -> None:
 def test_one_point_is_a_dab() -> None:
     pixels, z = project(centres(), camera())
     near = ((pixels - torch.tensor([20.0, 20.0])).norm(dim=1) <= 7) & (z > 0)
-    assert torch.equal(brush(centres(), camera(), [[20, 20]], 7.0), near)
+    assert torch.equal(Seen.by(camera(), centres()).brush([[20, 20]], 7.0), near)
 
 
 def test_only_what_is_in_front_where_depth_is_given() -> None:
@@ -142,22 +141,22 @@ def test_only_what_is_in_front_where_depth_is_given() -> None:
     scene.logit_opacities.fill_(6.0)
     depth = splat.render(scene, camera(), depth=True).median_depth
     assert depth is not None
-    everything = rectangle(means, camera(), (0, 0), (64, 48))
-    visible = rectangle(means, camera(), (0, 0), (64, 48), depth)
+    everything = Seen.by(camera(), means).rectangle((0, 0), (64, 48))
+    visible = Seen.by(camera(), means, depth).rectangle((0, 0), (64, 48))
     assert everything.all()
     assert visible[: len(front)].float().mean() > 0.9  # some at the rim are seen over the edge
     hidden = means[len(front) :, 0] < -0.15
     assert visible[len(front) :][hidden].float().mean() < 0.05
     assert visible[len(front) :][means[len(front) :, 0] > 0.15].all()
     stroke = torch.tensor([[5.0, 24.0], [60.0, 24.0]])
-    swept = brush(means, camera(), stroke, 4.0, depth)
-    assert torch.equal(swept, brush(means, camera(), stroke, 4.0) & visible)
+    swept = Seen.by(camera(), means, depth).brush(stroke, 4.0)
+    assert torch.equal(swept, Seen.by(camera(), means).brush(stroke, 4.0) & visible)
 
 
 def test_outside_the_picture_nothing_is_in_front() -> None:
     far_right = torch.tensor([[50.0, 0.0, 0.0]])
-    assert rectangle(far_right, camera(), (0, 0), (1e6, 48)).all()
-    assert not rectangle(far_right, camera(), (0, 0), (1e6, 48), torch.zeros(48, 64)).any()
+    assert Seen.by(camera(), far_right).rectangle((0, 0), (1e6, 48)).all()
+    assert not Seen.by(camera(), far_right, torch.zeros(48, 64)).rectangle((0, 0), (1e6, 48)).any()
 
 
 def test_centres_that_are_not_finite_are_nowhere() -> None:
@@ -165,9 +164,9 @@ def test_centres_that_are_not_finite_are_nowhere() -> None:
     for mask in (
         box(means, Similarity.identity(), (9, 9, 9)),
         sphere(means, (0, 0, 0), 9),
-        rectangle(means, camera(), (0, 0), (64, 48)),
-        rectangle(means, camera(), (0, 0), (64, 48), torch.ones(48, 64) * 9),
-        brush(means, camera(), [[32, 24]], 99),
+        Seen.by(camera(), means).rectangle((0, 0), (64, 48)),
+        Seen.by(camera(), means, torch.ones(48, 64) * 9).rectangle((0, 0), (64, 48)),
+        Seen.by(camera(), means).brush([[32, 24]], 99),
     ):
         assert mask.tolist() == [False, False, True]
 
@@ -175,7 +174,7 @@ def test_centres_that_are_not_finite_are_nowhere() -> None:
 @pytest.mark.parametrize("stroke", [torch.zeros(0, 2), torch.zeros(3), [[math.nan, 0]], torch.zeros(MAX_STROKE + 1, 2)])
 def test_strokes_that_are_none_are_refused(stroke) -> None:
     with pytest.raises(ValueError, match="stroke"):
-        brush(centres(), camera(), stroke, 5.0)
+        Seen.by(camera(), centres()).brush(stroke, 5.0)
 
 
 def test_by_value() -> None:
