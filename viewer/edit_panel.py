@@ -1,7 +1,6 @@
 """EditPanel: selecting, deleting, hiding, moving, measuring and saving, with undo."""
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import viser
@@ -9,9 +8,9 @@ import viser
 from splat.compression.formats import FormatOptions
 from splat.errors import InputError
 from splat.viewer.edit_session import EditSession
-from splat.viewer.edits import allowed_file
 from splat.viewer.measure_tools import MeasureTools
 from splat.viewer.move_tools import MoveTools
+from splat.viewer.saving import allowed_file, given_folders
 from splat.viewer.select_tools import SelectTools
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ class EditPanel:
         self.select = SelectTools(viewer, self.session, self.tell)
         self.move = MoveTools(viewer, self.session, self.tell)
         self.measure = MeasureTools(viewer, self.session, self.tell)
+        self.folders = given_folders(viewer.run, viewer.scenes)
         self.saving = threading.Lock()
 
     def session(self) -> EditSession:
@@ -65,25 +65,16 @@ class EditPanel:
         self.tell()
 
     def _build_save(self, gui: viser.GuiApi) -> None:
-        folders = self.folders()
-        if not folders:
+        if not self.folders:
             gui.add_markdown("This scene was not read from a file, so there is no folder to save into.")
             return
         gui.add_markdown(
-            f"Into `{folders[0]}`. The ending chooses the format: .ply .spz .sog .compressed.ply .splat .glb"
+            f"Into `{self.folders[0]}`. The ending chooses the format: .ply .spz .sog .compressed.ply .splat .glb"
         )
         self.name = gui.add_text("Name", "edited.ply")
         self.overwrite = gui.add_checkbox("Overwrite", False)
         self.save_button = gui.add_button("Save")
         self.save_button.on_click(self.viewer.guarded(self.save))
-
-    def folders(self) -> list[Path]:
-        """Where scenes may be saved: the run, and the folders that scenes were opened from."""
-        found = [] if self.viewer.run is None else [self.viewer.run]
-        for slot in self.viewer.scenes:
-            if slot.path is not None:
-                found.append(slot.path if slot.path.is_dir() else slot.path.parent)
-        return list(dict.fromkeys(folder.resolve() for folder in found))
 
     def change(self, what: str) -> None:
         """A button: take a step with the selection.
@@ -128,7 +119,7 @@ class EditPanel:
 
     def save(self, event: Any) -> None:
         """Write the edited scene, in the thread of this callback; one at a time."""
-        file = allowed_file(self.name.value, self.folders(), overwrite=bool(self.overwrite.value))
+        file = allowed_file(self.name.value, self.folders, overwrite=bool(self.overwrite.value))
         if not self.saving.acquire(blocking=False):
             raise InputError("A scene is being saved; wait for it.")
         try:

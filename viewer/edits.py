@@ -1,6 +1,5 @@
 """EditHistory: what was deleted, hidden and moved in a scene, step by step, back and forth."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,33 +168,6 @@ class EditHistory:
             del self._states[0]
         self._at = len(self._states) - 1
         return count
-
-
-def allowed_file(name: str, folders: Sequence[Path], *, overwrite: bool = False) -> Path:
-    """The file that a client names, if it may be written: in one of the folders, or below.
-
-    Args:
-        name: relative to the first folder, or absolute. Links are followed before it is compared.
-
-    Raises:
-        InputError: it lies elsewhere, exists, or is no name of a file.
-    """
-    roots = [folder.resolve() for folder in folders]
-    where = " or ".join(map(str, roots))
-    if not roots or not name.strip() or "\0" in name or len(name) > 1000:
-        raise InputError(f"give a name of a file in {where}")
-    try:
-        file = (roots[0] / name.strip()).resolve()
-        exists = file.exists()
-    except (OSError, RuntimeError) as error:  # a loop of links, a name that is too long
-        raise InputError(f"{name[:100]}: not a name of a file ({error})") from None
-    if not any(file.is_relative_to(root) for root in roots):
-        raise InputError(f"{name}: only files in {where} can be written from here")
-    if file.is_dir() or file in roots:
-        raise InputError(f"{name}: is a folder; give the name of a file in it")
-    if exists and not overwrite:
-        raise InputError(f"{name}: exists already; choose another name, or tick overwrite")
-    return file
 
 
 def _placed(original: Gaussians, state: State) -> Gaussians:

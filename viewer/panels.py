@@ -7,6 +7,7 @@ import viser
 from splat.viewer.client_view import ClientView
 from splat.viewer.edit_panel import EditPanel
 from splat.viewer.look_panel import LookPanel
+from splat.viewer.path_panel import PathPanel
 from splat.viewer.photo_panel import PhotoPanel
 from splat.viewer.scenes_panel import ScenesPanel
 
@@ -44,5 +45,5 @@ class ClientPanel(Protocol):
 CLIENT_PANELS: list[type[ClientPanel]] = [LookPanel, PhotoPanel]
 """Panels of each browser, first."""
 
-PANELS: list[type[Panel]] = [ScenesPanel, EditPanel]
+PANELS: list[type[Panel]] = [ScenesPanel, EditPanel, PathPanel]
 """Panels that all browsers share."""

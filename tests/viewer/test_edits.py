@@ -16,7 +16,9 @@ from splat.compression import formats
 from splat.errors import InputError
 from splat.transform import Similarity
 from splat.viewer import edits
-from splat.viewer.edits import EditHistory, allowed_file
+from splat.viewer.edits import EditHistory
+from splat.viewer.saving import allowed_file, given_folders
+from splat.viewer.slots import SceneSlot
 
 N = 40
 masks = st.lists(st.booleans(), min_size=N, max_size=N).map(torch.tensor)
@@ -288,3 +290,15 @@ def test_a_scene_edited_is_drawn_as_it_is_saved(tmp_path: Path) -> None:
     history.save(tmp_path / "scene.ply")
     drawn = splat.render(history.gaussians()[history.shown], cameras()).rgb
     torch.testing.assert_close(splat.render(splat.load(tmp_path / "scene.ply"), cameras()).rgb, drawn)
+
+
+def test_folders_given_are_those_of_the_scenes_and_the_run(tmp_path: Path) -> None:
+    scene = cloud(2)
+    slots = [
+        SceneSlot("memory", scene),
+        SceneSlot("file", scene, tmp_path / "a" / "scene.ply"),
+        SceneSlot("run", scene, tmp_path),
+        SceneSlot("another", scene, tmp_path / "a" / "other.ply"),
+    ]
+    assert given_folders(None, slots[:1]) == []
+    assert given_folders(tmp_path, slots) == [tmp_path.resolve(), (tmp_path / "a").resolve()]
