@@ -130,7 +130,7 @@ class EditPanel:
             self.save_button.disabled = False
             self.saving.release()
         size = file.stat().st_size / 1e6
-        self.viewer.notify("Saved", f"{count:,} Gaussians, {size:.1f} MB: `{file}`", client=event.client)
+        self.viewer.notify("Saved", f"{count:,} Gaussians, {size:.1f} MB: {file}", client=event.client)
 
     def tell(self) -> None:
         """Say what is selected, and what undo would take back."""

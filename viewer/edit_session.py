@@ -114,6 +114,7 @@ class EditSession:
         if gaussians is not self._source:
             slot.replace(gaussians)
             self._source, self._published = gaussians, slot.gaussians
-        hidden, selected = ~history.shown, self._selected
+        hidden = ~history.shown
+        selected = None if self._selected is None else self._selected & history.shown
         slot.hidden = hidden if bool(hidden.any()) else None
-        slot.selected = selected & history.shown if selected is not None and bool(selected.any()) else None
+        slot.selected = selected if selected is not None and bool(selected.any()) else None

@@ -92,7 +92,7 @@ class MoveTools:
         try:
             if how == "Cameras":
                 if not cameras:
-                    raise InputError("No cameras are known; `--capture FOLDER` names those the scene was made from.")
+                    raise InputError("No cameras are known; --capture FOLDER names those that the scene was made from.")
                 session.move(standing_up(up_of_cameras(cameras)), selected=False)
                 told = "Up is now what was up for the cameras."
             else:

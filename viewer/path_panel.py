@@ -209,7 +209,7 @@ class PathPanel:
         file = allowed_file(name, [self.folder], overwrite=bool(self.overwrite.value))
         save_path(self.path(), file)
         self.saved.options = self.list_saved()
-        self.viewer.notify("Saved", f"`splat render --path {file}` draws it.", client=event.client)
+        self.viewer.notify("Saved", f"{file}, which splat render --path draws.", client=event.client)
 
     def load(self, event: Any) -> None:
         assert self.folder is not None
