@@ -36,7 +36,7 @@ class MeasureTools:
         self.picking.on_update(guarded(lambda _: self.change_picking()))
         self.text = gui.add_markdown("Pick two points or more.")
         clear = gui.add_button("Clear")
-        clear.on_click(guarded(lambda _: self.show(Measurement())))
+        clear.on_click(guarded(lambda _: self.clear()))
         self.length = gui.add_number("Real length", 1.0, min=0.0, step=0.01)
         scale = gui.add_button("Scale scene to it", hint="So that the total becomes the real length.")
         scale.on_click(guarded(lambda _: self.scale_scene()))
@@ -64,6 +64,11 @@ class MeasureTools:
             except ValueError as error:
                 raise InputError(str(error)) from None
             self.show(measured)
+
+    def clear(self) -> None:
+        """Forget all points."""
+        with self.lock:
+            self.show(Measurement())
 
     def scale_scene(self) -> None:
         try:
