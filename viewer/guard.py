@@ -8,6 +8,7 @@ from a bounded number of browsers that the viewer's own page was loaded in.
 import logging
 import math
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import Any
@@ -55,6 +56,8 @@ class Guard:
         self.connections._handle_incoming_message = self.guarded(self.connections._handle_incoming_message)  # type: ignore[method-assign]
         self.connections.on_client_connect(self.admit)
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)  # a traceback for every broken message
+        for noise in ("Queued a .* on a closed connection", r"\[viser\] .* does not match annotation"):
+            warnings.filterwarnings("ignore", message=noise)  # browsers go, and messages are checked here
 
     async def admit(self, connection: Any) -> None:
         """A websocket was opened: refuse it, or guard it."""

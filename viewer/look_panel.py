@@ -75,6 +75,10 @@ class LookPanel:
         )
         self.speed = gui.add_markdown("")
         view.on_drawn = self.tell
+        for key, mode in zip("123456789", MODES, strict=False):
+            command = gui.add_command(f"Show {mode}", hotkey=key, description=MODES[mode])
+            command.on_trigger(guarded(lambda _, mode=mode: self.show(mode)))
+        gui.add_command("First view", hotkey="R").on_trigger(guarded(self.go_back))
 
     def _build_layout(self, gui: viser.GuiApi) -> None:
         view, guarded = self.view, self.viewer.guarded
@@ -121,7 +125,21 @@ class LookPanel:
             "/crop", points=torch.stack([corners[list(edge)] for edge in edges]).numpy(), colors=(255, 190, 60)
         )
 
-    def change_mode(self, event: Any) -> None:
+    def show(self, mode: str) -> None:
+        """Choose a mode, as the dropdown does."""
+        self.mode.value = mode
+        self.change_mode(None)
+
+    def go_back(self, _: Any) -> None:
+        """Look from where the viewer began."""
+        first, camera = self.viewer.view, self.view.client.camera
+        self.view.leave_photo()
+        with self.view.client.atomic():
+            camera.position = tuple(first.position.tolist())
+            camera.look_at = tuple(first.target.tolist())
+            camera.up_direction = tuple(first.up.tolist())
+
+    def change_mode(self, _: Any) -> None:
         mode = self.mode.value
         self.explanation.content = f"*{MODES[mode]}*"
         self.view.change(mode=mode)

@@ -108,7 +108,7 @@ def centres(drawing: Drawing) -> Tensor:  # [H, W, 3]
     values = gaussians.tensors()
     values["log_scales"] = (depths * DOT_RADIUS / float(camera.K[0, 0])).log()[:, None].expand(-1, 3)
     values["logit_opacities"] = torch.where(gaussians.logit_opacities > -4, 3.0, -10.0)  # what is invisible has no dot
-    settings = replace(drawing.settings, eps2d=0.0, antialiased=False)
+    settings = replace(drawing.settings, eps2d=1e-4, antialiased=False)
     result = splat.render(
         Gaussians(**values), camera, background=drawing.background, sh_degree=drawing.sh_degree, settings=settings
     )

@@ -41,7 +41,12 @@ class PhotoPanel:
         self.number = gui.add_slider("Photo", 1, max(2, len(self.frames)), 1, 1)
         self.number.on_update(guarded(lambda event: self.fly(int(self.number.value) - 1)))
         steps = gui.add_button_group("", ("Previous", "Next", "Leave"))
-        steps.on_click(guarded(self.step))
+        steps.on_click(
+            guarded(lambda event: self.leave() if event.target.value == "Leave" else self.step(event.target.value))
+        )
+        gui.add_command("Next photo", hotkey="N").on_trigger(guarded(lambda _: self.step("Next")))
+        gui.add_command("Photo before", hotkey="B").on_trigger(guarded(lambda _: self.step("Previous")))
+        gui.add_command("Photo on or off", hotkey="T").on_trigger(guarded(self.toggle))
         self.how = gui.add_dropdown(
             "Compare",
             COMPARISONS,
@@ -54,14 +59,22 @@ class PhotoPanel:
         self.about = gui.add_markdown("Choose a photo to compare the render with it.")
         self.view.on_leave = self.left
 
-    def step(self, event: Any) -> None:
-        """A button: the neighbouring photo, or away from it."""
-        if event.target.value == "Leave":
-            self.view.leave_photo()
-            self.left()
+    def step(self, direction: str) -> None:
+        """To the neighbouring photo; to the one of the slider if none is looked at."""
+        if self.view.photo is None:
+            self.fly(int(self.number.value) - 1)
             return
-        current = self.view.photo.index if self.view.photo is not None else int(self.number.value) - 1
-        self.fly((current + (1 if event.target.value == "Next" else -1)) % len(self.frames))
+        self.fly((self.view.photo.index + (1 if direction == "Next" else -1)) % len(self.frames))
+
+    def toggle(self, _: Any) -> None:
+        """Show the photo alone, or the render alone."""
+        self.how.value = "off" if self.how.value == "photo" else "photo"
+        self.view.change(comparison=self.how.value)
+
+    def leave(self) -> None:
+        """Do not compare any more."""
+        self.view.leave_photo()
+        self.left()
 
     def fly(self, index: int) -> None:
         """Look through a photo's camera and say how well the scene fits it."""

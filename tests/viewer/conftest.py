@@ -1,0 +1,84 @@
+"""What tests of the viewer share: scenes, viewers on free ports, and a real browser."""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from captures import subject, write_capture
+
+from splat.datasets.load import load_scene
+from splat.datasets.scene import Scene
+from splat.viewer.app import Viewer
+from splat.viewer.slots import SceneSlot
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `from wire import ...`
+
+CHROMIUM_FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --use-angle=swiftshader --enable-unsafe-swiftshader"
+).split()
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """Chromium without a screen and without a GPU. Where tests must run it, CI=true makes absence an error."""
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        program = None
+    if program is None:
+        message = "no Chromium: install Playwright for Python and the system's package chromium, or set CHROMIUM"
+        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """Twelve photos of 96 x 64 pixels around `subject`."""
+    folder = tmp_path_factory.mktemp("viewed")
+    write_capture(folder, photos=12, width=96, height=64)
+    return load_scene(folder)
+
+
+@pytest.fixture
+def viewer_of() -> Iterator[Callable[..., Viewer]]:
+    """Makes viewers that are closed after the test."""
+    with viewers() as make:
+        yield make
+
+
+@contextmanager
+def viewers() -> Iterator[Callable[..., Viewer]]:
+    """A function that makes viewers on free ports; they are closed in the end."""
+    made: list[Viewer] = []
+
+    def make(*scenes: SceneSlot, **options: Any) -> Viewer:
+        torch.set_num_threads(1)
+        made.append(Viewer(scenes or [SceneSlot("subject", subject())], port=0, **options))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for viewer in made:
+            viewer.stop()
+
+
+@pytest.fixture(scope="module")
+def viewer() -> Iterator[Viewer]:
+    """One for all tests of a file."""
+    with viewers() as make:
+        yield make()
