@@ -19,6 +19,10 @@ TEXT = """
 | N, B | next photo, photo before |
 | T | photo on, photo off |
 | 1 … 9 | colour, depth, normals, alpha, overdraw, centres, ellipsoids, contribution, blame |
+| X, V | delete, hide what is selected |
+| Ctrl Z, Ctrl Shift Z | undo, redo |
+| Shift N | select nothing |
+| K | add a keyframe to the path |
 | Ctrl K | all commands |
 
 The picture is coarse while the camera moves and exact once it rests.

@@ -72,7 +72,9 @@ class SelectTools:
         self.advice = gui.add_markdown(f"*{TOOLS['off']}*", visible=False)
         self.how = gui.add_dropdown("New region", tuple(COMBINATIONS), hint="What it does to what is selected already.")
         self.front = gui.add_checkbox("Only what is in front", True, visible=False, hint="Not what the picture hides.")
-        self.radius = gui.add_slider("Brush", 2, 200, 1, 30, visible=False, hint="Radius in pixels.")
+        self.radius = gui.add_slider(
+            "Brush", 0.5, 25.0, 0.5, 4.0, visible=False, hint="Radius in percent of the picture's height."
+        )
         self.size = gui.add_vector3(
             "Box size", (extent / 2,) * 3, min=(0.0, 0.0, 0.0), step=extent / 200, visible=False
         )
@@ -205,7 +207,8 @@ class SelectTools:
         surface = client.scene.add_icosphere(
             "/brush",
             100 * self.viewer.view.extent,
-            subdivisions=3,
+            subdivisions=1,
+            wireframe=True,  # of which nearly nothing has to be drawn
             opacity=0.0,
             side="double",
             cast_shadow=False,
@@ -235,12 +238,11 @@ class SelectTools:
     def _start_stroke(self, event: Any) -> None:
         session = self.session()
         seen, camera = self._seen(event.client)
-        window = max(1, event.client.camera.image_height)
         before = session.selected
         self.strokes[event.client.client_id] = stroke = Stroke(
             seen,
             camera,
-            float(self.radius.value) * camera.height / window,
+            float(self.radius.value) / 100 * camera.height,
             GESTURES.get(event.modifier) or self.how.value,
             before,
             torch.zeros_like(before),

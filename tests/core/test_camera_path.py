@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenes import cameras
@@ -60,6 +60,7 @@ def steps(path: CameraPath, times: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.diff([k.position for k in path.keyframe_at(times)], axis=0), axis=1)
 
 
+@settings(max_examples=30)
 @given(paths)
 def test_goes_through_every_keyframe_when_it_should(path: CameraPath) -> None:
     size = max(max(map(abs, k.position)) for k in path.keyframes) + 1
@@ -70,6 +71,7 @@ def test_goes_through_every_keyframe_when_it_should(path: CameraPath) -> None:
     assert np.all(np.diff(path.times) > 0) and path.times[-1] <= path.duration + 1e-9
 
 
+@settings(max_examples=30)
 @given(paths)
 def test_is_continuous_and_its_lens_stays_between_the_keyframes(path: CameraPath) -> None:
     """No single one of four small steps is nearly all of them, as a jump would be."""
@@ -207,6 +209,7 @@ def test_frames_are_counted_and_limited() -> None:
             path.frame_count(fps)
 
 
+@settings(max_examples=30)
 @given(paths)
 def test_files_give_back_the_path(path: CameraPath) -> None:
     assert from_json(to_json(path)) == path
@@ -275,6 +278,7 @@ def test_what_is_no_path_is_refused_with_a_reason(text: str, message: str, tmp_p
         load_path(tmp_path / "bad.json")
 
 
+@settings(max_examples=30)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),

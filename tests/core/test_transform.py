@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import splat
@@ -39,6 +39,7 @@ def covariances(scene: Gaussians) -> torch.Tensor:  # [N, 3, 3]
     return axes @ axes.transpose(1, 2)
 
 
+@settings(max_examples=30)
 @given(rotations)
 def test_harmonics_turn_with_the_scene(quat: list[float]) -> None:
     """The colour from R d afterwards is the colour from d before, for every degree."""
@@ -49,6 +50,7 @@ def test_harmonics_turn_with_the_scene(quat: list[float]) -> None:
     torch.testing.assert_close(after, before, atol=1e-11, rtol=0)
 
 
+@settings(max_examples=30)
 @given(rotations, rotations)
 def test_harmonics_follow_the_group(first: list[float], second: list[float]) -> None:
     """Orthogonal, and the matrix of a product is the product of the matrices."""
@@ -90,6 +92,7 @@ def test_half_turns_are_the_sign_changes_of_file_formats() -> None:
         torch.testing.assert_close(actual.tensors()[name], expected.tensors()[name])
 
 
+@settings(max_examples=30)
 @given(similarities, similarities)
 def test_products_and_inverses(a: Similarity, b: Similarity) -> None:
     points = directions()[:5]
@@ -101,6 +104,7 @@ def test_products_and_inverses(a: Similarity, b: Similarity) -> None:
     )
 
 
+@settings(max_examples=30)
 @given(similarities)
 def test_moving_back_gives_the_scene(a: Similarity) -> None:
     scene = cloud(10, sh_degree=4, dtype=torch.float64)
