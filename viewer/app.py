@@ -33,6 +33,9 @@ from splat.viewer.start_view import start_view
 LONGEST = 1920
 """Longest side in pixels of a full picture, unless told otherwise."""
 
+NARROW = 700
+"""Width of a window in pixels up to which controls are a sheet at its bottom, as viser makes it for phones."""
+
 
 class Viewer:
     """Shows scenes to any number of browsers.
@@ -80,7 +83,6 @@ class Viewer:
         self.server.gui.configure_theme(
             control_width="medium", show_logo=False, show_share_button=False, brand_color=(28, 126, 214)
         )
-        self.server.gui.main_panel.dock_right()  # beside the picture, not over it
         self._place_first_camera()
         self.loop = RenderLoop(self, share)
         tabs = self.server.gui.add_tab_group()
@@ -193,6 +195,8 @@ class Viewer:
     def _connected(self, client: viser.ClientHandle) -> None:
         """A browser has come: make its controls, then draw for it."""
         view = ClientView(client, Look(background=self.background))
+        if client.camera.image_width > NARROW:
+            client.gui.main_panel.dock_right()  # beside the picture, not over it
         with self._building:
             for panel, tab in self._client_tabs:
                 with tab:
