@@ -95,7 +95,7 @@ def count_layers(gaussians: Gaussians, camera: Camera, settings: RenderSettings)
         settings,
         alpha_min=COUNTED_OPACITY * 0.6065306597,
         transmittance_min=1e-9,
-        eps2d=settings.eps2d * percentile(reach, 0.5),
+        eps2d=settings.eps2d * max(percentile(reach, 0.5), 1.0),
         antialiased=False,
     )
     result = splat.render(Gaussians(**values), camera, sh_degree=0, settings=faint)
