@@ -88,7 +88,8 @@ class Viewer:
         tabs = self.server.gui.add_tab_group()
         self._building = threading.Lock()  # viser keeps one open container per tab
         self._client_tabs = [(panel, tabs.add_tab(panel.title)) for panel in CLIENT_PANELS]
-        made = [panel(self) for panel in (*panels, *PANELS)]
+        makers: list[Callable[[Viewer], Panel]] = [*panels, *PANELS]
+        made = [make(self) for make in makers]
         self.panels: list[Panel] = [panel for panel in made if not (live and panel.edits)]
         for panel in self.panels:
             with tabs.add_tab(panel.title):

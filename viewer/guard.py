@@ -53,7 +53,7 @@ class Guard:
         self.server, self.local, self.hosts = server, local, {host.lower() for host in hosts}
         self.uploads: dict[str, int] = {}  # transfer -> bytes that may still come
         self.connections = server._websock_server
-        self.connections._handle_incoming_message = self.guarded(self.connections._handle_incoming_message)  # type: ignore[method-assign]
+        self.connections._handle_incoming_message = self.guarded(self.connections._handle_incoming_message)  # type: ignore[method-assign, assignment]
         self.connections.on_client_connect(self.admit)
         logging.getLogger("websockets.server").setLevel(logging.CRITICAL)  # a traceback for every broken message
         for noise in ("Queued a .* on a closed connection", r"\[viser\] .* does not match annotation"):
@@ -64,7 +64,8 @@ class Guard:
         socket = self.connections._live_connections[connection.client_id]
         socket.protocol.max_message_size = MOST_BYTES
         connection._handle_incoming_message = self.guarded(connection._handle_incoming_message)
-        if not self.is_own_page(socket.request.headers.get("Origin"), socket.request.headers.get("Host")):
+        headers = {} if socket.request is None else socket.request.headers
+        if not self.is_own_page(headers.get("Origin"), headers.get("Host")):
             await socket.close(NOT_ALLOWED, "the viewer answers its own page only; see --allow-host")
         elif len(self.connections._live_connections) > MOST_CLIENTS:
             await socket.close(TOO_MANY, f"{MOST_CLIENTS} browsers look already")

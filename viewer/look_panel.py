@@ -1,7 +1,7 @@
 """LookPanel: how a browser wants the scene drawn."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import viser
@@ -76,7 +76,7 @@ class LookPanel:
         self.speed = gui.add_markdown("")
         view.on_drawn = self.tell
         for key, mode in zip("123456789", MODES, strict=False):
-            command = gui.add_command(f"Show {mode}", hotkey=key, description=MODES[mode])
+            command = gui.add_command(f"Show {mode}", hotkey=cast(Any, key), description=MODES[mode])
             command.on_trigger(guarded(lambda _, mode=mode: self.show(mode)))
         gui.add_command("First view", hotkey="R").on_trigger(guarded(self.go_back))
 
@@ -113,7 +113,8 @@ class LookPanel:
             if active.value:
                 outline.append(self._draw_box(*corners))
 
-        for control in (active, *ranges):
+        controls: list[Any] = [active, *ranges]
+        for control in controls:
             control.on_update(self.viewer.guarded(change_crop))
 
     def _draw_box(self, low: tuple[float, ...], high: tuple[float, ...]) -> viser.SceneNodeHandle:
