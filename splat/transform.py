@@ -19,7 +19,7 @@ MAX_SCALE = 1e6
 """Scales beyond this, or below its inverse, are mistakes: float32 could not hold the scene."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Similarity:
     """The map p -> scale * rotation @ p + translation, in float64 on the CPU.
 

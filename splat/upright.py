@@ -16,6 +16,9 @@ MAX_POINTS = 20_000
 TRIALS = 500
 """Planes tried; with a quarter of the points on the ground, the chance to miss it is 1 in 2500."""
 
+MIN_SHARE = 0.1
+"""A plane with a smaller share of the points is not the ground."""
+
 
 @dataclass(frozen=True)
 class Plane:
@@ -51,13 +54,22 @@ def up_of_cameras(cameras: Sequence[Camera]) -> Tensor:  # [3] float64
     return torch.nn.functional.normalize(up if float(up @ mean) >= 0 else -up, dim=0)
 
 
-def ground(points: Tensor, up: Vector3 | None = None, *, max_tilt_degrees: float = 30.0, seed: int = 0) -> Plane:
+def ground(
+    points: Tensor,
+    up: Vector3 | None = None,
+    *,
+    above: Tensor | None = None,
+    max_tilt_degrees: float = 30.0,
+    seed: int = 0,
+) -> Plane:
     """The plane that most points lie on (RANSAC, Fischler and Bolles 1981, refined by least squares).
 
     Args:
         points: [N, 3] positions; rows that are not finite are left out.
         up: about which way is up; only planes tilted by less than `max_tilt_degrees` from it count. Without it the
-            largest plane is the ground, and up is the side on which most of the other points are.
+            largest plane is the ground.
+        above: [F, 3] positions that are above the ground, as cameras mostly are, to say which side of the largest plane is
+            up. Without them it is the one with more of the points.
 
     Raises:
         ValueError: fewer than three points, all on a line, or no plane that is tilted little enough.
@@ -94,10 +106,30 @@ def ground(points: Tensor, up: Vector3 | None = None, *, max_tilt_degrees: float
         normal = axes[:, 0] if float(axes[:, 0] @ normal) >= 0 else -axes[:, 0]
         offset = float(middle @ normal)
     heights = points @ normal - offset
-    if up is None and float((heights > tolerance).sum()) < float((heights < -tolerance).sum()):
-        normal, offset = -normal, -offset
+    if up is None:
+        judges = heights if above is None else (above.detach().cpu().double() - centre) @ normal - offset
+        if int((judges > tolerance).sum()) < int((judges < -tolerance).sum()):
+            normal, offset = -normal, -offset
     share = float((heights.abs() <= tolerance).double().mean())
     return Plane(normal, offset + float(centre @ normal), share)
+
+
+def find_ground(points: Tensor, up: Vector3, above: Tensor | None = None) -> Plane:
+    """The ground where it is not known for sure which way is up: photos that look straight down do not say so.
+
+    It is the nearly level plane, unless hardly any points lie on that; then it is the largest plane of all.
+
+    Args:
+        points, up, above: see `ground`.
+
+    Raises:
+        ValueError: fewer than three points, or all on a line.
+    """
+    try:
+        level = ground(points, up)
+    except ValueError:
+        return ground(points, above=above)
+    return level if level.share >= MIN_SHARE else ground(points, above=above)
 
 
 def turning(start: Vector3, end: Vector3) -> Tensor:  # [3, 3] float64

@@ -135,6 +135,7 @@ class EditPanel:
     def tell(self) -> None:
         """Say what is selected, and what undo would take back."""
         session = self.session()
+        self.measure.forget_if_moved()
         lines = [session.describe()]
         names = ("undo", session.history.undo_name), ("redo", session.history.redo_name)
         steps = [f"{way}: {name}" for way, name in names if name is not None]

@@ -59,6 +59,12 @@ class EditSession:
         means = means[means.isfinite().all(1)]
         return means.double().cpu().median(0).values if len(means) else torch.zeros(3, dtype=torch.float64)
 
+    def placed(self) -> Similarity:
+        """How most of the scene has been moved in the world, since it was opened."""
+        state, to_world = self.history.state, self.slot.transform
+        most = int(state.place.bincount().argmax()) if len(state.place) else 0
+        return to_world @ state.places[most] @ to_world.inverse()
+
     def select(self, region: Tensor | None, how: Combination = "replace") -> int:
         """Change the selection by a region, [N] bool; None selects nothing. Returns how many are selected."""
         with self.viewer.lock:

@@ -27,8 +27,9 @@ class MeasureTools:
     def __init__(self, viewer: "Viewer", session: Callable[[], EditSession], changed: Callable[[], None]) -> None:
         self.viewer, self.session, self.changed = viewer, session, changed
         self.measured = Measurement()
+        self.places: tuple[Similarity, ...] = ()  # where parts of the scene were when points were picked
         self.nodes: list[viser.SceneNodeHandle] = []
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
 
     def build(self, gui: viser.GuiApi) -> None:
         guarded = self.viewer.guarded
@@ -65,6 +66,11 @@ class MeasureTools:
                 raise InputError(str(error)) from None
             self.show(measured)
 
+    def forget_if_moved(self) -> None:
+        """Points do not follow a scene that has been moved; they go."""
+        if self.measured.points and self.places != self.session().history.state.places:
+            self.clear()
+
     def clear(self) -> None:
         """Forget all points."""
         with self.lock:
@@ -83,7 +89,7 @@ class MeasureTools:
 
     def show(self, measured: Measurement) -> None:
         """Draw points, lines and lengths."""
-        self.measured = measured
+        self.measured, self.places = measured, self.session().history.state.places
         scene = self.viewer.server.scene
         while self.nodes:
             self.nodes.pop().remove()

@@ -10,7 +10,7 @@ import viser
 from splat.errors import InputError
 from splat.quaternions import rotation_matrix
 from splat.transform import Similarity
-from splat.upright import UP, ground, standing_on, standing_up, up_of_cameras
+from splat.upright import UP, find_ground, standing_on, standing_up, up_of_cameras
 from splat.viewer.edit_session import EditSession
 
 if TYPE_CHECKING:
@@ -85,27 +85,32 @@ class MoveTools:
         self.changed()
 
     def stand_up(self, how: str, client: viser.ClientHandle | None) -> None:
-        """Turn the whole scene so that up is up."""
-        session = self.session()
-        capture = self.viewer.capture
-        cameras = [] if capture is None else [frame.camera for frame in capture.frames]
+        """Turn the whole scene so that up is up. Browsers go on looking at what they looked at.
+
+        Raises:
+            InputError: no cameras are known, or no ground can be found.
+        """
+        session, capture = self.session(), self.viewer.capture
+        placed = session.placed()  # cameras stayed behind when the scene was moved
+        cameras = [] if capture is None else [placed.camera(frame.camera) for frame in capture.frames]
+        if how == "Cameras" and not cameras:
+            raise InputError("No cameras are known; --capture FOLDER names those that the scene was made from.")
         try:
             if how == "Cameras":
-                if not cameras:
-                    raise InputError("No cameras are known; --capture FOLDER names those that the scene was made from.")
-                session.move(standing_up(up_of_cameras(cameras)), selected=False)
+                move = standing_up(up_of_cameras(cameras))
                 told = "Up is now what was up for the cameras."
             else:
                 shown = session.shown()
-                hint = session.slot.transform.rotation @ self.viewer.view.up.double()
-                plane = ground(shown.means[shown.opacities > SOLID], hint)
-                session.move(standing_on(plane), selected=False)
+                above = torch.stack([camera.position for camera in cameras]) if cameras else None
+                up = placed.rotation @ self.viewer.view.up.double()
+                plane = find_ground(shown.means[shown.opacities > SOLID], up, above)
+                move = standing_on(plane)
                 told = f"{plane.share:.0%} of the solid Gaussians lie on the ground, which is now level, at height 0."
-        except InputError:
-            raise
         except ValueError as error:
             raise InputError(str(error)) from None
-        self.viewer.server.scene.set_up_direction(UP)
+        session.move(move, selected=False)
+        for one in self.viewer.server.get_clients().values():
+            follow(one, move)
         self.show_handles()
         self.changed()
         self.viewer.notify("Upright", told, client=client)
@@ -113,3 +118,11 @@ class MoveTools:
     @staticmethod
     def _pose(gizmo: viser.TransformControlsHandle) -> Similarity:
         return Similarity(rotation_matrix(torch.tensor(gizmo.wxyz, dtype=torch.float64)), torch.tensor(gizmo.position))
+
+
+def follow(client: viser.ClientHandle, move: Similarity) -> None:
+    """Let a browser see what it saw, after all of it was moved, and turn around the world's up."""
+    handle = client.camera
+    position, target = (move.points(torch.tensor(place)).tolist() for place in (handle.position, handle.look_at))
+    with client.atomic():
+        handle.position, handle.look_at, handle.up_direction = tuple(position), tuple(target), UP

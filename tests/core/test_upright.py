@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from splat import Camera
 from splat.transform import Similarity
-from splat.upright import UP, ground, standing_on, standing_up, turning, up_of_cameras
+from splat.upright import UP, find_ground, ground, standing_on, standing_up, turning, up_of_cameras
 
 units = st.lists(st.floats(-1, 1), min_size=3, max_size=3).filter(lambda v: sum(x * x for x in v) > 1e-2)
 
@@ -72,6 +72,22 @@ def test_a_wall_is_no_ground_where_up_is_known() -> None:
         pytest.approx(180, abs=2),
     )
     assert angle(ground(both, UP).normal, torch.tensor(UP)) < 2
+
+
+def test_cameras_are_above_the_ground() -> None:
+    """A pit with more points below the rim than above it: only cameras say which side is up."""
+    points = garden(Similarity.identity()) * torch.tensor([1.0, -1.0, 1.0])  # the heap hangs below the floor
+    cameras = torch.tensor([[0.0, -9.0, 0.0], [1.0, -8.0, 2.0], [-2.0, -9.0, 1.0]])
+    assert angle(ground(points).normal, torch.tensor([0.0, 1.0, 0.0])) < 2
+    assert angle(ground(points, above=cameras).normal, torch.tensor(UP)) < 2
+
+
+def test_the_largest_plane_where_nothing_is_level() -> None:
+    """Photos that look straight down have their up along the ground."""
+    points = garden(Similarity.identity())
+    cameras = torch.tensor([[0.0, -9.0, 0.0], [1.0, -9.0, 2.0]])
+    assert angle(find_ground(points, (0.0, 0.0, -1.0), cameras).normal, torch.tensor(UP)) < 2
+    assert angle(find_ground(points, (0.0, -1.0, 0.1), cameras).normal, torch.tensor(UP)) < 2
 
 
 def test_up_is_found_however_far_down_the_cameras_look() -> None:

@@ -198,6 +198,8 @@ def test_standing_on_the_ground(viewer_of: Callable[..., Viewer]) -> None:
     panel.move.stand_up("Ground", None)
     means = panel.session().means()
     assert means[300:, 1].abs().max() < 0.15 and float(means[:300, 1].median()) < -2.0
+    panel.move.stand_up("Ground", None)  # and stays
+    torch.testing.assert_close(panel.session().means(), means, atol=0.05, rtol=0)
     with pytest.raises(InputError, match="No cameras"):
         panel.move.stand_up("Cameras", None)
 
@@ -209,6 +211,11 @@ def test_standing_as_the_cameras_did(viewer_of: Callable[..., Viewer], capture: 
     panel.move.stand_up("Cameras", None)
     turned = panel.session().means()
     torch.testing.assert_close(turned, subject().means, atol=0.2, rtol=0.05)  # the ring is upright already
+    panel.session().move(Similarity.from_euler((40, 20, 0)), selected=False)
+    for _ in range(2):  # wherever the scene is turned to, it comes back, and then stays
+        panel.move.stand_up("Cameras", None)
+        heights = panel.session().means()[:, 1]
+        torch.testing.assert_close(heights, turned[:, 1], atol=1e-4, rtol=0)
     assert viewer.view.up @ torch.tensor(UP) > 0.9
 
 
@@ -231,7 +238,8 @@ def test_distances_between_picked_points(panel: EditPanel) -> None:
     measure.scale_scene()
     torch.testing.assert_close(panel.session().means(), 2 * subject().means, atol=1e-5, rtol=1e-5)
     assert measure.measured.total == pytest.approx(2 * total)
-    measure.clear()
+    panel.go_back()  # the scene is elsewhere, so the points are gone
+    assert measure.measured.points == ()
     with pytest.raises(InputError, match="pick two points"):
         measure.scale_scene()
 
