@@ -12,6 +12,7 @@ from splat.settings import RenderSettings
 from splat.viewer.client_view import ClientView
 from splat.viewer.look import COMPARISONS
 from splat.viewer.photo_view import PhotoView, psnr
+from splat.viewer.start_view import central
 
 if TYPE_CHECKING:
     from splat.viewer.app import Viewer
@@ -36,9 +37,10 @@ class PhotoPanel:
             gui.add_markdown("No photos are known. `--capture FOLDER` names those that the scene was made from.")
             return
         guarded = self.viewer.guarded
+        first = central([frame.camera for frame in self.frames])  # where the viewer looks from at first
         self.shown = gui.add_checkbox("Show cameras", False, hint="Click one to look through it.")
         self.shown.on_update(guarded(self.show_frustums))
-        self.number = gui.add_slider("Photo", 1, max(2, len(self.frames)), 1, 1)
+        self.number = gui.add_slider("Photo", 1, max(2, len(self.frames)), 1, first + 1)
         self.number.on_update(guarded(lambda event: self.fly(int(self.number.value) - 1)))
         steps = gui.add_button_group("", ("Previous", "Next", "Leave"))
         steps.on_click(

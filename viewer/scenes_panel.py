@@ -45,7 +45,6 @@ class ScenesPanel:
 
             visible.on_update(guarded(change_visible))
         facts = gui.add_markdown(describe(slot))
-        shown = slot.version
         saved = saved_iterations(slot)
         if len(saved) > 1:
             names = tuple(f"{iteration:,}" for iteration in saved)
@@ -55,16 +54,8 @@ class ScenesPanel:
             iteration = gui.add_dropdown("Iteration", names, initial_value=current)
             files = dict(zip(names, saved.values(), strict=True))
             iteration.on_update(guarded(lambda _: self.load(slot, files[iteration.value], facts)))
-        opacity = gui.add_uplot(
-            histogram(slot.gaussians.opacities, 0, 1), series(), title="Opacity", aspect=2.2, legend={"show": False}
-        )
-        size = gui.add_uplot(
-            histogram(sizes(slot.gaussians), -5, 1),
-            series(),
-            title="Longest axis, log10 of world units",
-            aspect=2.2,
-            legend={"show": False},
-        )
+        opacity = plot(gui, "Opacity", histogram(slot.gaussians.opacities, 0, 1))
+        size = plot(gui, "Longest axis, log10 of world units", histogram(sizes(slot.gaussians), -5, 1))
         again = gui.add_button("Count again", hint="After editing or while it trains.")
 
         def count(_: Any) -> None:
@@ -73,7 +64,6 @@ class ScenesPanel:
             size.data = histogram(sizes(slot.gaussians), -5, 1)
 
         again.on_click(guarded(count))
-        del shown
 
     def load(self, slot: SceneSlot, file: Path, facts: viser.GuiMarkdownHandle) -> None:
         """Show another saved iteration of a run."""
@@ -109,7 +99,15 @@ def histogram(values: Tensor, low: float, high: float) -> tuple[np.ndarray, np.n
     return (edges[:-1] + edges[1:]) / 2, counts
 
 
-def series() -> tuple[viser.uplot.Series, ...]:
-    """A filled line."""
+def plot(gui: viser.GuiApi, title: str, data: tuple[np.ndarray, np.ndarray]) -> viser.GuiUplotHandle:
+    """A histogram as a filled line."""
     line = viser.uplot.Series(label="count", stroke="#1c7ed6", fill="#1c7ed640", width=1, points={"show": False})
-    return viser.uplot.Series(label="value"), line
+    return gui.add_uplot(
+        data,
+        (viser.uplot.Series(label="value"), line),
+        title=title,
+        aspect=2.0,
+        legend=viser.uplot.Legend(show=False),
+        scales={"x": viser.uplot.Scale(time=False), "y": viser.uplot.Scale(auto=True)},
+        axes=(viser.uplot.Axis(), viser.uplot.Axis(size=64)),
+    )

@@ -1,7 +1,6 @@
 """What tests of the viewer share: scenes, viewers on free ports, and a real browser."""
 
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,26 +20,22 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `from wire import ...`
-
-CHROMIUM_FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --use-angle=swiftshader --enable-unsafe-swiftshader"
-).split()
+import chromium
 
 
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
     """Chromium without a screen and without a GPU. Where tests must run it, CI=true makes absence an error."""
-    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    path = chromium.program()
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        program = None
-    if program is None:
+        path = None
+    if path is None:
         message = "no Chromium: install Playwright for Python and the system's package chromium, or set CHROMIUM"
         pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=program, args=CHROMIUM_FLAGS)
+        running = playwright.chromium.launch(executable_path=path, args=chromium.FLAGS)
         yield running
         running.close()
 
