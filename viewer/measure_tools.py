@@ -30,6 +30,9 @@ class MeasureTools:
         self.places: tuple[Similarity, ...] = ()  # where parts of the scene were when points were picked
         self.nodes: list[viser.SceneNodeHandle] = []
         self.lock = threading.RLock()
+        self.looking = (
+            threading.Lock()
+        )  # held while a point is found, which takes a picture; clicks meanwhile do not count
 
     def build(self, gui: viser.GuiApi) -> None:
         guarded = self.viewer.guarded
@@ -56,7 +59,12 @@ class MeasureTools:
         if not 0 <= x <= 1 or not 0 <= y <= 1:
             return
         settings = RenderSettings(antialiased=session.slot.antialiased)
-        point = pick(session.shown(), camera, (x * camera.width, y * camera.height), settings)
+        if not self.looking.acquire(blocking=False):
+            return
+        try:
+            point = pick(session.shown(), camera, (x * camera.width, y * camera.height), settings)
+        finally:
+            self.looking.release()
         if point is None:
             raise InputError("Nothing is there to measure.")
         with self.lock:

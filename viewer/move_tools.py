@@ -80,7 +80,7 @@ class MoveTools:
         except ValueError as error:
             raise InputError(str(error)) from None
         session.move(move)
-        self.by.value, self.turn.value, self.scale.value = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0  # type: ignore[misc]
+        self.by.value, self.turn.value, self.scale.value = (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0
         self.show_handles()
         self.changed()
 

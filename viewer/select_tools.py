@@ -64,6 +64,7 @@ class SelectTools:
         self.nodes: list[viser.SceneNodeHandle] = []  # gizmos and surfaces of the tool that is on
         self.gizmo: viser.TransformControlsHandle | None = None
         self.painting = threading.Lock()
+        self.looking = threading.Lock()  # held while something slow is found out, of which there is one at a time
         self.strokes: dict[int, Stroke] = {}
 
     def build(self, gui: viser.GuiApi) -> None:
@@ -93,7 +94,7 @@ class SelectTools:
         simple.on_click(guarded(self.select_simply))
         self.value.on_update(guarded(self.suggest_range))
         by_value.on_click(guarded(self.select_by_value))
-        alone.on_click(guarded(lambda _: self._select(floaters(self._means_shown()))))
+        alone.on_click(guarded(self.select_floaters))
         self.viewer.server.on_client_connect(lambda client: self._add_surface(client))
         self.suggest_range(None)
 
@@ -160,16 +161,30 @@ class SelectTools:
         values = VALUES[self.value.value](session.history.gaussians())
         values = values[values.isfinite()]
         if len(values):
-            self.range.value = (round(float(values.min()), 6), round(percentile(values, 0.05), 6))  # type: ignore[misc]
+            self.range.value = (round(float(values.min()), 6), round(percentile(values, 0.05), 6))
 
     def select_by_value(self, _: Any) -> None:
         low, high = map(float, self.range.value)
         self._select(between(VALUES[self.value.value](self.session().history.gaussians()), low, high))
 
     def select_rectangle(self, event: viser.SceneRectSelectEvent) -> None:
-        seen, camera = self._seen(event.client)
+        if not self.looking.acquire(blocking=False):
+            return
+        try:
+            seen, camera = self._seen(event.client)
+        finally:
+            self.looking.release()
         corners = [(x * camera.width, y * camera.height) for x, y in (event.screen_min, event.screen_max)]
         self._select(seen.rectangle(*corners), GESTURES.get(event.modifier))
+
+    def select_floaters(self, _: Any) -> None:
+        """Gaussians that lie alone."""
+        if not self.looking.acquire(blocking=False):
+            return
+        try:
+            self._select(floaters(self._means_shown()))
+        finally:
+            self.looking.release()
 
     def _select(self, region: Tensor, how: Combination | None = None) -> None:
         self.session().select(region, how or self.how.value)

@@ -149,6 +149,8 @@ def floaters(means: Tensor, neighbours: int = 8, factor: float = 4.0) -> Tensor:
     points = means[finite].detach().cpu().numpy()
     mask = torch.zeros(len(means), dtype=torch.bool)
     if len(points) > neighbours:
-        distances = torch.from_numpy(cKDTree(points).query(points, k=[neighbours + 1])[0][:, 0])
+        distances = torch.from_numpy(
+            cKDTree(points).query(points, k=[neighbours + 1], workers=torch.get_num_threads())[0][:, 0]
+        )
         mask[finite.cpu()] = distances > factor * distances.median()
     return mask.to(means.device)

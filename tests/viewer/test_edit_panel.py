@@ -137,7 +137,8 @@ def test_by_value(panel: EditPanel) -> None:
     tools.range.value = (0.2, 9.0)
     tools.select_by_value(None)
     assert torch.equal(panel.session().selected, subject().scales.max(1).values >= 0.2)
-    assert torch.equal(floaters(tools._means_shown()), floaters(subject().means))
+    tools.select_floaters(None)
+    assert torch.equal(panel.session().selected, floaters(subject().means)) and panel.session().selected.any()
 
 
 def test_numbers_move_the_selection_about_its_middle(panel: EditPanel) -> None:
