@@ -8,6 +8,7 @@ with --train also a run while it trains.
 
 import argparse
 import io
+import signal
 import subprocess
 import sys
 import tempfile
@@ -132,7 +133,7 @@ def training(browser: Browser, capture: Path) -> Image.Image:
             time.sleep(3)
             picture = photograph(page, None)
             page.close()
-            process.terminate()
+            process.send_signal(signal.SIGINT)
         return picture
 
 
