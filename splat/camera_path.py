@@ -94,8 +94,8 @@ class CameraPath:
     tension: float = 0.0
     """0: round curves; 1: straight from keyframe to keyframe."""
     constant_speed: bool = False
-    """Divide the whole duration by the length of the way, so that the camera moves evenly. Turning counts as well: half a
-    turn takes at least as long as the way between two keyframes on average."""
+    """Divide the whole duration by the length of the way, so that the camera moves evenly. Turning and zooming count as
+    well: half a turn takes at least as long as the way between two keyframes on average."""
 
     _spline: "_Spline | None" = field(init=False, repr=False, compare=False, default=None)
 
@@ -201,10 +201,9 @@ class _Spline:
         self.rotations = _rotations(keyframes)
         self.lenses = np.log(np.tan(np.radians([keyframe.fov for keyframe in keyframes]) / 2))
         moves = np.linalg.norm(np.diff(self.positions, axis=0), axis=1)
-        turns = (self.rotations[:-1].inv() * self.rotations[1:]).magnitude()
         real = slice(pad, len(moves) - pad)
         self.turn_radius = float(moves[real].mean()) / np.pi or 1.0  # world units for a radian
-        gaps = np.sqrt(np.maximum(moves, self.turn_radius * turns))
+        gaps = np.sqrt(self._ways(self.positions, self.rotations, self.lenses))
         gaps = np.maximum(gaps, max(1e-3 * float(gaps.max()), 1e-9))  # a camera that waits needs a stretch of its own
         self.knots = np.concatenate([[0.0], np.cumsum(gaps)])
         round_off = 1 - path.tension
@@ -258,10 +257,15 @@ class _Spline:
         shares = np.arange(SAMPLES) / SAMPLES
         gaps = np.diff(self.knots)
         u = np.append((self.knots[:-1, None] + shares * gaps[:, None]).ravel(), self.knots[-1])
-        positions, rotations, _ = self._at(u)
+        positions, rotations, fovs = self._at(u)
+        ways = self._ways(positions, rotations, np.log(np.tan(np.radians(fovs) / 2)))
+        return np.concatenate([[0.0], np.cumsum(ways)])
+
+    def _ways(self, positions: Array, rotations: Rotation, lenses: Array) -> Array:  # [K - 1] from [K, 3], [K] and [K]
+        """How far it is from each view to the next, world units: by moving, turning or zooming, whichever is most."""
         moves = np.linalg.norm(np.diff(positions, axis=0), axis=1)
         turns = (rotations[:-1].inv() * rotations[1:]).magnitude()
-        return np.concatenate([[0.0], np.cumsum(np.maximum(moves, self.turn_radius * turns))])
+        return np.maximum(moves, self.turn_radius * np.maximum(turns, np.abs(np.diff(lenses))))
 
 
 def _locate(knots: Array, at: Array) -> tuple[NDArray[np.int64], Array, Array]:

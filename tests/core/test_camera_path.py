@@ -171,6 +171,14 @@ def test_turning_in_place_takes_time_at_constant_speed() -> None:
     assert turned.sum() == pytest.approx(3.0, rel=1e-3)
 
 
+def test_zooming_in_place_takes_time_at_constant_speed() -> None:
+    stop = flight().keyframes[0]
+    path = CameraPath((replace(stop, fov=60.0), replace(stop, fov=10.0, seconds=3.0)), constant_speed=True)
+    fovs = np.array([k.fov for k in path.keyframe_at(np.linspace(0, 3, 100))])
+    zoomed = np.diff(np.log(np.tan(np.radians(fovs) / 2)))
+    assert zoomed.std() < 0.01 * abs(zoomed.mean()) and (zoomed < 0).all()
+
+
 def test_keyframes_in_one_place_are_no_trouble() -> None:
     stop = flight().keyframes[0]
     for constant_speed in (False, True):
