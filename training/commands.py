@@ -52,8 +52,8 @@ class TrainOptions:
     """Port of that viewer; the next free one is taken if it is in use."""
     view_host: str = "127.0.0.1"
     """Address that viewer listens on. Anyone who reaches it sees the scene and can stop the run; there is no password."""
-    view_share: float = 0.08
-    """Share of the time that drawing for the viewer may take while nobody moves."""
+    view_share: float = 0.05
+    """Share of the run's time that drawing for the viewer may take while nobody moves."""
     config: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
 

@@ -13,7 +13,8 @@ from splat.viewer.palette import percentile
 if TYPE_CHECKING:
     from splat.viewer.app import Viewer
 
-DRAWERS = ("server", "browser")
+DRAWERS = ("automatic", "server", "browser")
+"""Automatic is the server, unless it proves too slow to move around in what it draws."""
 CLIENT_NOTE = (
     "Drawn by this browser: smooth, but approximate. Colour does not change with the direction of view, modes do not apply, "
     "and very small or thin Gaussians are missing."
@@ -156,13 +157,24 @@ class LookPanel:
         self.view.client.camera.fov = math.radians(float(self.fov.value))
 
     def change_drawer(self, _: Any) -> None:
-        client_side = self.drawer.value == "browser"
+        self.view.pace.slow = 0
+        self.draw_in_browser(self.drawer.value == "browser")
+
+    def draw_in_browser(self, client_side: bool) -> None:
         self.view.change(client_side=client_side)
         if client_side:
             self.speed.content = CLIENT_NOTE
 
     def tell(self, drawn: Drawn) -> None:
-        """Say how long the last picture took."""
+        """Say how long the last picture took, and leave drawing to the browser if that is too long to move around."""
+        if (
+            drawn.moving
+            and self.drawer.value == "automatic"
+            and self.view.pace.hopeless
+            and not self.viewer.loop.following
+        ):
+            self.draw_in_browser(True)
+            return
         if drawn.size == (0, 0) or (drawn.moving and self.view.drawn - self.told < TOLD_EVERY):
             return
         self.told = self.view.drawn

@@ -9,6 +9,10 @@ SMALLEST_SIDE = 128
 """Longest side of a picture below which it is not worth looking at, in pixels."""
 CHANGE = 1.6
 """Factor by which the number of pixels changes between two pictures, at most."""
+HOPELESS = 0.3
+"""Seconds that a small picture takes where drawing is better left to the browser."""
+HOPELESS_AFTER = 6
+"""Such pictures in a row until that is believed."""
 
 
 class Pace:
@@ -23,9 +27,11 @@ class Pace:
         self.side = 480  # longest, pixels
         self.fixed, self.per_pixel = 0.0, 2e-7  # seconds
         self.known = False
+        self.slow = 0  # pictures in a row that were hopeless
 
     def took(self, pixels: int, seconds: float) -> None:
         """A picture of so many pixels took so long to draw and encode."""
+        self.slow = self.slow + 1 if seconds > HOPELESS and self.side <= 2 * SMALLEST_SIDE else 0
         if not self.known:  # half of it fixed is a fair first guess
             self.fixed, self.per_pixel, self.known = seconds / 2, seconds / 2 / pixels, True
             return
@@ -36,9 +42,10 @@ class Pace:
         self.fixed = max(0.0, self.fixed + step)
         self.per_pixel = max(1e-9, self.per_pixel + step * scaled / 1e5)
 
-    def predicted(self, pixels: int) -> float:
-        """Seconds that a picture of so many pixels will take."""
-        return self.fixed + self.per_pixel * pixels
+    @property
+    def hopeless(self) -> bool:
+        """Whether even the smallest pictures come so slowly that moving is no pleasure."""
+        return self.slow >= HOPELESS_AFTER
 
     def size(self, width: int, height: int) -> int:
         """Longest side of the next moving picture, for a window of this size. Changes little at a time."""

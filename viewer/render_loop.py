@@ -39,9 +39,9 @@ class RenderLoop:
         self.viewer = viewer
         self.views: dict[int, ClientView] = {}
         self.cache = PreparedCache()
-        self.resting = Duty(share)  # for new pictures of what trains
-        self.moving = Duty(MOVING_SHARE if share < 1 else 1.0)
         self.stream = gpu_stream(viewer.scenes[0].gaussians.device)
+        self.give(share)
+        self.moving = Duty(MOVING_SHARE if share < 1 else 1.0)
         self.wake = threading.Event()
         self.stopped = threading.Event()
         self.following = share < 1  # a training goes on
@@ -80,8 +80,12 @@ class RenderLoop:
         self.wake.set()
 
     def give(self, share: float) -> None:
-        """Change the share of the time that drawing may take from a training."""
-        self.resting = Duty(share)
+        """Set the share that drawing may take from a training while cameras rest.
+
+        It is one of the time that the whole process is running, not of all time: where other programs keep a training waiting,
+        drawing waits with it.
+        """
+        self.resting = Duty(share, time.process_time if self.stream is None else time.monotonic)
 
     @property
     def watched(self) -> bool:
@@ -129,8 +133,7 @@ class RenderLoop:
                 self._report(view, failure)
             view.drawn = time.monotonic()
             seconds = self.spent() - began
-            self.resting.worked(seconds)
-            self.moving.worked(seconds)
+            (self.moving if moving else self.resting).worked(seconds)
 
     def spent(self) -> float:
         """A clock of what drawing takes from others: this thread's time on the CPU, or all time where a GPU draws."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from splat.viewer.app import Viewer
     from splat.viewer.live import LiveTraining
 
-UPDATE = 1.0
+UPDATE = 2.0
 """Seconds between two updates."""
 
 

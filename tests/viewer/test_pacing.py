@@ -47,3 +47,17 @@ def test_work_keeps_to_its_share(works: list[float], share: float) -> None:
     clock[0] += duty.wait
     assert sum(works) / clock[0] <= share * 1.001
     assert sum(works) / clock[0] >= share * 0.999
+
+
+def test_drawing_is_left_to_the_browser_only_where_small_pictures_stay_slow() -> None:
+    pace = Pace()
+    for _ in range(40):
+        side = pace.size(1280, 720)
+        pace.took(side * side * 9 // 16, 0.5)
+    assert pace.hopeless
+    pace.took(10_000, 0.05)
+    assert not pace.hopeless
+    for _ in range(40):
+        side = pace.size(1280, 720)
+        pace.took(side * side * 9 // 16, 1e-6 * side * side)  # large ones would be slow, these are not
+    assert not pace.hopeless

@@ -245,6 +245,25 @@ def test_a_picture_that_cannot_be_drawn_is_told_and_the_next_one_is_drawn(
     assert "could not be drawn" in capsys.readouterr().err
 
 
+def test_the_browser_draws_where_the_server_is_too_slow(viewer_of: Make) -> None:
+    """It is sent the Gaussians, told so, and goes back to pictures when asked to."""
+    viewer = viewer_of()
+    with Wire(viewer, SIZE) as wire:
+        wire.look(FRONT)
+        wire.settled()
+        view = next(iter(viewer.loop.views.values()))
+        view.pace.slow = 100
+        view.pace.took = lambda pixels, seconds: None  # type: ignore[method-assign]
+        for step in range(8):
+            wire.look(Similarity.from_euler((0, 3.0 * step, 0)).camera(FRONT))
+            time.sleep(0.02)
+        splats = wire.wait(lambda: next((m for m in wire.messages if m["type"] == "GaussianSplatsMessage"), None))
+        assert splats["name"] == "/scene"
+        wire.wait(lambda: [m for m in wire.messages if "approximate" in str(m.get("updates"))] or None)
+        wire.set("Drawn by", "server")
+        assert torch.equal(wire.settled(), direct(Similarity.from_euler((0, 21.0, 0)).camera(FRONT)))
+
+
 def test_browsers_that_go_are_forgotten(viewer_of: Make) -> None:
     viewer = viewer_of()
     with Wire(viewer, SIZE) as wire:
