@@ -60,13 +60,13 @@ class Bench:
             assert time.monotonic() < deadline, "the camera never rests"
             self.page.wait_for_timeout(100)
 
-    def drag(self, *points: tuple[float, float]) -> None:
+    def drag(self, *points: tuple[float, float], steps: int = 6) -> None:
         """Press the left button at the first point, move along the others, let go."""
         mouse = self.page.mouse
         mouse.move(*points[0])
         mouse.down()
         for point in points[1:]:
-            mouse.move(*point, steps=6)
+            mouse.move(*point, steps=steps)
             self.page.wait_for_timeout(80)
         mouse.up()
 
@@ -140,12 +140,12 @@ def test_a_stroke_of_the_brush_selects_what_it_touches(bench: Bench) -> None:
     bench.edit.select.front.value = False
     bench.edit.select.radius.value = 100 * 20 / HEIGHT
     start = tuple(bench.client.camera.position)
-    bench.drag((200, 330), (260, 330), (320, 330), (400, 330))
+    bench.drag((200, 330), (300, 330), (400, 330), steps=3)
     bench.until(lambda: bench.edit.session().selected.any() and not bench.edit.select.strokes, "nothing was selected")
     assert tuple(bench.client.camera.position) == start
     seen = bench.seen()
     line = [[200.0, 330.0], [400.0, 330.0]]
-    sure, most = seen.brush([[225, 330], [395, 330]], 17), seen.brush(line, 23)
+    sure, most = seen.brush([[240, 330], [395, 330]], 17), seen.brush(line, 23)
     chosen = bench.edit.session().selected
     assert (sure <= chosen).all() and (chosen <= most).all() and int(chosen.sum()) > 10
     bench.tool("off")
