@@ -93,13 +93,13 @@ class LiveTraining:
         loop = self.viewer.loop
         if step.iteration == self.shown or not loop.watched or not loop.idle or (loop.resting.wait > 0 and not at_once):
             return
-        began = time.thread_time()
+        began = loop.spent()
         self.shown = step.iteration
         with torch.no_grad():
             gaussians = copied(step.scene())
             if gaussians.device.type == "cuda":  # the viewer draws on another stream
                 torch.cuda.current_stream(gaussians.device).synchronize()
-        loop.resting.worked(time.thread_time() - began)
+        loop.resting.worked(loop.spent() - began)
         self.viewer.replace(self.slot, gaussians)
 
     def pause(self, paused: bool) -> None:

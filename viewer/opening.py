@@ -1,16 +1,16 @@
 """Opening: from the paths that `splat view` was given to slots, with the capture they were made from where it is known."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from splat.compression.formats import load, scene_file
+from splat.compression.formats import scene_file
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.scene import Scene
 from splat.errors import InputError
+from splat.viewer.saved_scenes import load_saved, saved_scenes
 from splat.viewer.slots import SceneSlot
 
 PHOTO_SIDE = 1600
@@ -80,23 +80,16 @@ def open_scene(path: Path, device: torch.device) -> SceneSlot:
     """
     if not path.exists():
         raise InputError(f"{path}: no such file or folder. Check the path")
-    file = scene_file(path)
-    is_run = path.is_dir() and file.name == "point_cloud.ply"
+    saved = saved_scenes(path) if path.is_dir() else {}
+    file = saved[max(saved)] if saved else scene_file(path)
     name = path.resolve().name if path.is_dir() else path.name
-    facts = run_facts(path) if is_run else RunFacts()
-    return SceneSlot(name, load(file).to(device), path, file, antialiased=facts.antialiased)
+    facts = run_facts(path) if saved else RunFacts()
+    return SceneSlot(name, load_saved(file).to(device), path, file, antialiased=facts.antialiased)
 
 
 def saved_iterations(slot: SceneSlot) -> dict[int, Path]:
-    """Iteration -> point cloud of all that a run has saved; empty for a scene that is not of a run."""
-    if slot.path is None or not slot.path.is_dir():
-        return {}
-    found = {}
-    for file in slot.path.glob("point_cloud/iteration_*/point_cloud.ply"):
-        number = re.fullmatch(r"iteration_(\d{1,9})", file.parent.name)
-        if number:
-            found[int(number[1])] = file
-    return dict(sorted(found.items()))
+    """Iteration -> file of all that a run has saved; empty for a scene that is not of a run."""
+    return saved_scenes(slot.path) if slot.path is not None and slot.path.is_dir() else {}
 
 
 def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Scene | None, str | None]:

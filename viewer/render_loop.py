@@ -136,8 +136,11 @@ class RenderLoop:
             (self.moving if moving else self.resting).worked(seconds)
 
     def spent(self) -> float:
-        """A clock of what drawing takes from others: this thread's time on the CPU, or all time where a GPU draws."""
-        return time.monotonic() if self.stream is not None else time.thread_time()
+        """A clock of what drawing takes from others: its time on the CPU, or all time where a GPU draws.
+
+        Only the time of this thread is known; those that help it are taken to have been as busy.
+        """
+        return time.monotonic() if self.stream is not None else time.thread_time() * torch.get_num_threads()
 
     def _serve(self, view: ClientView, moving: bool) -> None:
         """Draw and send one picture."""

@@ -8,10 +8,10 @@ import torch
 import viser
 from torch import Tensor
 
-from splat.compression.formats import load
 from splat.gaussians import Gaussians
 from splat.viewer.opening import saved_iterations
 from splat.viewer.picture import memory_bytes
+from splat.viewer.saved_scenes import load_saved
 from splat.viewer.slots import SceneSlot
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ScenesPanel:
 
     def load(self, slot: SceneSlot, file: Path, facts: viser.GuiMarkdownHandle) -> None:
         """Show another saved iteration of a run."""
-        gaussians = load(file).to(slot.gaussians.device)
+        gaussians = load_saved(file).to(slot.gaussians.device)
         slot.file = file
         self.viewer.replace(slot, gaussians)
         facts.content = describe(slot)

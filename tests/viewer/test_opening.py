@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +57,34 @@ def test_a_run_opens_its_latest_scene_and_its_capture(tmp_path: Path) -> None:
     assert capture is not None
     assert (len(capture), capture.frames[0].camera.width) == (5, 24)
     assert run_facts(tmp_path / "run").background == (255, 255, 255)
+
+
+def test_checkpoints_between_point_clouds(tmp_path: Path) -> None:
+    """Also of a run that was killed before it saved any scene."""
+    run, tensors = fake_run(tmp_path / "run"), subject(60).tensors()
+    (run / "ckpts").mkdir()
+    torch.save({"optimizer": {"parameters": tensors}}, run / "ckpts" / "ckpt_000150.pt")
+    torch.save({"optimizer": {"parameters": tensors}}, run / "ckpts" / "ckpt_000100.pt")
+    slot = open_scene(run, CPU)
+    assert {iteration: file.suffix for iteration, file in saved_iterations(slot).items()} == {
+        20: ".ply",
+        100: ".ply",
+        150: ".pt",
+    }
+    assert torch.equal(slot.gaussians.means, tensors["means"])
+    shutil.rmtree(run / "point_cloud")
+    assert len(open_scene(run, CPU).gaussians) == 60
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"\x00" * 100, b"x" * 1000, pickle.dumps({"optimizer": 1})])
+def test_checkpoints_that_are_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "ckpts").mkdir()
+    (tmp_path / "ckpts" / "ckpt_000001.pt").write_bytes(content)
+    with pytest.raises(InputError, match="not a checkpoint"):
+        open_scene(tmp_path, CPU)
+    torch.save({"optimizer": {"parameters": {"means": torch.zeros(3, 3)}}}, tmp_path / "ckpts" / "ckpt_000001.pt")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        open_scene(tmp_path, CPU)
 
 
 def test_a_capture_that_is_gone_is_said_and_one_that_was_named_must_be_there(tmp_path: Path) -> None:
