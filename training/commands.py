@@ -107,6 +107,8 @@ def train(options: TrainOptions) -> None:
     if not finished:
         print(f"stopped at iteration {trainer.iteration:,}; the scene so far is {path}")
         print(f"continue with: splat train {source} -o {folder.path} --resume")
+        if live is not None:
+            live.close()
         sys.exit(130)
     print(f"trained {trainer.iteration:,} iterations in {seconds:.0f} s: {len(gaussians):,} Gaussians")
     timing = {"train_seconds": seconds, "stages": trainer.timer.seconds}

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 TEXT = """
 **Mouse** — drag to turn, right drag to move, wheel to come closer. **Touch** — one finger turns, two move and zoom.
 
-**Keys** — arrows or W A S D fly, Q and E go down and up.
+**Keys** — W A S D fly, Q and E go down and up, arrows turn.
 
 | key | does |
 |---|---|
@@ -23,6 +23,9 @@ TEXT = """
 | Ctrl Z, Ctrl Shift Z | undo, redo |
 | Shift N | select nothing |
 | K | add a keyframe to the path |
+| X, V | delete or hide what is selected |
+| Ctrl Z, Ctrl Shift Z | undo, redo |
+| K | a keyframe of the camera's path |
 | Ctrl K | all commands |
 
 The picture is coarse while the camera moves and exact once it rests.
