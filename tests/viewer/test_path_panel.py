@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,9 +11,11 @@ import torch
 from captures import ring, subject
 from windows import Window
 
+import splat
 from splat.camera_path import CameraPath, Keyframe
 from splat.camera_path_file import load_path, save_path, to_json
 from splat.errors import InputError
+from splat.image_io import read_image
 from splat.viewer.app import Viewer
 from splat.viewer.path_panel import NONE_SAVED, PathPanel
 from splat.viewer.slots import SceneSlot
@@ -229,6 +231,25 @@ def test_the_video_is_written_in_the_background(panel: PathPanel, tmp_path: Path
     assert window.downloads["walk.mp4"] == (tmp_path / "paths" / "walk.mp4").read_bytes()
     with pytest.raises(InputError, match="exists already"):
         video.render(window.does())
+
+
+def test_the_command_line_draws_the_saved_path_the_same(
+    panel: PathPanel, tmp_path: Path, run_splat: Callable[..., int]
+) -> None:
+    window, video = adding(panel, 3), panel.video
+    panel.tension.value, panel.even.value = 0.3, True
+    panel.save(window.does())
+    video.size.value, video.fps.value, video.kind.value, video.name.value = "640 x 360", 1.0, "PNGs", "viewed"
+    video.render(window.does())
+    assert video.job is not None and video.job.wait(60)
+    splat.save(subject(), tmp_path / "scene.ply")
+    path = tmp_path / "paths" / "path.json"
+    flags = ("--path", path, "--size", "640x360", "--fps", 1, "-o", tmp_path / "drawn")
+    assert run_splat("render", tmp_path / "scene.ply", *flags) == 0
+    viewed, drawn = (sorted(folder.iterdir()) for folder in (tmp_path / "paths" / "viewed", tmp_path / "drawn"))
+    assert [file.name for file in viewed] == [file.name for file in drawn] and len(viewed) == 5
+    for one, other in zip(viewed, drawn, strict=True):
+        assert torch.equal(read_image(one), read_image(other))
 
 
 def test_a_video_can_be_cancelled(panel: PathPanel, tmp_path: Path) -> None:
