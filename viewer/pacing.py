@@ -9,10 +9,12 @@ SMALLEST_SIDE = 128
 """Longest side of a picture below which it is not worth looking at, in pixels."""
 CHANGE = 1.6
 """Factor by which the number of pixels changes between two pictures, at most."""
+WORTH = 0.3
+"""Pixels may always take this much of the fixed part: fewer of them would hardly be faster, only worse."""
 HOPELESS = 0.3
-"""Seconds that a small picture takes where drawing is better left to the browser."""
-HOPELESS_AFTER = 6
-"""Such pictures in a row until that is believed."""
+"""Seconds for a picture from which on drawing is better left to the browser."""
+HOPELESS_AFTER = 10
+"""Such pictures in a row until that is believed: as many as it takes to become small."""
 
 
 class Pace:
@@ -31,7 +33,7 @@ class Pace:
 
     def took(self, pixels: int, seconds: float) -> None:
         """A picture of so many pixels took so long to draw and encode."""
-        self.slow = self.slow + 1 if seconds > HOPELESS and self.side <= 2 * SMALLEST_SIDE else 0
+        self.slow = self.slow + 1 if seconds > HOPELESS else 0
         if not self.known:  # half of it fixed is a fair first guess
             self.fixed, self.per_pixel, self.known = seconds / 2, seconds / 2 / pixels, True
             return
@@ -44,13 +46,13 @@ class Pace:
 
     @property
     def hopeless(self) -> bool:
-        """Whether even the smallest pictures come so slowly that moving is no pleasure."""
+        """Whether even small pictures come so slowly that moving is no pleasure."""
         return self.slow >= HOPELESS_AFTER
 
     def size(self, width: int, height: int) -> int:
         """Longest side of the next moving picture, for a window of this size. Changes little at a time."""
         longest = max(width, height)
-        affordable = max(0.0, self.budget - self.fixed) / self.per_pixel
+        affordable = max(self.budget - self.fixed, WORTH * self.fixed) / self.per_pixel
         wanted = longest * (affordable / (width * height)) ** 0.5
         wanted = min(max(wanted, self.side / CHANGE**0.5), self.side * CHANGE**0.5)
         self.side = round(min(max(wanted, min(SMALLEST_SIDE, longest)), longest))
