@@ -34,8 +34,8 @@ class Pace:
     def took(self, pixels: int, seconds: float) -> None:
         """A picture of so many pixels took so long to draw and encode."""
         self.slow = self.slow + 1 if seconds > HOPELESS else 0
-        if not self.known:  # half of it fixed is a fair first guess
-            self.fixed, self.per_pixel, self.known = seconds / 2, seconds / 2 / pixels, True
+        if not self.known:  # little of it fixed: sizes then change enough to learn how much it is
+            self.fixed, self.per_pixel, self.known = 0.2 * seconds, 0.8 * seconds / pixels, True
             return
         # One step of normalised least squares in (1, pixels / 100,000), which cannot run away.
         scaled = pixels / 1e5
