@@ -42,6 +42,7 @@ class RenderLoop:
         self.stream = gpu_stream(viewer.scenes[0].gaussians.device)
         self.give(share)
         self.moving = Duty(MOVING_SHARE if share < 1 else 1.0)
+        self.last_was_moving = False  # whether the last picture was of a moving camera
         self.wake = threading.Event()
         self.stopped = threading.Event()
         self.following = share < 1  # a training goes on
@@ -107,12 +108,10 @@ class RenderLoop:
         moving = [view for view, due in waiting if due <= 0 and view.is_moving(now)]
         resting = [view for view, due in waiting if due <= 0 and not view.is_moving(now)]
         starved = [view for view in resting if now - view.asked > STARVED]
-        ready = starved if starved and (not moving or self._last_was_moving) else moving or resting
+        ready = starved if starved and (not moving or self.last_was_moving) else moving or resting
         if ready:
             return min(ready, key=lambda view: view.drawn), 0.0
         return None, min((due for _, due in waiting), default=1.0)
-
-    _last_was_moving = False
 
     def _run(self) -> None:
         while not self.stopped.is_set():
@@ -122,7 +121,7 @@ class RenderLoop:
                 self.wake.clear()
                 continue
             moving = view.is_moving(time.monotonic())
-            self._last_was_moving = moving
+            self.last_was_moving = moving
             if moving and self.moving.wait > 0:
                 time.sleep(min(self.moving.wait, 0.2))
             began = self.spent()
