@@ -3,24 +3,22 @@
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
-from captures import subject, write_capture
+from captures import write_capture
 
 from splat.datasets.load import load_scene
 from splat.datasets.scene import Scene
 from splat.viewer.app import Viewer
-from splat.viewer.slots import SceneSlot
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `from wire import ...`
 import chromium
+from viewing import viewers
 
 
 @pytest.fixture(scope="session")
@@ -53,23 +51,6 @@ def viewer_of() -> Iterator[Callable[..., Viewer]]:
     """Makes viewers that are closed after the test."""
     with viewers() as make:
         yield make
-
-
-@contextmanager
-def viewers() -> Iterator[Callable[..., Viewer]]:
-    """A function that makes viewers on free ports; they are closed in the end."""
-    made: list[Viewer] = []
-
-    def make(*scenes: SceneSlot, **options: Any) -> Viewer:
-        torch.set_num_threads(1)
-        made.append(Viewer(scenes or [SceneSlot("subject", subject())], port=0, **options))
-        return made[-1]
-
-    try:
-        yield make
-    finally:
-        for viewer in made:
-            viewer.stop()
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from captures import subject
-from conftest import viewers
 from PIL import Image
+from viewing import viewers
 
 import splat
 from splat.datasets.scene import Scene
