@@ -3,12 +3,13 @@
 import json
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from splat.compression.placing import PlaceFlags
 from splat.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class ConvertOptions:
     min_opacity: float = 0.0
     """Leave out Gaussians fainter than this."""
 
+    place: tyro.conf.OmitArgPrefixes[PlaceFlags] = field(default_factory=PlaceFlags)
+
     formats: tyro.conf.OmitArgPrefixes[FormatFlags] = FormatFlags()
 
     antialiased: bool = False
@@ -88,7 +91,7 @@ def convert(options: ConvertOptions) -> None:
     scene.sh_rest = scene.sh_rest[:, : (degree + 1) ** 2 - 1]
     if options.min_opacity > 0:
         scene = scene[scene.opacities >= options.min_opacity]
-    formats.save(scene, options.output, settings)
+    formats.save(options.place.place(scene), options.output, settings)
     before, after = source.stat().st_size, _size(options.output)
     print(
         f"{len(scene):,} Gaussians of degree {degree}: {source.name} {before / 1e6:.2f} MB -> {options.output} "

@@ -42,12 +42,18 @@ VERBS = {
     "compare": Verb("splat.training.commands:compare", "put runs side by side in one page"),
     "mesh": Verb("splat.training.commands:mesh", "make a coloured triangle mesh of a scene"),
     "retouch": Verb("splat.training.commands:retouch", "carry a change of colours in one picture over to the scene"),
+    "view": Verb(
+        "splat.viewer.commands:view", "look at scenes in the browser, compare them with their photos, edit them"
+    ),
     "convert": Verb("splat.compression.commands:convert", "write a scene in another file format"),
     "verify": Verb("splat.compression.commands:verify", "check a scene's file of any format"),
     "sample": Verb("splat.datasets.commands:sample", "make a small ray-traced capture to try everything on"),
     "info": Verb("splat.commands:info", "say what a scene, a run or a capture contains"),
     "doctor": Verb("splat.commands:doctor", "say what this installation can do, and what it lacks"),
 }
+
+LIVE_VIEWER = "splat.viewer.live:LiveTraining"
+"""What `splat train --view` shows a run with. Training finds it by this name and imports nothing of it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -123,10 +129,10 @@ def parse_help(kind: Any, parse: Callable[[Any], Any] = docstring_parser.parse_f
 setattr(docstring_parser, "parse_from_object", parse_help)  # noqa: B010 (the types of the two differ)
 
 
-def find(target: str) -> Callable[[Any], Any]:
+def find(target: str) -> Callable[..., Any]:
     """Import `module:function`."""
     module, _, attribute = target.partition(":")
-    function: Callable[[Any], Any] = getattr(importlib.import_module(module), attribute)
+    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     return function
 
 

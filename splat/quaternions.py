@@ -32,3 +32,17 @@ def from_rotation_vector(vector: Tensor) -> Tensor:  # [..., 4] from [..., 3]
     """The unit quaternion of a turn by the vector's length (radians) around it."""
     half = vector.norm(dim=-1, keepdim=True) / 2
     return torch.cat([half.cos(), torch.sinc(half / torch.pi) / 2 * vector], dim=-1)
+
+
+def from_rotation_matrix(matrix: Tensor) -> Tensor:  # [..., 4] from [..., 3, 3]
+    """The unit quaternions of rotation matrices, w not negative: the largest eigenvectors of Bar-Itzhack's matrix (2000),
+    which also takes matrices that are a little off to the nearest rotation."""
+    (a, b, c), (d, e, f), (g, h, i) = (row.unbind(-1) for row in matrix.unbind(-2))
+    rows = [
+        torch.stack([a + e + i, h - f, c - g, d - b], -1),
+        torch.stack([h - f, a - e - i, b + d, c + g], -1),
+        torch.stack([c - g, b + d, e - a - i, f + h], -1),
+        torch.stack([d - b, c + g, f + h, i - a - e], -1),
+    ]
+    quats = torch.linalg.eigh(torch.stack(rows, -2)).eigenvectors[..., -1]
+    return torch.where(quats[..., :1] < 0, -quats, quats)

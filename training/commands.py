@@ -8,17 +8,18 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
+from splat.cli import LIVE_VIEWER, find
 from splat.datasets import colmap, sfm, transforms_json
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.scene import Frame, Scene
 from splat.datasets.split import split
+from splat.device import choose_device
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.ply import load
 from splat.settings import RenderSettings
 from splat.training.checkpoint import load_latest_checkpoint
 from splat.training.config import TrainConfig, load_config, parse_bytes
-from splat.training.device import choose_device
 from splat.training.evaluate import evaluate
 from splat.training.initialize import initial_gaussians
 from splat.training.metrics import lpips_metric
@@ -27,6 +28,7 @@ from splat.training.progress import import_tensorboard
 from splat.training.report import write_report
 from splat.training.run_folder import RunFolder
 from splat.training.trainer import Trainer, evaluation_background
+from splat.training.watch import Order, Watch
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ class TrainOptions:
     """Go on with the run in the output folder from its latest checkpoint, with the settings it was started with."""
     overwrite: bool = False
     """Replace the run in the output folder."""
+    view: bool = False
+    """Show the run in the browser while it trains."""
+    view_port: int = 8080
+    """Port of that viewer; the next free one is taken if it is in use."""
+    view_host: str = "127.0.0.1"
+    """Address that viewer listens on. Anyone who reaches it sees the scene and can stop the run; there is no password."""
+    view_share: float = 0.05
+    """Share of the run's time that drawing for the viewer may take while nobody moves."""
     config: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
 
@@ -88,6 +98,7 @@ def train(options: TrainOptions) -> None:
         folder.clear()  # not before the capture has proved usable
         folder.write_start(config, scene)
     describe_start(scene, frames, held_out, trainer)
+    live = show_live(options, scene, trainer) if options.view else None
 
     finished = trainer.run()
     seconds = trainer.clock.seconds
@@ -96,6 +107,8 @@ def train(options: TrainOptions) -> None:
     if not finished:
         print(f"stopped at iteration {trainer.iteration:,}; the scene so far is {path}")
         print(f"continue with: splat train {source} -o {folder.path} --resume")
+        if live is not None:
+            live.close()
         sys.exit(130)
     print(f"trained {trainer.iteration:,} iterations in {seconds:.0f} s: {len(gaussians):,} Gaussians")
     timing = {"train_seconds": seconds, "stages": trainer.timer.seconds}
@@ -108,6 +121,27 @@ def train(options: TrainOptions) -> None:
     print(f"pictures  {folder.renders}")
     print(f"report    {folder.report}")
     print(f"scene     {path}")
+    if live is not None:
+        live.end(gaussians)
+
+
+def show_live(options: TrainOptions, scene: Scene, trainer: Trainer) -> Any:
+    """Let a viewer watch the run."""
+    config = trainer.config
+    live = find(LIVE_VIEWER)(
+        Order,
+        trainer.scene(),
+        scene,
+        trainer.folder.path,
+        iterations=config.optimization.iterations,
+        antialiased=config.optimization.antialiased,
+        background=(255, 255, 255) if config.optimization.background == "white" else (0, 0, 0),
+        host=options.view_host,
+        port=options.view_port,
+        share=options.view_share,
+    )
+    trainer.watch = Watch(live)
+    return live
 
 
 def with_cameras(source: Path, folder: RunFolder) -> Path:
@@ -288,6 +322,8 @@ class RenderOptions:
     """A folder for PNGs, or a name ending in .mp4 for a video; in the run's folder unless given."""
     along: Literal["orbit", "test", "train", "all"] = "orbit"
     """Which cameras: around what the photos look at, or those of the capture's photos."""
+    path: Path | None = None
+    """A camera path that the viewer saved (.json), to fly along instead."""
     capture: Path | None = None
     """Folder of the capture, for its cameras; a run knows it, a scene alone does not and is orbited."""
     frames: int = 120
@@ -295,7 +331,7 @@ class RenderOptions:
     fps: float = 30.0
     """Pictures per second of a video."""
     size: str | None = None
-    """WIDTHxHEIGHT in pixels; the photos' size unless given."""
+    """WIDTHxHEIGHT in pixels; the photos' size unless given, 1280x720 along a path."""
     background: Literal["black", "white"] = "black"
     """Colour behind the scene."""
     depth: bool = False
@@ -303,7 +339,7 @@ class RenderOptions:
 
 
 def render(options: RenderOptions) -> None:
-    """Draw a scene along the cameras of its capture or around it, to PNGs or an MP4."""
+    """Draw a scene along the cameras of its capture, around it, or along a path, to PNGs or an MP4."""
     from splat.training.render_views import render_views
 
     render_views(options)

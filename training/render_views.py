@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import splat
+from splat.camera_path_file import load_path
 from splat.cameras import Camera
 from splat.compression.formats import load
 from splat.datasets.load import PhotoOptions, load_scene
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 ORBIT_SIZE = (960, 540)
 """Pictures of a scene of which no camera is known."""
+PATH_SIZE = (1280, 720)
+"""Pictures along a path of cameras, which says nothing about their size."""
 
 
 def render_views(options: "RenderOptions") -> None:
@@ -47,10 +50,14 @@ def render_views(options: "RenderOptions") -> None:
         config, recorded = load_config(folder.config)
         capture, path = capture or recorded, folder.latest_scene()
     gaussians = load(path)
-    named = choose_cameras(options, config, capture, gaussians)
+    if options.path:
+        named = path_cameras(options.path, options.fps, *(size or PATH_SIZE))
+    else:
+        named = choose_cameras(options, config, capture, gaussians)
     if size is not None:
         named = [(name, camera.resized(*size)) for name, camera in named]
-    pictures = options.along + ("_depth" if options.depth else "")
+    along = options.path.stem if options.path else options.along
+    pictures = along + ("_depth" if options.depth else "")
     default = options.scene / pictures if is_run else path.with_name(f"{path.stem}_{pictures}")
     output = options.output or default
     is_video = output.suffix.lower() == ".mp4"
@@ -109,6 +116,20 @@ def choose_cameras(
         train, test = split(scene, data.test_every)
         frames = train if options.along == "train" else test
     return [(Path(frame.name).with_suffix("").as_posix().replace("/", "_"), frame.camera) for frame in frames]
+
+
+def path_cameras(path: Path, fps: float, width: int, height: int) -> list[tuple[str, Camera]]:
+    """The cameras of a path's pictures, and their names.
+
+    Raises:
+        InputError: the file is no camera path, or it would be too many pictures.
+    """
+    flight = load_path(path)
+    try:
+        cameras = flight.cameras(fps, width, height)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+    return [(f"{index:05d}", camera) for index, camera in enumerate(cameras)]
 
 
 @torch.no_grad()

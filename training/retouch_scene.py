@@ -8,12 +8,12 @@ from tqdm import tqdm
 
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.scene import Frame, Scene
+from splat.device import choose_device
 from splat.errors import InputError
 from splat.image_io import read_image
 from splat.ply import load, save
 from splat.settings import RenderSettings
 from splat.training.config import load_config
-from splat.training.device import choose_device
 from splat.training.evaluate import picture_name
 from splat.training.retouch import retouch
 from splat.training.run_folder import RunFolder

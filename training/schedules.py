@@ -37,6 +37,13 @@ class Clock:
     def start(self) -> None:
         self.started = time.perf_counter()
 
+    def pause(self, seconds: float) -> None:
+        """Let time pass that is not spent on training."""
+        began = time.perf_counter()
+        time.sleep(seconds)
+        if self.started is not None:
+            self.started += time.perf_counter() - began
+
     @property
     def seconds(self) -> float:
         """Spent on training, also before a resume."""

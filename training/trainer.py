@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -32,6 +31,7 @@ from splat.training.reorder import morton_order
 from splat.training.run_folder import RunFolder
 from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share
 from splat.training.truth import Truth, camera_for, make_truth
+from splat.training.watch import Step, Watch, Watcher
 
 REORDER_EVERY = 1000
 """Iterations between two sortings of the Gaussians in space, right after an edit."""
@@ -46,15 +46,6 @@ PREPARED = 4
 """Photos that are decoded ahead."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a watcher of the run is told after every iteration."""
-
-    iteration: int
-    loss: float
-    gaussians: Gaussians  # shares memory with the run: copy what is kept
-
-
 class Trainer:
     """A run and all of its state. The same state and photos give the same bits on the CPU, unless there is a time limit.
 
@@ -63,7 +54,7 @@ class Trainer:
         extent: of the scene, world units.
         initial: Gaussians to start from.
         points: [P, 3] sparse points of the capture, if there are any; for the sky's distance.
-        watch: is told of every iteration.
+        watch: is told of every iteration, and may pause, save or stop the run.
     """
 
     def __init__(
@@ -73,11 +64,11 @@ class Trainer:
         extent: float,
         initial: Gaussians,
         folder: RunFolder,
-        watch: Callable[[Step], None] | None = None,
+        watch: Watcher | None = None,
         device: torch.device | str = "cpu",
         points: Tensor | None = None,
     ) -> None:
-        self.config, self.extent, self.folder, self.watch = config, extent, folder, watch
+        self.config, self.extent, self.folder, self.watch = config, extent, folder, Watch(watch)
         self.device = torch.device(device)
         self.frames = [frame.to(self.device) for frame in frames]
         self.optimizer = GaussianOptimizer(initial.to(self.device), masks=config.densify.mask_weight > 0)
@@ -102,7 +93,8 @@ class Trainer:
         return self.clock.iteration
 
     def run(self) -> bool:
-        """Train to the end, or until Ctrl-C; either way a checkpoint is left. Returns whether the end was reached."""
+        """Train to the end, or until Ctrl-C or the watcher stops it; either way a checkpoint is left. Returns whether the end
+        was reached."""
         self.clock.start()
         progress = Progress(self.folder.path, self.clock, self.config.run.tensorboard)
         try:
@@ -113,12 +105,23 @@ class Trainer:
                     every = self.config.run.save_every
                     if every and self.iteration % every == 0:
                         self.save()
-                    if self.watch is not None:
-                        self.watch(Step(self.iteration, loss, self.optimizer.gaussians))
+                    if self.watched(loss, psnr, interrupted.is_set):
+                        break
         finally:
             progress.close()
         self.save()
         return self.clock.finished
+
+    def watched(self, loss: float, psnr: float | None, interrupted: Callable[[], bool]) -> bool:
+        """Tell the watcher of an iteration and do what it wants. Returns whether the run is to stop."""
+        clock = self.clock
+        step = Step(self.iteration, loss, self.optimizer.gaussians, self.scene, psnr, clock.progress, clock.seconds)
+        return self.watch.settle(step, self.save_all, interrupted, clock.pause)
+
+    def save_all(self) -> None:
+        """Write a checkpoint and the scene as it is."""
+        self.save()
+        self.folder.save_scene(self.scene(), self.iteration)
 
     def step(self) -> tuple[float, float | None]:
         """One iteration. Returns the loss, and now and then the PSNR of the view that was used.

@@ -8,10 +8,10 @@ import torch
 from captures import write_capture
 
 from splat import cli
+from splat import device as devices
 from splat.cuda_rasterizer import native
+from splat.device import choose_device
 from splat.errors import InputError
-from splat.training import device as devices
-from splat.training.device import choose_device
 
 
 @pytest.fixture(scope="module")

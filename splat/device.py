@@ -1,4 +1,4 @@
-"""Where a run computes."""
+"""Where to compute."""
 
 import torch
 

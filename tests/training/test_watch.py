@@ -1,0 +1,136 @@
+"""Who watches a run can pause, save and stop it, and can do it no harm."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from captures import write_capture
+
+from splat.datasets.load import load_scene
+from splat.training.config import TrainConfig
+from splat.training.initialize import initial_gaussians
+from splat.training.run_folder import RunFolder
+from splat.training.trainer import Trainer
+from splat.training.watch import Order, Step, Watch, Watcher
+
+Make = Callable[..., Trainer]
+
+
+@pytest.fixture
+def trainer_of(tmp_path: Path) -> Make:
+    """A run of 30 iterations on a small capture."""
+    write_capture(tmp_path / "capture", photos=4, width=24, height=16)
+    scene = load_scene(tmp_path / "capture")
+
+    def make(watch: Watcher | None = None, name: str = "run") -> Trainer:
+        torch.set_num_threads(1)
+        config = TrainConfig.from_dict({"optimization": {"iterations": 30, "sh_degree": 0}})
+        (tmp_path / name).mkdir()
+        initial = initial_gaussians(scene, config, torch.Generator().manual_seed(0))
+        return Trainer(config, scene.frames, scene.extent, initial, RunFolder(tmp_path / name), watch)
+
+    return make
+
+
+def test_a_watcher_is_told_of_every_iteration(trainer_of: Make) -> None:
+    steps: list[Step] = []
+    trainer = trainer_of(lambda step: steps.append(step))
+    assert trainer.run()
+    assert [step.iteration for step in steps] == list(range(1, 31))
+    assert [step.psnr is not None for step in steps] == [step.iteration % 10 == 0 for step in steps]
+    assert steps[-1].progress == 1
+    assert all(a.seconds <= b.seconds for a, b in pairwise(steps))
+    assert len(steps[-1].scene()) == len(steps[-1].gaussians) == len(trainer.optimizer)
+
+
+def test_watching_changes_nothing(trainer_of: Make) -> None:
+    alone = trainer_of(None, "alone")
+    watched = trainer_of(lambda step: Order.GO, "watched")
+    alone.run()
+    watched.run()
+    for name, tensor in alone.scene().tensors().items():
+        assert torch.equal(tensor, watched.scene().tensors()[name])
+
+
+def test_a_pause_holds_the_run_and_does_not_count(trainer_of: Make) -> None:
+    asked: list[int] = []
+
+    def watch(step: Step) -> Order:
+        asked.append(step.iteration)
+        return Order.WAIT if step.iteration == 7 and asked.count(7) < 20 else Order.GO
+
+    trainer = trainer_of(watch)
+    began = time.perf_counter()
+    assert trainer.run()
+    passed = time.perf_counter() - began
+    assert asked.count(7) == 20
+    assert [n for n in asked if n != 7] == [n for n in range(1, 31) if n != 7]
+    assert passed - trainer.clock.seconds > 19 * 0.02
+
+
+def test_stop_ends_with_a_checkpoint(trainer_of: Make) -> None:
+    trainer = trainer_of(lambda step: Order.STOP if step.iteration == 5 else None)
+    assert not trainer.run()
+    assert trainer.iteration == 5
+    assert [path.name for path in trainer.folder.checkpoints.iterdir()] == ["ckpt_000005.pt"]
+
+
+def test_save_writes_a_checkpoint_and_the_scene_at_once(trainer_of: Make) -> None:
+    saved: list[bool] = []
+
+    def watch(step: Step) -> Order:
+        if step.iteration == 4 and not saved:
+            saved.append(True)
+            return Order.SAVE
+        if step.iteration == 5:
+            assert (trainer.folder.path / "point_cloud/iteration_4/point_cloud.ply").is_file()
+            assert (trainer.folder.checkpoints / "ckpt_000004.pt").is_file()
+            return Order.STOP
+        return Order.GO
+
+    trainer = trainer_of(watch)
+    assert not trainer.run()
+    assert trainer.iteration == 5
+
+
+def test_a_watcher_that_fails_is_left_alone(trainer_of: Make) -> None:
+    calls: list[int] = []
+
+    def watch(step: Step) -> Order:
+        calls.append(step.iteration)
+        raise RuntimeError("the window is gone")
+
+    trainer = trainer_of(watch)
+    with pytest.warns(UserWarning, match="the window is gone"):
+        assert trainer.run()
+    assert calls == [1]
+
+
+def test_control_c_ends_a_pause(trainer_of: Make) -> None:
+    """And the run, which saves as always."""
+
+    def watch(step: Step) -> Order:
+        if step.iteration == 3:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start() if not started else None
+            started.append(1)
+            return Order.WAIT
+        return Order.GO
+
+    started: list[int] = []
+    trainer = trainer_of(watch)
+    assert not trainer.run()
+    assert trainer.iteration == 3
+    assert (trainer.folder.checkpoints / "ckpt_000003.pt").is_file()
+
+
+def test_nobody_watches() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Watch(None)(None) is Order.GO  # type: ignore[arg-type]

@@ -1,0 +1,36 @@
+"""SceneSlot: one scene that the viewer shows, and what is hidden or selected of it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from splat.gaussians import Gaussians
+from splat.transform import Similarity
+
+
+@dataclass
+class SceneSlot:
+    """A scene in the viewer.
+
+    Tensors are never changed in place: whoever changes one puts another in its place and calls `Viewer.refresh`, so that a
+    picture that is being drawn stays whole.
+    """
+
+    name: str
+    gaussians: Gaussians  # detached
+    path: Path | None = None  # what was opened: a file or the folder of a run
+    file: Path | None = None  # the file that was read
+    visible: bool = True
+    hidden: Tensor | None = None  # [N] bool: kept, not drawn
+    selected: Tensor | None = None  # [N] bool: drawn in the colour of the selection
+    transform: Similarity = field(default_factory=Similarity.identity)  # from the scene to the world
+    antialiased: bool = False  # how it was trained
+    version: int = 0  # counts changes of the Gaussians
+
+    def replace(self, gaussians: Gaussians) -> None:
+        """Show other Gaussians. What was hidden or selected is forgotten where the number of Gaussians changed."""
+        if len(gaussians) != len(self.gaussians):
+            self.hidden = self.selected = None
+        self.gaussians = gaussians.detach()
+        self.version += 1
