@@ -38,7 +38,7 @@ class App {
       byId("scene").remove();
       this.scene = message.scene;
       this.restore();
-      this.sorting.buffer = new ArrayBuffer(4 * this.scene.count);
+      this.sorting.buffer = new ArrayBuffer(4 * 2048 * this.scene.rows);
       this.started = true;
       this.pickTarget(0.5, 0.5, this.pose).then(distance => {
         if (!settings.home.distance && distance) this.home.distance = this.pose.distance = distance;
@@ -58,7 +58,7 @@ class App {
 
   restore() {
     this.renderer.load(this.scene);
-    if (this.order) this.renderer.setOrder(this.order, this.order.length);
+    this.sorting.current = null;
     this.chrome.drawCameras(this.renderer);
     this.changed();
   }
@@ -83,8 +83,8 @@ class App {
     s.busy = false;
     s.buffer = buffer;
     s.current = view;
-    this.order = new Uint32Array(buffer.slice(0, 4 * drawn));
-    this.renderer.setOrder(this.order, drawn);
+    this.drawn = drawn;
+    this.renderer.setOrder(new Uint32Array(buffer), drawn);
     this.dirty = true;
     const done = s.waiting.filter(([wanted]) => same(wanted, view));
     s.waiting = s.waiting.filter(([wanted]) => !same(wanted, view));
@@ -353,6 +353,7 @@ function main() {
   window.splatViewer = {
     // Resolves when the scene has been drawn for the first time.
     ready: app.ready,
+    app,
     fail: app.reject,
     // What the window shows: world to camera [4][4], pixels [3][3].
     get camera() {

@@ -34,12 +34,12 @@ class Renderer {
     this.exact = null;
     this.nothing = gl.createVertexArray();
     this.quads = gl.createVertexArray();
-    this.order = gl.createBuffer();
+    this.order = this.texture(gl.R32UI, 2048, rows, gl.RED_INTEGER, gl.UNSIGNED_INT, null);
+    const corners = new Uint16Array(6 * QUADS);
+    for (let i = 0; i < corners.length; i++) corners[i] = 4 * Math.floor(i / 6) + [0, 1, 2, 2, 1, 3][i % 6];
     gl.bindVertexArray(this.quads);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.enableVertexAttribArray(0);
-    gl.vertexAttribIPointer(0, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(0, 1);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
     this.wires = gl.createVertexArray();
     this.wireCount = 0;
     this.drawn = 0;
@@ -47,11 +47,11 @@ class Renderer {
     if (error) throw new Error(error === gl.OUT_OF_MEMORY ? "this device has too little graphics memory" : `WebGL ${error}`);
   }
 
-  // Indices from far to near.
+  // Indices from far to near, the first `drawn` of whole rows.
   setOrder(order, drawn) {
-    const gl = this.gl;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.order);
-    gl.bufferData(gl.ARRAY_BUFFER, order.subarray(0, drawn), gl.DYNAMIC_DRAW);
+    const gl = this.gl, rows = Math.ceil(drawn / 2048);
+    gl.bindTexture(gl.TEXTURE_2D, this.order);
+    if (rows) gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, 2048, rows, gl.RED_INTEGER, gl.UNSIGNED_INT, order);
     this.drawn = drawn;
   }
 
@@ -97,11 +97,11 @@ class Renderer {
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     const s = this.splat;
     gl.useProgram(s.program);
-    this.bind(s.places, 0, this.places);
-    this.bind(s.shades, 1, this.shades);
+    ["order", "places", "shades"].forEach((name, unit) => this.bind(s[name], unit, this[name]));
+    gl.uniform1i(s.drawn, this.drawn);
     gl.uniform2f(s.size, width, height);
     gl.bindVertexArray(this.quads);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.drawn);
+    gl.drawElementsInstanced(gl.TRIANGLES, 6 * QUADS, gl.UNSIGNED_SHORT, 0, Math.ceil(this.drawn / QUADS));
     gl.disable(gl.SCISSOR_TEST);
     gl.disable(gl.BLEND);
   }

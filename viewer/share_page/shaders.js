@@ -69,26 +69,32 @@ void main() {
     floatBitsToUint(opacity));
 }`;
 
-// A rectangle along the axes of each ellipse, out to where alpha falls to 1/255.
+// A rectangle along the axes of each ellipse, out to where alpha falls to 1/255. QUADS of them to an instance: an instance
+// for each would be slow on many drivers.
+const QUADS = 1024;
 const SPLAT_CORNERS = `#version 300 es
 precision highp float;
 precision highp int;
 precision highp usampler2D;
-uniform usampler2D places, shades;
+uniform usampler2D order, places, shades;
+uniform int drawn;
 uniform vec2 size;
-layout(location = 0) in uint index;
 out vec2 corner;
 flat out vec4 color;
 void main() {
+  gl_Position = vec4(0.0, 0.0, 2.0, 1.0);
+  corner = vec2(0.0);
+  color = vec4(0.0);
+  int rank = gl_InstanceID * ${QUADS} + (gl_VertexID >> 2), side = gl_VertexID & 3;
+  if (rank >= drawn) return;
+  uint index = texelFetch(order, ivec2(rank & 2047, rank >> 11), 0).x;
   ivec2 texel = ivec2(index & 2047u, index >> 11);
   uvec4 shade = texelFetch(shades, texel, 0);
   float opacity = uintBitsToFloat(shade.w);
-  gl_Position = vec4(0.0, 0.0, 2.0, 1.0);
-  corner = vec2(0.0);
-  color = vec4(unpackHalf2x16(shade.y), unpackHalf2x16(shade.z).x, opacity);
   if (opacity == 0.0) return;
+  color = vec4(unpackHalf2x16(shade.y), unpackHalf2x16(shade.z).x, opacity);
   vec4 place = uintBitsToFloat(texelFetch(places, texel, 0));
-  corner = (vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0) * sqrt(2.0 * log(255.0 * opacity));
+  corner = (vec2(side & 1, side >> 1) * 2.0 - 1.0) * sqrt(2.0 * log(255.0 * opacity));
   vec2 along = place.zw, across = uintBitsToFloat(shade.x) * normalize(vec2(-along.y, along.x));
   vec2 pixel = place.xy + corner.x * along + corner.y * across;
   gl_Position = vec4(pixel / size * 2.0 - 1.0, 0.0, 1.0);
