@@ -35,10 +35,6 @@ class PageOptions:
     """World direction that points up, of unit length."""
     views: Sequence[View] = ()
     """The capture's cameras."""
-    path: Sequence[View] = ()
-    """Cameras at even times along a flight; none, or two or more."""
-    duration: float = 0.0
-    """Seconds that the flight takes."""
     background: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
     """Colour behind the scene, 0 to 1."""
 
@@ -56,8 +52,6 @@ def page(payload: bytes, options: PageOptions) -> bytes:
         "home": options.home.as_dict(),
         "views": [view.as_dict() for view in options.views],
     }
-    if options.path:
-        settings["path"] = {"views": [view.as_dict() for view in options.path], "duration": options.duration}
     color = "#" + "".join(f"{round(255 * value):02x}" for value in options.background)
     text = Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(options.title),

@@ -10,7 +10,9 @@ when pixels are read back. So the page brings a decoder of its own (share_page/d
 
 import io
 import json
+import zipfile
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,36 @@ def encode(gaussians: Gaussians, antialiased: bool = False, palette: int | None 
         InputError: nothing to draw, or harmonics of a degree above 3.
     """
     return pack(sog.encode(with_axes_by_size(gaussians), antialiased, palette, seed))
+
+
+def encode_sog(path: Path) -> bytes:
+    """The payload for a `.sog` of version 2 (or its meta.json), exactly as it is.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    sog.read(path)  # every length and name is checked there
+    if path.suffix.lower() == ".json":
+        members = {file.name: file.read_bytes() for file in path.parent.iterdir() if file.suffix in (".json", ".webp")}
+    else:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist() if name.endswith((".json", ".webp"))}
+    return pack(members)
+
+
+def is_sog(path: Path) -> bool:
+    """Whether `encode_sog` can take it: a SOG of version 2."""
+    try:
+        if path.name.lower() == "meta.json":
+            text = path.read_bytes()
+        elif path.suffix.lower() == ".sog":
+            with zipfile.ZipFile(path) as archive:
+                text = archive.open("meta.json").read(sog.META_LIMIT)
+        else:
+            return False
+        return bool(json.loads(text)["version"] == 2)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
+        return False
 
 
 def with_axes_by_size(gaussians: Gaussians) -> Gaussians:

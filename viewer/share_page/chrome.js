@@ -11,9 +11,7 @@ class Chrome {
     button("full", () => this.fullScreen());
     button("theme", () => this.toggleTheme());
     button("cameras", () => app.toggleCameras());
-    button("play", () => app.togglePlay());
     byId("full").hidden = !document.documentElement.requestFullscreen;
-    byId("play").hidden = !settings.path;
     byId("cameras").hidden = !settings.views.length;
     this.strip();
     const help = byId("help");
@@ -81,11 +79,6 @@ class Chrome {
   toggleCameras() {
     this.camerasShown = !this.camerasShown && this.settings.views.length > 0;
     byId("cameras").setAttribute("aria-pressed", this.camerasShown);
-  }
-
-  playing(on) {
-    byId("play").setAttribute("aria-pressed", on);
-    byId("play").classList.toggle("on", on);
   }
 
   toggleTheme() {

@@ -100,7 +100,7 @@ class Controls {
     this.fast = event.shiftKey;
     if (!pressed || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
     if (key >= "1" && key <= "9") app.goTo(+key - 1);
-    const action = { r: "reset", f: "fullScreen", c: "toggleCameras", h: "toggleChrome", t: "toggleTheme", " ": "togglePlay" };
+    const action = { r: "reset", f: "fullScreen", c: "toggleCameras", h: "toggleChrome", t: "toggleTheme" };
     if (key === "?" || key === "F1") app.showHelp();
     else if (action[key]) app[action[key]]();
     else return;

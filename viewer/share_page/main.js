@@ -151,14 +151,13 @@ class App {
     const passed = Math.min(100, time - (this.lastTick || time)), ran = this.wasMoving;
     this.lastTick = time;
     if (this.flight) this.fly(time);
-    if (this.play) this.playStep(passed / 1000);
     if (this.controls.step(passed / 1000)) this.moved();
     const moving = performance.now() - this.movedAt < 160;
     if (ran && moving) this.adapt(passed);
     if (!moving && this.wasMoving) this.dirty = true;
     this.wasMoving = moving;
     if (this.dirty) this.drawFrame(moving ? this.scale : 1);
-    if (moving || this.flight || this.play || this.controls.keys.size) this.wake();
+    if (moving || this.flight || this.controls.keys.size) this.wake();
   }
 
   adapt(passed) {
@@ -189,7 +188,6 @@ class App {
 
   stop() {
     this.flight = null;
-    if (this.play) this.togglePlay();
   }
 
   flyTo(pose, duration = 700) {
@@ -244,24 +242,6 @@ class App {
       pose.distance = Math.hypot(...add(target, pose.eye, -1));
       this.flyTo(pose, 400);
     });
-  }
-
-  togglePlay() {
-    if (!settings.path) return;
-    this.flight = null;
-    this.play = !this.play;
-    this.playTime ??= 0;
-    this.chrome.playing(this.play);
-    this.wake();
-  }
-
-  // Along the camera path: poses at even times, seconds apart.
-  playStep(seconds) {
-    const { views, duration } = settings.path, steps = views.length - 1;
-    this.playTime = (this.playTime + seconds) % duration;
-    const at = this.playTime / duration * steps, index = Math.min(steps - 1, Math.floor(at)), distance = this.pose.distance;
-    this.pose = Pose.ofView(views[index], distance).towards(Pose.ofView(views[index + 1], distance), at - index);
-    this.moved();
   }
 
   toggleCameras() {
@@ -353,7 +333,6 @@ function main() {
   window.splatViewer = {
     // Resolves when the scene has been drawn for the first time.
     ready: app.ready,
-    app,
     fail: app.reject,
     // What the window shows: world to camera [4][4], pixels [3][3].
     get camera() {
