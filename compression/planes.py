@@ -75,7 +75,9 @@ def write(stream: Stream, plane: Plane, known: dict[str, Bytes]) -> dict[str, An
     sources = {name: before if name == BEFORE else known[name] for name in plane.sources}
     chosen = choose(values, alphabet, sources)
     contexts, count = _contexts(len(values), chosen, sources)
-    logarithms = _logarithms(np.bincount(contexts * alphabet + values, minlength=count * alphabet).reshape(count, alphabet))
+    logarithms = _logarithms(
+        np.bincount(contexts * alphabet + values, minlength=count * alphabet).reshape(count, alphabet)
+    )
     _write_tables(stream, logarithms)
     stream.symbols(values, contexts, frequencies(logarithms))
     return {"alphabet": alphabet, "contexts": [[name, edges.tolist()] for name, edges in chosen]}
@@ -125,7 +127,9 @@ def _cost(
 ) -> float:
     """Bits of a plane and its tables, about."""
     contexts, count = _contexts(len(values), chosen, sources)
-    counts = np.bincount(contexts * alphabet + values, minlength=count * alphabet).reshape(count, alphabet).astype(float)
+    counts = (
+        np.bincount(contexts * alphabet + values, minlength=count * alphabet).reshape(count, alphabet).astype(float)
+    )
     totals = counts.sum(axis=1)
     entropy = (totals * np.log2(np.maximum(totals, 1))).sum() - (counts * np.log2(np.maximum(counts, 1))).sum()
     return float(entropy) + TABLE_BITS * counts.size

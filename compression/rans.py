@@ -25,7 +25,9 @@ def encode(starts: NDArray[np.uint32], frequencies: NDArray[np.uint32]) -> bytes
     padding = steps * LANES - len(starts)
     start = np.pad(starts, (0, padding)).astype(np.uint64).reshape(steps, LANES)
     # A symbol that is certain changes nothing: what fills up the last step costs no bits.
-    frequency = np.pad(frequencies, (0, padding), constant_values=1 << PRECISION).astype(np.uint64).reshape(steps, LANES)
+    frequency = (
+        np.pad(frequencies, (0, padding), constant_values=1 << PRECISION).astype(np.uint64).reshape(steps, LANES)
+    )
     states = np.full(LANES, LOWEST, np.uint64)
     words: list[NDArray[np.uint16]] = []
     limit = frequency << np.uint64(32 - PRECISION)

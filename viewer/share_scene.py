@@ -134,7 +134,9 @@ def pack(members: dict[str, bytes]) -> bytes:
     numbers = [meta["scales"]["codebook"], meta["sh0"]["codebook"]]
     if header["degree"]:
         numbers.append(meta["shN"]["codebook"])
-        header["palette"] = _write_palette(stream, _pixels(members, meta, "shN", "files", 0), meta["shN"]["count"], header)
+        header["palette"] = _write_palette(
+            stream, _pixels(members, meta, "shN", "files", 0), meta["shN"]["count"], header
+        )
     return _with_header(header, np.array([_padded(values) for values in numbers], "<f4").tobytes() + stream.finish())
 
 

@@ -82,8 +82,11 @@ def views_of_run(folder: Path) -> list[View]:
 
 
 def _recorded(entry: dict[str, Any]) -> View:
-    rotation = torch.tensor(entry["rotation"], dtype=torch.float64).T
+    rotation = torch.tensor(entry["rotation"], dtype=torch.float64)
     position = torch.tensor(entry["position"], dtype=torch.float64)
+    if rotation.shape != (3, 3) or position.shape != (3,):
+        raise ValueError("not a camera")
+    rotation = rotation.T  # from world to camera
     viewmat = torch.eye(4, dtype=torch.float64)
     viewmat[:3, :3], viewmat[:3, 3] = rotation, -rotation @ position
     width, height = int(entry["width"]), int(entry["height"])
