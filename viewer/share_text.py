@@ -12,8 +12,8 @@ SPECIAL = (0x00, 0x0D, 0x3C)
 def encode(content: bytes) -> bytes:
     """UTF-8 text for any bytes; what fills up the last character is zero."""
     bits = np.unpackbits(np.frombuffer(content, np.uint8))
-    bits = np.pad(bits, (0, -len(bits) % 7)).reshape(-1, 7)
-    symbols = np.packbits(bits, axis=1)[:, 0] >> 1
+    sevens = np.pad(bits, (0, -len(bits) % 7)).reshape(-1, 7)
+    symbols = np.packbits(sevens, axis=1)[:, 0] >> 1
     special = np.full(128, -1)
     special[list(SPECIAL)] = range(len(SPECIAL))
     kind = special[symbols]
