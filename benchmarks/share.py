@@ -66,7 +66,7 @@ def measure(
     source = folder / "scene.sog"
     if scene is None:
         sog.write(box_scene(count), source, palette=palette)
-    elif share_scene.is_sog(scene):
+    elif share_scene.sog_meta(scene) is not None:
         shutil.copy(scene, source)
     else:
         sog.write(formats.load(scene), source, palette=palette)

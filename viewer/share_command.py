@@ -71,7 +71,9 @@ def share(options: ShareOptions) -> None:
     background, limit = parse_color(options.background), parse_size(options.max_size)
     scene = formats.load(source)
     degree = min(scene.sh_degree, 3 if options.sh_degree is None else options.sh_degree)
-    antialiased = options.antialiased or trained_antialiased(options.scene)
+    meta = share_scene.sog_meta(source)
+    says_antialiased = meta is not None and meta.get("model") == "antialiased"
+    antialiased = options.antialiased or says_antialiased or trained_antialiased(options.scene)
     views, home = start_views(options, scene)
     page_options = pages.PageOptions(
         title=options.title or options.scene.resolve().stem,
@@ -82,7 +84,7 @@ def share(options: ShareOptions) -> None:
     )
     around = len(pages.page(b"", page_options))
     given_up: tuple[str, ...] = ()
-    as_is = share_scene.is_sog(source) and degree == scene.sh_degree
+    as_is = meta is not None and degree == scene.sh_degree and antialiased == says_antialiased
     payload = share_scene.encode_sog(source) if as_is else b""
     if limit is not None and (not as_is or around + len(share_text.encode(payload)) > limit):
         fitted = share_fit.fit(share_fit.with_degree(scene, degree), limit - around, antialiased)

@@ -53,8 +53,8 @@ def encode_sog(path: Path) -> bytes:
     return pack(members)
 
 
-def is_sog(path: Path) -> bool:
-    """Whether `encode_sog` can take it: a SOG of version 2."""
+def sog_meta(path: Path) -> dict[str, Any] | None:
+    """What a SOG of version 2 says of itself; None where `encode_sog` cannot take it."""
     try:
         if path.name.lower() == "meta.json":
             text = path.read_bytes()
@@ -62,10 +62,11 @@ def is_sog(path: Path) -> bool:
             with zipfile.ZipFile(path) as archive:
                 text = archive.open("meta.json").read(sog.META_LIMIT)
         else:
-            return False
-        return bool(json.loads(text)["version"] == 2)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, NotImplementedError, zipfile.BadZipFile):
-        return False
+            return None
+        meta = json.loads(text)
+        return meta if isinstance(meta, dict) and meta.get("version") == 2 else None
+    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError, RecursionError, zipfile.BadZipFile):
+        return None
 
 
 def with_axes_by_size(gaussians: Gaussians) -> Gaussians:

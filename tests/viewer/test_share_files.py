@@ -103,6 +103,24 @@ def test_the_verb_keeps_to_a_size(run_splat: RunSplat, tmp_path: Path, capsys) -
     assert "<title>ball</title>" in page.read_text(encoding="utf-8")
 
 
+def test_a_sog_says_whether_it_is_antialiased(run_splat: RunSplat, tmp_path: Path) -> None:
+    """As it is, with other harmonics, and where the flag says more than the file."""
+    scene = cloud(300, sh_degree=1)
+    for name, inside in (("plain", False), ("smooth", True)):
+        formats.save(scene, tmp_path / f"{name}.sog", formats.FormatOptions(antialiased=inside))
+    for name, flags, expected in (
+        ("plain", (), False),
+        ("smooth", (), True),
+        ("smooth", ("--sh-degree", 0), True),
+        ("plain", ("--antialiased",), True),
+    ):
+        page = tmp_path / "page.html"
+        assert run_splat("share", tmp_path / f"{name}.sog", "-o", page, "--overwrite", *flags) == 0
+        text = page.read_text(encoding="utf-8").split('id="scene">')[1].split("</script>")[0]
+        header = from_text(text[:1200], 900).decode("latin-1")
+        assert f'"antialiased":{str(expected).lower()}' in header
+
+
 def test_a_run_knows_its_cameras_but_gives_no_photos(
     small_run: tuple[Path, Path], run_splat: RunSplat, tmp_path: Path
 ) -> None:

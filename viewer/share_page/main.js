@@ -8,7 +8,7 @@ class App {
     this.canvas = byId("view");
     this.renderer = new Renderer(this.canvas, settings.background);
     this.up = settings.up;
-    this.pose = Pose.ofView(settings.home, settings.home.distance);
+    this.pose = Pose.ofView(settings.home, settings.home.distance || settings.home.spread || 1);
     this.home = this.pose.copy();
     this.scale = 0.6;
     this.frames = 0;
