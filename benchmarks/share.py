@@ -87,8 +87,10 @@ def measure(
         page.evaluate("splatViewer.ready")
         opens = time.monotonic() - began
         page.wait_for_timeout(1000)
+        print("opened", round(opens, 2), flush=True)
         scores = [psnr(page, gaussians, home.camera, step) for step in range(3)]
         page.wait_for_timeout(1500)
+        print("pictures", scores, flush=True)
         frames, seconds, rest = drag(page)
         scale = page.evaluate("splatViewer.scale")
         version = browser.version

@@ -107,7 +107,7 @@ class App {
   // When a frame of this camera has been drawn in full.
   settled(camera) {
     return new Promise(resolve => this.orderedFor(camera, () => {
-      this.movedAt = 0;
+      this.movedAt = this.seen = this.coarseAt = 0;
       this.dirty = true;
       this.onceDrawn = [...this.onceDrawn || [], resolve];
       this.wake();
@@ -148,21 +148,42 @@ class App {
   }
 
   tick(time) {
-    const passed = Math.min(100, time - (this.lastTick || time)), ran = this.wasMoving;
+    if (this.fence && !this.finished()) return this.wake();
+    const passed = Math.min(1000, time - (this.lastTick || time)), ran = this.wasMoving;
     this.lastTick = time;
     if (this.flight) this.fly(time);
-    if (this.controls.step(passed / 1000)) this.moved();
-    const moving = performance.now() - this.movedAt < 160;
+    if (this.controls.step(Math.min(0.1, passed / 1000))) this.moved();
+    // Where a frame takes longer than a hand rests, only input that came meanwhile tells that it still moves.
+    const rest = this.controls.pointers.size ? 700 : 160, still = performance.now() - Math.max(this.movedAt, this.coarseAt || 0);
+    const moving = this.movedAt !== this.seen || still < rest;
+    this.seen = this.movedAt;
     if (ran && moving) this.adapt(passed);
     if (!moving && this.wasMoving) this.dirty = true;
     this.wasMoving = moving;
-    if (this.dirty) this.drawFrame(moving ? this.scale : 1);
+    if (this.dirty) {
+      this.drawFrame(moving ? this.scale : 1);
+      const { gl } = this.renderer;
+      if (moving && !gl.isContextLost()) {
+        this.fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+        gl.flush();
+      }
+    }
     if (moving || this.flight || this.controls.keys.size) this.wake();
   }
 
+  // Whether the last coarse frame is on the screen, not only on its way.
+  finished() {
+    const { gl } = this.renderer;
+    if (!gl.isContextLost() && gl.getSyncParameter(this.fence, gl.SYNC_STATUS) !== gl.SIGNALED) return false;
+    gl.deleteSync(this.fence);
+    this.fence = null;
+    this.coarseAt = performance.now();
+    return true;
+  }
+
   adapt(passed) {
-    this.pace = 0.7 * (this.pace || passed) + 0.3 * passed;
-    if (this.pace > 45) this.scale = Math.max(0.2, this.scale * 0.88);
+    this.pace = 0.6 * (this.pace || passed) + 0.4 * passed;
+    if (this.pace > 45) this.scale = Math.max(0.2, this.scale * Math.max(0.6, Math.sqrt(33 / this.pace)));
     else if (this.pace < 24) this.scale = Math.min(1, this.scale * 1.06);
   }
 
