@@ -47,6 +47,7 @@ VERBS = {
     ),
     "convert": Verb("splat.compression.commands:convert", "write a scene in another file format"),
     "verify": Verb("splat.compression.commands:verify", "check a scene's file of any format"),
+    "share": Verb("splat.viewer.share_command:share", "put a scene and a viewer into one HTML file"),
     "sample": Verb("splat.datasets.commands:sample", "make a small ray-traced capture to try everything on"),
     "info": Verb("splat.commands:info", "say what a scene, a run or a capture contains"),
     "doctor": Verb("splat.commands:doctor", "say what this installation can do, and what it lacks"),

@@ -40,6 +40,7 @@ def test_sources_of_kernels_stay_out(distribution: importlib.metadata.Distributi
     files = [str(file) for file in distribution.files or ()]
     assert not [file for file in files if file.endswith((".cpp", ".cu", ".h", "CMakeLists.txt"))]
     assert {"splat/py.typed", "splat/cuda_rasterizer/ops.py", "splat/datasets/load.py"} <= set(files)
+    assert {"splat/viewer/share_page/page.html", "splat/viewer/share_page/main.js"} <= set(files)
     assert any(file.endswith("LICENSE") for file in files)
 
 

@@ -1,1 +1,1 @@
-"""The viewer: scenes in the browser, also while they train. A viser application."""
+"""The viewer: scenes in the browser, also while they train (a viser application), and pages to share them."""

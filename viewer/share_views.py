@@ -1,0 +1,139 @@
+"""Where a shared page starts to look from, and where else: cameras of the capture, with small pictures of their photos."""
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from splat.cameras import Camera
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+
+THUMB_HEIGHT = 96
+"""Pixels."""
+THUMBS = 9
+"""At most, as many as there are number keys; they are spread evenly over the capture."""
+VIEWS_MAX = 300
+NAME_LIMIT = 80
+
+
+@dataclass(frozen=True)
+class View:
+    """A camera with a name, and perhaps a picture as a data URL."""
+
+    camera: Camera
+    name: str = ""
+    thumb: str | None = None
+    distance: float | None = None
+    """World units to what it looks at; the page finds out where it is not given."""
+    spread: float | None = None
+    """World units, the size of the capture."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the page reads it, rounded to what a float holds."""
+        rounded = [[float(f"{value:.7g}") for value in row] for row in self.camera.viewmat.tolist()]
+        found = {
+            "name": self.name[:NAME_LIMIT],
+            "viewmat": rounded,
+            "K": [[float(f"{value:.7g}") for value in row] for row in self.camera.K.tolist()],
+            "width": self.camera.width,
+            "height": self.camera.height,
+            "thumb": self.thumb,
+            "distance": self.distance,
+            "spread": self.spread,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def views_of_capture(path: Path) -> list[View]:
+    """The capture's cameras: first those with pictures, which the number keys reach.
+
+    Raises:
+        InputError: there is no capture.
+    """
+    from splat.datasets.load import PhotoOptions, load_scene
+
+    frames = load_scene(path, PhotoOptions(max_size=4 * THUMB_HEIGHT)).frames
+    shown = set(_evenly(len(frames), THUMBS))
+    views = [
+        View(frame.camera, Path(frame.name).stem, thumbnail(frame.image) if index in shown else None)
+        for index, frame in enumerate(frames)
+    ]
+    views = [views[index] for index in sorted(shown | set(_evenly(len(views), VIEWS_MAX)))]
+    return sorted(views, key=lambda view: view.thumb is None)
+
+
+def views_of_run(folder: Path) -> list[View]:
+    """The cameras that a run was trained from, without their photos; none where the folder does not say."""
+    file = folder / "cameras.json"
+    try:
+        entries = json.loads(file.read_text(encoding="utf-8"))
+        views = [_recorded(entry) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [views[index] for index in _evenly(len(views), VIEWS_MAX)]
+
+
+def _recorded(entry: dict[str, Any]) -> View:
+    rotation = torch.tensor(entry["rotation"], dtype=torch.float64)
+    position = torch.tensor(entry["position"], dtype=torch.float64)
+    if rotation.shape != (3, 3) or position.shape != (3,):
+        raise ValueError("not a camera")
+    rotation = rotation.T  # from world to camera
+    viewmat = torch.eye(4, dtype=torch.float64)
+    viewmat[:3, :3], viewmat[:3, 3] = rotation, -rotation @ position
+    width, height = int(entry["width"]), int(entry["height"])
+    K = torch.tensor([[entry["fx"], 0, width / 2], [0, entry["fy"], height / 2], [0, 0, 1]], dtype=torch.float64)
+    if not (viewmat.isfinite().all() and K.isfinite().all() and (K.diagonal() > 0).all()):
+        raise ValueError("not a camera")
+    return View(Camera(viewmat.float(), K.float(), width, height), str(entry["img_name"]))
+
+
+def view_around(gaussians: Gaussians) -> View:
+    """In front of a scene of which no camera is known: y down, as COLMAP's worlds mostly are."""
+    means = gaussians.means[:: max(1, len(gaussians) // (1 << 19))]
+    means = means[means.isfinite().all(dim=1)]
+    if not len(means):
+        raise InputError("the scene has no Gaussians that can be drawn")
+    center = means.median(dim=0).values
+    radius = max(2.5 * float((means - center).norm(dim=1).median()), 1e-3)
+    eye = center + radius * torch.tensor([0.0, -0.35, -1.0])
+    camera = Camera.look_at(eye, center, width=960, height=720)
+    return View(camera, distance=float((eye - center).norm()))
+
+
+def upwards(cameras: Sequence[Camera]) -> tuple[float, float, float]:
+    """The mean of what is up in pictures."""
+    up = -torch.stack([camera.viewmat[1, :3] for camera in cameras]).double().mean(dim=0)
+    if float(up.norm()) < 0.1:  # pictures that stand on their heads as often as not
+        up = -cameras[0].viewmat[1, :3].double()
+    x, y, z = (up / up.norm()).tolist()
+    return x, y, z
+
+
+def spread_of(views: Sequence[View]) -> float:
+    """Median distance of cameras to their middle, in world units."""
+    positions = torch.stack([view.camera.position for view in views])
+    return float((positions - positions.mean(dim=0)).norm(dim=1).median())
+
+
+def thumbnail(image: Tensor) -> str:
+    """A photo [H, W, 3] of bytes as a small JPEG in a data URL."""
+    picture = Image.fromarray(image.numpy())
+    width = max(1, min(4 * THUMB_HEIGHT, round(picture.width * THUMB_HEIGHT / picture.height)))
+    out = io.BytesIO()
+    picture.resize((width, THUMB_HEIGHT), Image.Resampling.LANCZOS).save(out, "JPEG", quality=70, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def _evenly(count: int, most: int) -> list[int]:
+    if count <= most:
+        return list(range(count))
+    return [round(index * (count - 1) / (most - 1)) for index in range(most)]
