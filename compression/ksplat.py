@@ -78,7 +78,7 @@ def _section(path: Path, reader: ByteReader, head: bytes, level: int, low: float
     rest = torch.zeros(count, 0, 3)
     if bases:
         values = rows["sh"].astype(np.float32)
-        values = low + values / 255 * (high - low) if level == 2 else values
+        values = (low + values / 255 * (high - low)).astype(np.float32) if level == 2 else values
         rest = _by_coefficient(torch.from_numpy(values), bases)
     return Gaussians(
         means=torch.from_numpy(means),
