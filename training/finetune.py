@@ -1,0 +1,123 @@
+"""Fine-tuning: a finished scene trained a little longer on its photos, after it was pruned or while it is quantised.
+
+The number of Gaussians stays as it is. With a file format's `project` what is drawn, and so what is optimised, is what the
+file will hold; the parameters behind it keep moving between its steps (straight-through estimator, Bengio et al. 2013).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from splat.datasets.scene import Frame
+from splat.gaussians import Gaussians
+from splat.training.config import AppearanceConfig, TrainConfig
+from splat.training.run_folder import RunFolder
+from splat.training.trainer import Step, Trainer
+
+LR_MEANS, LR_MEANS_FINAL = 1.6e-5, 1.6e-6
+"""Positions, times the scene's extent: a tenth of a run's, as in its last third."""
+LR_SHARE = 0.5
+"""Of a run's other rates, at the start."""
+LR_FINAL = 0.1
+"""Share of those that is left at the end."""
+REFRESHES = 4
+"""How often a grid is fitted again in the first half; in the second it stays, so that the parameters can settle on it."""
+
+
+class Grid(Protocol):
+    """What a file format can represent. See compression/quantize.py."""
+
+    def __call__(self, gaussians: Gaussians) -> Gaussians:
+        """What would be read back from a file, with gradients by what is given."""
+        ...
+
+    def refresh(self, gaussians: Gaussians) -> None:
+        """Fit codebooks, bounds and the like to the Gaussians as they are now."""
+        ...
+
+
+def finetune(
+    gaussians: Gaussians,
+    frames: Sequence[Frame],
+    extent: float,
+    iterations: int = 1000,
+    *,
+    config: TrainConfig | None = None,
+    grid: Grid | None = None,
+    device: torch.device | str = "cpu",
+    watch: Callable[[Step], None] | None = None,
+) -> Gaussians:
+    """Train a scene further on photos, with low rates that fall, and without adding or removing any Gaussian.
+
+    Args:
+        extent: of the capture, world units.
+        config: of the run that made the scene: its loss, background, masks and antialiasing hold. What a run learns about
+            single photos and poses is left out: a scene alone cannot say it.
+        grid: fine-tune what this format represents. It is fitted first, and again a few times.
+        watch: is told of every iteration.
+
+    Returns:
+        The new parameters on the CPU; with a grid, what it makes of them: written, they are read back the same.
+
+    Raises:
+        InputError: the loss is not finite.
+    """
+    if not len(gaussians) or iterations < 1:
+        return gaussians.detach()
+    config = finetune_config(config or TrainConfig(), gaussians, iterations)
+    trainer = Trainer(
+        config,
+        frames,
+        extent,
+        gaussians.detach().to(dtype=torch.float32),
+        RunFolder(Path()),
+        watch,
+        device,
+        project=grid,
+    )
+    refresh_every = max(1, iterations // (2 * REFRESHES))
+    trainer.clock.start()
+    while not trainer.clock.finished:
+        if grid is not None and trainer.iteration % refresh_every == 0 and 2 * trainer.iteration < iterations:
+            with torch.no_grad():
+                grid.refresh(trainer.optimizer.gaussians)
+        loss, _ = trainer.step()
+        if watch is not None:
+            watch(Step(trainer.iteration, loss, trainer.optimizer.gaussians))
+    found = trainer.optimizer.gaussians
+    with torch.no_grad():
+        return (found if grid is None else grid(found)).detach().to("cpu")
+
+
+def finetune_config(config: TrainConfig, gaussians: Gaussians, iterations: int) -> TrainConfig:
+    """How to go on with a run's scene."""
+    optimization, densify = config.optimization, config.densify
+    return replace(
+        config,
+        optimization=replace(
+            optimization,
+            iterations=iterations,
+            time_limit=None,
+            progressive=False,
+            full_size=True,
+            sh_degree=gaussians.sh_degree,
+            sh_from_start=True,
+            sparse_adam=False,
+            fuse_adam=False,
+            late_steps=1,
+            lr_means=LR_MEANS,
+            lr_means_final=LR_MEANS_FINAL,
+            lr_sh0=LR_SHARE * optimization.lr_sh0,
+            lr_sh_rest=LR_SHARE * optimization.lr_sh_rest,
+            lr_opacities=LR_SHARE * optimization.lr_opacities,
+            lr_scales=LR_SHARE * optimization.lr_scales,
+            lr_quats=LR_SHARE * optimization.lr_quats,
+            lr_final=LR_FINAL,
+        ),
+        densify=replace(densify, strategy="fixed", budget=len(gaussians), mask_weight=0.0, grad_source="loss"),
+        appearance=AppearanceConfig(),
+        geometry=replace(config.geometry, refine_poses=False),
+    )
