@@ -99,8 +99,8 @@ def write(gaussians: Gaussians, path: Path) -> None:
         f"{end}_{name}" for group in (BOUNDS[:3], BOUNDS[3:6], BOUNDS[6:]) for end in ("min", "max") for name in group
     ]
     table: NDArray[np.void] = np.zeros(chunks, dtype=[(name, "<f4") for name in names])
-    for column, name in enumerate(BOUNDS):
-        table[f"min_{name}"], table[f"max_{name}"] = low[:, column].numpy(), high[:, column].numpy()
+    for place, name in enumerate(BOUNDS):
+        table[f"min_{name}"], table[f"max_{name}"] = low[:, place].numpy(), high[:, place].numpy()
     elements = {"chunk": table, "vertex": vertex}
     if scene.sh_degree:
         flat = scene.sh_rest.transpose(1, 2).flatten(1)

@@ -91,7 +91,7 @@ def differences(first: Gaussians, second: Gaussians) -> dict[str, float]:
     second_near = second[torch.from_numpy(nearest)]
     units = (torch.nn.functional.normalize(scene.quats.double(), dim=1) for scene in (first, second_near))
     cosine = torch.linalg.vecdot(*units).abs().clamp(max=1)
-    found = {
+    found: dict[str, torch.Tensor | float] = {
         "position": (first.means - second_near.means).abs().max(),
         "rotation [degrees]": 2 * math.degrees(math.acos(float(cosine.median()))),
         "log scale": (first.log_scales - second_near.log_scales).abs().max(),

@@ -120,7 +120,7 @@ def parse_help(kind: Any, parse: Callable[[Any], Any] = docstring_parser.parse_f
     return found
 
 
-docstring_parser.parse_from_object = parse_help
+setattr(docstring_parser, "parse_from_object", parse_help)  # noqa: B010 (the types of the two differ)
 
 
 def find(target: str) -> Callable[[Any], Any]:

@@ -71,7 +71,7 @@ def test_everything_learned_resumes_to_the_same_bits(capture, tmp_path, run_spla
     assert between["iteration"] == 85 and between["pending"]  # gradients of a step not yet taken are saved too
     assert run_splat("train", "-o", tmp_path / "b", "--resume") == 0
     first, second = (flat(checkpoint(tmp_path / name)) for name in "ab")
-    assert {"poses", "appearance", "sky"} <= {name.split("/")[2] for name in first if name.startswith("/model/")}
+    assert {"poses", "exposures", "sky"} <= {name.split("/")[2] for name in first if name.startswith("/model/")}
     assert first.keys() == second.keys()
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
