@@ -89,7 +89,7 @@ def convert(options: ConvertOptions) -> None:
     if options.min_opacity > 0:
         scene = scene[scene.opacities >= options.min_opacity]
     formats.save(scene, options.output, settings)
-    before, after = source.stat().st_size, _size(options.output)
+    before, after = source.stat().st_size, formats.size_of(options.output)
     print(
         f"{len(scene):,} Gaussians of degree {degree}: {source.name} {before / 1e6:.2f} MB -> {options.output} "
         f"({target.name}) {after / 1e6:.2f} MB, {before / max(1, after):.1f} times smaller, "
@@ -133,10 +133,3 @@ def _trained_antialiased(path: Path) -> bool:
         return bool(json.loads(file.read_text(encoding="utf-8"))["optimization"]["antialiased"])
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of everything beside a meta.json."""
-    if path.name != "meta.json":
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))

@@ -1,7 +1,7 @@
 """Every file format of scenes: which suffix is which, and one pair of functions for all of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from splat import ply
@@ -32,6 +32,20 @@ class Format:
     write: Callable[[Gaussians, Path, FormatOptions], None] | None
     degree: int = 3
     """Highest degree of harmonics that it holds."""
+    ladder: Callable[[FormatOptions], list[FormatOptions]] = lambda options: [options]
+    """From options, rungs of precision, the finest first; what a search for a size chooses from."""
+
+
+def _sog_ladder(options: FormatOptions) -> list[FormatOptions]:
+    """Smaller palettes of harmonics; everything else in a SOG has one precision."""
+    sizes = [options.sog_palette] if options.sog_palette else [16384, 4096, 1024]
+    return [replace(options, sog_palette=size) for size in sizes]
+
+
+def _spz_ladder(options: FormatOptions) -> list[FormatOptions]:
+    """Fewer bits of harmonics; everything else in an SPZ has one precision."""
+    fewer = [bits for bits in ((6, 5), (5, 4), (4, 3)) if bits < options.spz.sh_bits]
+    return [options, *(replace(options, spz=replace(options.spz, sh_bits=bits)) for bits in fewer)]
 
 
 FORMATS = {
@@ -39,6 +53,7 @@ FORMATS = {
         "SOG, unzipped",
         lambda path, options: sog.read(path),
         lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+        ladder=_sog_ladder,
     ),
     ".compressed.ply": Format(
         "compressed PLY",
@@ -52,11 +67,13 @@ FORMATS = {
         lambda path, options: spz.read(path, options.spz),
         lambda scene, path, options: spz.write(scene, path, options.spz, options.antialiased),
         4,
+        _spz_ladder,
     ),
     ".sog": Format(
         "SOG",
         lambda path, options: sog.read(path),
         lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+        ladder=_sog_ladder,
     ),
     ".splat": Format(
         "splat",
@@ -110,6 +127,13 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
             f"say --sh-degree {known.degree}"
         )
     known.write(gaussians, path, options or FormatOptions())
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a scene's file, or of everything beside a meta.json."""
+    if path.name != "meta.json":
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))
 
 
 def scene_file(path: Path) -> Path:

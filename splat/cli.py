@@ -42,6 +42,7 @@ VERBS = {
     "compare": Verb("splat.training.commands:compare", "put runs side by side in one page"),
     "mesh": Verb("splat.training.commands:mesh", "make a coloured triangle mesh of a scene"),
     "retouch": Verb("splat.training.commands:retouch", "carry a change of colours in one picture over to the scene"),
+    "compress": Verb("splat.training.compress_commands:compress", "make a scene small, and say what it costs"),
     "convert": Verb("splat.compression.commands:convert", "write a scene in another file format"),
     "verify": Verb("splat.compression.commands:verify", "check a scene's file of any format"),
     "sample": Verb("splat.datasets.commands:sample", "make a small ray-traced capture to try everything on"),
