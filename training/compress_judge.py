@@ -37,7 +37,9 @@ class Judge(Protocol):
     """Measures scenes. `against` says what with; `cameras` are those that importance is summed up over."""
 
     against: str
-    cameras: Sequence[Camera]
+
+    @property
+    def cameras(self) -> Sequence[Camera]: ...
 
     def __call__(self, gaussians: Gaussians) -> Score: ...
 

@@ -269,7 +269,8 @@ def _settings(runs: Sequence[Run]) -> str:
         differs.append(len(set(values)) > 1)
         rows.append([html.escape(name), *(html.escape(value) for value in values)])
     settings_table = table(["setting", *(_key(place, run.name) for place, run in enumerate(runs))], rows, differs)
-    return f"<h2>Settings</h2><details{' open' if any(differs) else ''}><summary>all {len(rows)}</summary>{settings_table}</details>"
+    state = " open" if any(differs) else ""
+    return f"<h2>Settings</h2><details{state}><summary>all {len(rows)}</summary>{settings_table}</details>"
 
 
 def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
