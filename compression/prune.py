@@ -51,6 +51,23 @@ def prune(gaussians: Gaussians, scores: Tensor, share: float) -> Gaussians:
     return gaussians[survivors(scores, share)]
 
 
+def prune_in_rounds(
+    gaussians: Gaussians, scored: Callable[[Gaussians], Tensor], share: float, rounds: int = 4
+) -> Gaussians:
+    """As `prune`, in equal steps with new scores before each: what was not needed beside its neighbours is, once they have
+    gone.
+
+    Args:
+        scored: scores [N] of a scene, `importance` with cameras for instance.
+    """
+    target = len(gaussians) - round(share * len(gaussians))
+    left = gaussians
+    for rest in range(rounds, 0, -1):
+        keep = round(len(left) * (target / max(1, len(left))) ** (1 / rest))
+        left = prune(left, scored(left), 1 - keep / max(1, len(left)))
+    return left
+
+
 def prune_to_quality(gaussians: Gaussians, scores: Tensor, max_drop: float, measure: Measure, steps: int = 7) -> Pruned:
     """Leave out as many Gaussians as `measure` allows: the largest share found by bisection that costs no more than
     `max_drop` against the whole scene.
