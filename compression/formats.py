@@ -4,8 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from splat import ply
 from splat.compression import compressed_ply, glb, ksplat, sog, splat_records, spz
+from splat.compression.quantize import CompressedPlyGrid, Grid, SogGrid, SpzGrid
 from splat.compression.spz import SpzOptions
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -34,6 +37,8 @@ class Format:
     """Highest degree of harmonics that it holds."""
     ladder: Callable[[FormatOptions], list[FormatOptions]] = lambda options: [options]
     """From options, rungs of precision, the finest first; what a search for a size chooses from."""
+    grid: Callable[[FormatOptions, Tensor | None], Grid] | None = None
+    """From options and how much each Gaussian counts, what fine-tuning draws so that the file is what was optimised."""
 
 
 def _sog_ladder(options: FormatOptions) -> list[FormatOptions]:
@@ -54,12 +59,14 @@ FORMATS = {
         lambda path, options: sog.read(path),
         lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
         ladder=_sog_ladder,
+        grid=lambda options, weights: SogGrid(options.sog_palette, options.seed, weights, options.antialiased),
     ),
     ".compressed.ply": Format(
         "compressed PLY",
         lambda path, options: compressed_ply.read(path),
         lambda scene, path, options: compressed_ply.write(scene, path),
         4,
+        grid=lambda options, weights: CompressedPlyGrid(),
     ),
     ".ply": Format("PLY", lambda path, options: _read_ply(path), lambda scene, path, options: ply.save(scene, path), 4),
     ".spz": Format(
@@ -68,12 +75,14 @@ FORMATS = {
         lambda scene, path, options: spz.write(scene, path, options.spz, options.antialiased),
         4,
         _spz_ladder,
+        lambda options, weights: SpzGrid(options.spz, options.antialiased),
     ),
     ".sog": Format(
         "SOG",
         lambda path, options: sog.read(path),
         lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
         ladder=_sog_ladder,
+        grid=lambda options, weights: SogGrid(options.sog_palette, options.seed, weights, options.antialiased),
     ),
     ".splat": Format(
         "splat",

@@ -1,6 +1,7 @@
 """Rotations by three of four numbers: the largest is left out, made positive, and follows from unit length."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -23,6 +24,18 @@ def join(largest: Tensor, rest: Tensor) -> Tensor:  # [N, 4] of unit length
     quats.scatter_(1, others(largest), rest)
     missing = (1 - rest.square().sum(dim=1, keepdim=True)).clamp_min(0).sqrt()
     return torch.nn.functional.normalize(quats.scatter_(1, largest[:, None], missing), dim=1)
+
+
+def settled(quats: Tensor, rounded: Callable[[Tensor], Tensor], rounds: int = 8) -> Tensor:  # [N, 4]
+    """`rounded` quaternions that `rounded` leaves as they are. Rounding can make another component the largest, so that
+    rounding the result once more would give something else again."""
+    found = rounded(quats)
+    for _ in range(rounds):
+        again = rounded(found)
+        if torch.equal(again, found):
+            break
+        found = again
+    return found
 
 
 def others(largest: Tensor) -> Tensor:  # [N, 3] int64

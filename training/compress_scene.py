@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +19,19 @@ from splat.compression import formats
 from splat.compression.commands import format_options
 from splat.compression.formats import FormatOptions
 from splat.compression.importance import importance
-from splat.compression.prune import prune
-from splat.datasets.scene import Frame
-from splat.datasets.split import split
+from splat.compression.prune import Pruning, recolored
+from splat.compression.quantize import Grid
+from splat.contribution import contribution
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.settings import RenderSettings
-from splat.training.compress_judge import Judge, PhotoJudge, RenderJudge, Score
+from splat.training.compress_judge import Score
 from splat.training.compress_report import print_table, write_results
 from splat.training.compress_search import SHARES, Model, Recipe, Target, Trial, choose, search
-from splat.training.config import TrainConfig, load_config, parse_bytes
+from splat.training.compress_source import Source, check, open_source
+from splat.training.config import parse_bytes
 from splat.training.finetune import finetune
+from splat.training.trainer import Step, evaluation_background
 
 if TYPE_CHECKING:
     from splat.training.compress_commands import CompressOptions
@@ -50,18 +52,6 @@ class Row:
     size: int  # bytes; of steps between, those of a .ply without compression
     score: Score
     seconds: float
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is compressed, and what is known of it."""
-
-    path: Path  # of the file
-    gaussians: Gaussians
-    config: TrainConfig  # of the run, or the defaults
-    frames: tuple[Frame, ...]  # to train on; empty without a capture
-    extent: float
-    judge: Judge
 
 
 def compress_scene(options: "CompressOptions") -> None:
@@ -101,68 +91,8 @@ def compress_scene(options: "CompressOptions") -> None:
     print(f"report    {page}")
 
 
-def check(options: "CompressOptions") -> None:
-    """Whether the options can be followed. Looked at before anything is read."""
-    targets = [name for name in ("max_size", "max_drop") if getattr(options, name) is not None]
-    knobs = [name for name in ("prune", "sh_degree", "precision") if getattr(options, name) is not None]
-    if len(targets) > 1:
-        raise InputError("--max-size and --max-drop are two targets; give one of them")
-    if targets and knobs:
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in knobs)
-        raise InputError(f"{flags} cannot go with a target, which chooses by itself; leave one of them out")
-    if options.max_size is not None and parse_bytes("--max-size", options.max_size) < 1:
-        raise InputError(f"--max-size must be at least a byte, got {options.max_size}")
-    if options.max_drop is not None and not options.max_drop > 0:
-        raise InputError(f"--max-drop must be above 0 dB, got {options.max_drop}")
-    if options.prune is not None and not 0 <= options.prune < 1:
-        raise InputError(f"--prune must be from 0 to below 1, a share of the Gaussians, got {options.prune}")
-    if options.finetune is not None and options.finetune < 0:
-        raise InputError(f"--finetune must be 0 or more iterations, got {options.finetune}")
-    if options.sh_degree is not None and not 0 <= options.sh_degree <= 3:
-        raise InputError(f"--sh-degree must be 0 to 3, got {options.sh_degree}")
-    if options.resolution is not None and options.resolution < 1 and options.resolution != -1:
-        raise InputError(f"--resolution must be -1 or at least 1, got {options.resolution}")
-
-
 def default_output(scene: Path) -> Path:
     return scene / "compressed.splatz" if scene.is_dir() else scene.with_name(f"{scene.stem}.splatz")
-
-
-def open_source(options: "CompressOptions") -> Source:
-    """Read the scene, and the capture where one is known."""
-    from splat.training.commands import read_capture
-
-    config, capture = TrainConfig(), options.data
-    run = options.scene.is_dir() and (options.scene / "config.json").is_file()
-    if run:
-        config, recorded = load_config(options.scene / "config.json")
-        if capture is None and recorded.exists():
-            capture = recorded
-        elif capture is None:
-            print(
-                f"warning: the run's capture, {recorded}, is not there any more; say where with --data", file=sys.stderr
-            )
-    if options.resolution is not None:
-        config = replace(config, data=replace(config.data, resolution=options.resolution))
-    path = formats.scene_file(options.scene)
-    settings = format_options(options.formats, antialiased=config.optimization.antialiased)
-    gaussians = formats.load(path, settings)
-    drawable = gaussians[gaussians.opacities >= RenderSettings().alpha_min]
-    if not len(drawable):
-        raise InputError(f"{path}: holds no Gaussian that can be seen; nothing is left to compress")
-    if capture is None:
-        if options.finetune or options.max_drop is not None:
-            flag = "--finetune" if options.finetune else "--max-drop"
-            raise InputError(f"{flag} needs photos; give the capture that the scene was trained on with --data")
-        judge: Judge = RenderJudge(gaussians, RenderSettings(antialiased=config.optimization.antialiased))
-        return Source(path, gaussians, config, (), 1.0, judge)
-    scene = read_capture(capture, config)
-    frames, held_out = split(scene, config.data.test_every)
-    unseen = not run or config.data.eval
-    if run and not config.data.eval:
-        frames = list(scene.frames)
-    judge = PhotoJudge(held_out, [frame.camera for frame in frames], config, unseen)
-    return Source(path, gaussians, config, tuple(frames), scene.extent, judge)
 
 
 class Compression:
@@ -174,14 +104,17 @@ class Compression:
         self.base = format_options(options.formats, source.config.optimization.antialiased)
         self.ladder = self.format.ladder(self.base)
         self.knob = self.rung(options.precision or 0)
+        self.judge = source.judge
+        self.settings = RenderSettings(antialiased=source.config.optimization.antialiased)
+        self.background = evaluation_background(source.config)
+        self.pruned = Pruning(source.gaussians, self.scored, self.repaired)
         self.rows: list[Row] = []
         self.trials: list[Trial] = []
         self.tuned: list[Trial] = []  # those of the trials that were fine-tuned
         self.scratch = Path()
         with self.step() as seconds:
-            score = source.judge(source.gaussians)
+            score = self.judge(source.gaussians)
         self.rows.append(Row("as trained", len(source.gaussians), _ply_bytes(source.gaussians), score, seconds()))
-        self.scores: torch.Tensor | None = None
 
     def by_knobs(self) -> Gaussians:
         """Exactly what the options say."""
@@ -189,18 +122,18 @@ class Compression:
         degree = self.degree_limit()
         if options.prune:
             with self.step() as seconds:
-                scene = prune(scene, self.importance(), options.prune)
+                scene = self.pruned(options.prune)
                 self.record(f"prune {100 * options.prune:.0f} %", scene, seconds)
         if options.sh_degree is not None and degree < scene.sh_degree:
             with self.step() as seconds:
                 scene = _of_degree(scene, degree)
                 self.record(f"degree {degree}", scene, seconds)
-        scene, knob = _of_degree(scene, degree), self.knob
+        scene, grid = _of_degree(scene, degree), None
         if options.finetune:
             with self.step() as seconds:
-                scene, knob = self.tune(scene, knob, options.finetune)
+                scene, grid = self.tune(scene, self.knob, options.finetune)
                 self.record(f"fine-tune {options.finetune} iterations", scene, seconds)
-        return self.written(scene, Recipe(options.prune or 0.0, degree, options.precision or 0), knob)
+        return self.written(scene, Recipe(options.prune or 0.0, degree, options.precision or 0), grid)
 
     def to_target(self) -> Gaussians:
         """The best that reaches the target, found by trial."""
@@ -220,7 +153,7 @@ class Compression:
             raise InputError(self.unreachable(target))
         recipe = best.recipe
         with self.step() as seconds:
-            scene = prune(self.source.gaussians, self.importance(), recipe.share)
+            scene = self.pruned(recipe.share)
             if recipe.share:
                 self.record(f"prune {100 * recipe.share:.1f} %", scene, seconds)
         name = self.trial_file(recipe)
@@ -239,7 +172,7 @@ class Compression:
         with bar:
             pruned = [self.rows[0].score.psnr]
             for share in SHARES[1:]:
-                pruned.append(self.source.judge(prune(scene, self.importance(), share)).psnr)
+                pruned.append(self.judge(self.pruned(share)).psnr)
                 bar.update()
             recipes = [Recipe(0.0, limit, level) for level in range(len(self.ladder))]
             recipes += [Recipe(0.0, degree, 0) for degree in range(limit)]
@@ -275,13 +208,13 @@ class Compression:
     def follow(self, recipe: Recipe, iterations: int = 0) -> Trial:
         """Prune, write and measure one recipe, and remember it."""
         with self.step() as seconds:
-            scene = _of_degree(prune(self.source.gaussians, self.importance(), recipe.share), recipe.degree)
-            options = self.rung(recipe.level)
+            scene = _of_degree(self.pruned(recipe.share), recipe.degree)
+            options, grid = self.rung(recipe.level), None
             if iterations:
-                scene, options = self.tune(scene, options, iterations)
+                scene, grid = self.tune(scene, options, iterations)
             name = self.trial_file(recipe)
-            formats.save(scene, name, options)
-            score = self.source.judge(formats.load(name, options))
+            self.save(scene, name, options, grid)
+            score = self.judge(formats.load(name, options))
             trial = Trial(recipe, formats.size_of(name), len(scene), score, seconds())
         self.trials.append(trial)
         return trial
@@ -292,40 +225,58 @@ class Compression:
         folder.mkdir(exist_ok=True)
         return folder / self.output.name
 
-    def tune(self, scene: Gaussians, options: FormatOptions, iterations: int) -> tuple[Gaussians, FormatOptions]:
-        """Fine-tune what the format can hold. Returns it, and the options that write exactly that."""
-        grid = formats.grid_for(self.output, options, self.weights(scene))
+    def tune(self, scene: Gaussians, options: FormatOptions, iterations: int) -> tuple[Gaussians, Grid | None]:
+        """Fine-tune what the format can hold. Also returns its grid, which writes exactly that."""
+        grid = None if self.format.grid is None else self.format.grid(options, self.weights(scene))
         with tqdm(desc="fine-tune", total=iterations, disable=not sys.stderr.isatty(), leave=False) as bar:
+
+            def advance(step: Step) -> None:
+                bar.update(step.iteration - bar.n)
+
+            source = self.source
             scene = finetune(
                 scene,
-                self.source.frames,
-                self.source.extent,
+                source.frames,
+                source.extent,
                 iterations,
-                config=self.source.config,
+                config=source.config,
                 grid=grid,
-                watch=lambda step: bar.update(step.iteration - bar.n) and None,
+                watch=advance,
             )
-        return scene, replace(options, grid=grid)
+        return scene, grid
 
-    def written(self, scene: Gaussians, recipe: Recipe, options: FormatOptions) -> Gaussians:
+    def weights(self, scene: Gaussians) -> torch.Tensor:  # [N]
+        """How much the colours of each Gaussian count where codes are shared: the sum of its blend weights."""
+        found = contribution(scene, self.judge.cameras, settings=self.settings).weight
+        return (found / found.mean().clamp_min(1e-30)).clamp_min(1e-3).float()
+
+    def save(self, scene: Gaussians, path: Path, options: FormatOptions, grid: Grid | None) -> None:
+        if grid is not None:
+            grid.write(scene, path)
+        else:
+            formats.save(scene, path, options)
+
+    def written(self, scene: Gaussians, recipe: Recipe, grid: Grid | None) -> Gaussians:
         """Write the output, read it back, measure it."""
         with self.step() as seconds:
-            formats.save(scene, self.output, options)
+            self.save(scene, self.output, self.knob, grid)
             read = formats.load(self.output, self.base)
-            score = self.source.judge(read)
+            score = self.judge(read)
             size = formats.size_of(self.output)
             self.rows.append(Row(f"write {self.format.name}", len(read), size, score, seconds()))
             self.trials.append(Trial(recipe, size, len(read), score, seconds()))
         return read
 
-    def importance(self) -> torch.Tensor:  # [N]
-        """What pruning goes by, computed once."""
-        if self.scores is None:
-            settings = RenderSettings(antialiased=self.source.config.optimization.antialiased)
-            self.scores = importance(
-                self.source.gaussians, self.source.judge.cameras, self.options.score, settings=settings
-            )
-        return self.scores
+    def scored(self, scene: Gaussians) -> torch.Tensor:  # [N]
+        """What pruning goes by."""
+        return importance(
+            scene, self.judge.cameras, self.options.score, background=self.background, settings=self.settings
+        )
+
+    def repaired(self, scene: Gaussians) -> Gaussians:
+        """A pruned scene that looks as much as it can like the whole one."""
+        whole, cameras = self.source.gaussians, self.judge.cameras
+        return recolored(scene, whole, cameras, background=self.background, settings=self.settings)
 
     def rung(self, level: int) -> FormatOptions:
         """Of the format's ladder of precisions.
@@ -351,7 +302,7 @@ class Compression:
 
     def record(self, step: str, scene: Gaussians, seconds: Callable[[], float]) -> None:
         """Measure a scene between two steps."""
-        score = self.source.judge(scene)
+        score = self.judge(scene)
         self.rows.append(Row(step, len(scene), _ply_bytes(scene), score, seconds()))
 
     @contextmanager

@@ -101,7 +101,7 @@ class DensifyConfig:
     strategy: Literal["budget", "classic", "absgrad", "mcmc", "fixed"] = "budget"
     """budget: grow along a curve to a fixed number, where errors are largest. classic: clone, split and prune by the rules
     of 2023. absgrad: the same by absolute gradients. mcmc: a fixed number that noise and relocation distribute. fixed: none
-    comes and none goes."""
+    is added, none removed."""
     budget: int | None = None
     """Never have more Gaussians than this. Unless given: by the number of photos' pixels for budget and mcmc, no limit for
     classic and absgrad."""

@@ -1,16 +1,16 @@
 """Fine-tuning: a finished scene trained a little longer on its photos, after it was pruned or while it is quantised.
 
-The number of Gaussians stays as it is. With a file format's `project` what is drawn, and so what is optimised, is what the
+The number of Gaussians stays as it is. With the grid of a file format what is drawn, and so what is optimised, is what the
 file will hold; the parameters behind it keep moving between its steps (straight-through estimator, Bengio et al. 2013).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
+from splat.compression.quantize import Grid
 from splat.datasets.scene import Frame
 from splat.gaussians import Gaussians
 from splat.training.config import AppearanceConfig, TrainConfig
@@ -25,18 +25,6 @@ LR_FINAL = 0.1
 """Share of those that is left at the end."""
 REFRESHES = 4
 """How often a grid is fitted again in the first half; in the second it stays, so that the parameters can settle on it."""
-
-
-class Grid(Protocol):
-    """What a file format can represent. See compression/quantize.py."""
-
-    def __call__(self, gaussians: Gaussians) -> Gaussians:
-        """What would be read back from a file, with gradients by what is given."""
-        ...
-
-    def refresh(self, gaussians: Gaussians) -> None:
-        """Fit codebooks, bounds and the like to the Gaussians as they are now."""
-        ...
 
 
 def finetune(

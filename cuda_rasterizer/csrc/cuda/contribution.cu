@@ -78,7 +78,7 @@ template <class S> __global__ __launch_bounds__(SUB_TILES* WARP) void contribute
             if (!pixels) continue;
             TransposedSum<2>::run(sums, lane);
             most = warp_max(most);
-            const int64_t to = int64_t(gaussian.row % a.gaussians);
+            const int64_t to = int64_t(gaussian.row) - place.camera * a.gaussians;
             const int owned = owned_sum<2>(lane);
             if (owned >= 0) atomicAdd(at<double>(owned ? a.removal_changes : a.weight_sums) + to, double(sums[0]));
             if (lane == 0) {
