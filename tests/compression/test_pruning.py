@@ -9,7 +9,7 @@ import splat
 from scenes import cameras, cloud
 from splat import Camera, Gaussians, RenderSettings
 from splat.compression.importance import importance, score, sensitivity, volume_factor
-from splat.compression.prune import Fidelity, prune, prune_in_rounds, prune_to_quality, recolored, survivors
+from splat.compression.prune import Fidelity, prune, prune_to_quality, ranks, recolored, survivors
 
 KINDS = ("removal", "weight", "peak", "volume", "sensitivity")
 
@@ -106,23 +106,32 @@ def test_order_and_values_of_what_is_left_stay():
         prune(scene, scores, 1.5)
 
 
-def test_rounds_reach_the_share_and_do_better_than_one_step():
+def test_ranks_do_better_than_scores_of_the_whole_scene():
     scene, views = crowd(), several()
     measure = Fidelity(scene, views)
 
     def scored(gaussians: Gaussians) -> torch.Tensor:
         return importance(gaussians, views)
 
-    once, rounds = prune(scene, scored(scene), 0.6), prune_in_rounds(scene, scored, 0.6, 6)
-    assert len(once) == len(rounds) == 240
-    assert measure(rounds) > measure(once)
-    assert len(prune_in_rounds(scene, scored, 1.0)) == 0 and len(prune_in_rounds(scene, scored, 0.0)) == 600
+    once, anew = scored(scene), ranks(scene, scored)
+    assert torch.equal(anew.sort().values, torch.arange(600).double())
+    for share in (0.3, 0.6, 0.8):
+        assert measure(prune(scene, anew, share)) > measure(prune(scene, once, share))
+    assert not len(ranks(crowd(0), scored)) and ranks(crowd(1), scored).tolist() == [0]
+
+
+def test_ranks_of_scores_that_stay_are_their_order():
+    scene = crowd(97)
+    scores = torch.rand(97, generator=torch.Generator().manual_seed(0))
+    rows = {tuple(mean): score for mean, score in zip(scene.means.tolist(), scores.tolist(), strict=True)}
+    found = ranks(scene, lambda left: torch.tensor([rows[tuple(mean)] for mean in left.means.tolist()]))
+    assert torch.equal(found.argsort(), scores.argsort())
 
 
 def test_recolouring_makes_up_for_some_of_it_and_changes_colours_only():
     scene, views = crowd(), several()
     measure = Fidelity(scene, views)
-    left = prune_in_rounds(scene, lambda g: importance(g, views), 0.6)
+    left = prune(scene, importance(scene, views), 0.6)
     better = recolored(left, scene, views)
     assert measure(better) > measure(left) + 1
     assert all(torch.equal(t, better.tensors()[n]) for n, t in left.tensors().items() if n != "sh0")
