@@ -19,7 +19,7 @@ import torch
 import splat
 from splat.cameras import Camera
 from splat.compression.importance import importance
-from splat.compression.prune import prune_in_rounds, recolored
+from splat.compression.prune import prune, ranks, recolored
 from splat.datasets.split import split
 from splat.gaussians import Gaussians
 from splat.settings import RenderSettings
@@ -80,7 +80,7 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         return found
 
     drawn = {"background": capture.background, "settings": capture.settings}
-    pruned = timed("pruned", prune_in_rounds, whole, capture.importance, options.share, options.rounds)
+    pruned = timed("pruned", lambda: prune(whole, ranks(whole, capture.importance), options.share))
     repaired = timed("recolored", recolored, pruned, whole, capture.cameras, **drawn)
 
     def tuned(scene: Gaussians) -> Gaussians:
@@ -116,7 +116,6 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--finetune", type=int, default=1000)
     parser.add_argument("--share", type=float, default=0.5, help="of the Gaussians, to be left out")
-    parser.add_argument("--rounds", type=int, default=4, help="in which they are left out")
     parser.add_argument("-r", "--resolution", type=int, default=2)
     parser.add_argument("--flags", default="--threads 1", help="more flags of every `splat train`")
     parser.add_argument("--threads", type=int, default=1)
@@ -131,7 +130,7 @@ def main() -> None:
         results.append(measure(path, options))
         show(results[-1])
     if options.json:
-        names = ("iterations", "finetune", "share", "rounds", "resolution", "threads", "flags")
+        names = ("iterations", "finetune", "share", "resolution", "threads", "flags")
         settings = {name: getattr(options, name) for name in names}
         options.json.write_text(json.dumps({**settings, "results": results}, indent=2) + "\n")
 

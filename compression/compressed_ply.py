@@ -124,8 +124,8 @@ def write(gaussians: Gaussians, path: Path, order: Tensor | None = None) -> None
         f"{end}_{name}" for group in (BOUNDS[:3], BOUNDS[3:6], BOUNDS[6:]) for end in ("min", "max") for name in group
     ]
     table: NDArray[np.void] = np.zeros(chunks, dtype=[(name, "<f4") for name in names])
-    for place, name in enumerate(BOUNDS):
-        table[f"min_{name}"], table[f"max_{name}"] = low[:, place].numpy(), high[:, place].numpy()
+    for index, name in enumerate(BOUNDS):
+        table[f"min_{name}"], table[f"max_{name}"] = low[:, index].numpy(), high[:, index].numpy()
     elements = {"chunk": table, "vertex": vertex}
     if scene.sh_degree:
         layout = [(f"f_rest_{index}", "u1") for index in range(codes.shape[1])]

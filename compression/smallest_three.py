@@ -8,6 +8,8 @@ from torch import Tensor
 
 BOUND = math.sqrt(0.5)
 """No other component is larger than this."""
+SETTLING = 16
+"""Steps within which rounded rotations settle."""
 
 
 def split(quats: Tensor) -> tuple[Tensor, Tensor]:  # [N] int64, [N, 3] in -BOUND..BOUND
@@ -26,15 +28,19 @@ def join(largest: Tensor, rest: Tensor) -> Tensor:  # [N, 4] of unit length
     return torch.nn.functional.normalize(quats.scatter_(1, largest[:, None], missing), dim=1)
 
 
-def settled(quats: Tensor, rounded: Callable[[Tensor], Tensor], rounds: int = 8) -> Tensor:  # [N, 4]
-    """`rounded` quaternions that `rounded` leaves as they are. Rounding can make another component the largest, so that
-    rounding the result once more would give something else again."""
+def settled(quats: Tensor, rounded: Callable[[Tensor], Tensor]) -> Tensor:  # [N, 4]
+    """`rounded` quaternions that `rounded` leaves as they are.
+
+    Where two components are almost the largest, rounding one of them can make it larger than the other, so that the next
+    rounding leaves out another one and gives something else again. Those are moved away from there, step by step.
+    """
     found = rounded(quats)
-    for _ in range(rounds):
-        again = rounded(found)
-        if torch.equal(again, found):
+    for step in range(SETTLING):
+        rows = (rounded(found) != found).any(dim=1).nonzero()[:, 0]
+        if not len(rows):
             break
-        found = again
+        largest, rest = split(found[rows])
+        found[rows] = rounded(join(largest, rest * (1 - 1e-3 * step)))
     return found
 
 

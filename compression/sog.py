@@ -76,7 +76,7 @@ class Quantization:
 
     def to(self, device: torch.device | str) -> "Quantization":
         """The same on another device."""
-        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        named: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return Quantization(**{name: None if value is None else value.to(device) for name, value in named.items()})
 
 

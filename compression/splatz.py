@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from splat.atomic_file import replacing
@@ -22,6 +23,7 @@ from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, Steps, dif
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
+Floats = NDArray[np.float32]
 MAGIC, VERSION = b"SPLZ", 1
 HEADER = "<4sHHIBB3dd3dd5d"
 """Magic, version, flags, Gaussians, degree of harmonics, bits of positions; centre, radius, low, cell; other steps."""
@@ -32,8 +34,6 @@ LEVELS = 63
 """Numbers known before, clamped to so many contexts."""
 COLOR_BUCKET = 3
 """Steps of the previous Gaussian's colour that are told apart."""
-ROW_BUCKET = 2
-"""The same of harmonics."""
 
 
 def read(path: Path) -> Gaussians:
@@ -167,7 +167,7 @@ def _pack_shape(codes: Codes) -> bytes:
 
 def _unpack_shape(reader: ByteReader, count: int, steps: Steps) -> tuple[Whole, Whole, Whole]:
     shifts = unpack(reader, count, bucket=1)
-    if count and not 0 <= shifts.min() <= shifts.max() < 4:
+    if count and not 0 <= shifts.min() <= shifts.max() < 8:
         raise InputError(f"{reader.name}: there are four classes of importance. {REMEDY}")
     scales, turns = np.zeros((count, 3), dtype=np.int64), np.zeros((count, 3), dtype=np.int64)
     for axis in range(3):
@@ -208,10 +208,10 @@ def _pack_harmonics(codes: Codes, basis: Tensor) -> bytes:
     return out + _pack_rows(codes.rests.numpy(), codes.shifts[codes.exact].numpy())
 
 
-def _unpack_harmonics(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, Whole, Whole, Whole, Tensor]:
+def _unpack_harmonics(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, Floats, Whole, Floats, Tensor]:
     count = len(shifts)
     if not width:
-        none, labels = np.zeros((1, 0), dtype=np.int64), np.zeros(count, dtype=np.int64)
+        none, labels = np.zeros((1, 0), dtype=np.float32), np.zeros(count, dtype=np.int64)
         return labels, none, labels > 0, none[:0], torch.zeros(0, 0)
     (entries,) = reader.unpack("<I", "the size of the codebook")
     if not 0 < entries <= 1 << 16:
@@ -228,32 +228,40 @@ def _unpack_harmonics(reader: ByteReader, shifts: Whole, width: int) -> tuple[Wh
 
 
 def _pack_rows(rows: Whole, shifts: Whole) -> bytes:
-    """Rows [M, D] that end in zeros: how many numbers each has, then these, column by column."""
+    """Rows [M, D] that end in zeros: how many numbers each has, then these, column by column, the longest rows first."""
     filled = rows != 0
     lengths = np.where(filled.any(axis=1), rows.shape[1] - filled[:, ::-1].argmax(axis=1), 0)
-    out = pack(lengths, shifts)
-    for column in range(int(lengths.max()) if len(rows) else 0):
-        held = lengths > column
-        step = shifts[held]
-        out += pack(rows[held, column], step, ROW_BUCKET, step.astype(np.uint8))
+    order, held = _longest_first(lengths, rows.shape[1])
+    out, step = pack(lengths, shifts), shifts[order]
+    for column, number in enumerate(held):
+        out += pack(rows[order[:number], column], step[:number])
     return out
 
 
-def _unpack_rows(reader: ByteReader, shifts: Whole, width: int) -> Whole:  # [M, width]
+def _unpack_rows(reader: ByteReader, shifts: Whole, width: int) -> Floats:  # [M, width]
     lengths = unpack(reader, len(shifts), shifts)
     if len(lengths) and not 0 <= lengths.min() <= lengths.max() <= width:
         raise InputError(f"{reader.name}: a row longer than {width}. {REMEDY}")
-    rows = np.zeros((len(shifts), width), dtype=np.int64)
-    for column in range(int(lengths.max()) if len(rows) else 0):
-        held = lengths > column
-        step = shifts[held]
-        rows[held, column] = unpack(reader, len(step), step, ROW_BUCKET, step.astype(np.uint8))
+    order, held = _longest_first(lengths, width)
+    step = shifts[order].astype(np.uint16)
+    columns = np.zeros((width, len(shifts)), dtype=np.float32)
+    for column, number in enumerate(held):
+        columns[column, :number] = unpack(reader, number, step[:number])
+    rows = np.empty((len(shifts), width), dtype=np.float32)
+    rows[order] = columns.T
     return rows
+
+
+def _longest_first(lengths: Whole, width: int) -> tuple[Whole, list[int]]:
+    """An order of rows, and how many of them have a number in each column."""
+    order = (width - lengths).astype(np.uint8).argsort(kind="stable")
+    longer = np.bincount(lengths, minlength=width + 1)[::-1].cumsum()[::-1]
+    return order, [int(number) for number in longer[1:] if number]
 
 
 def _joined(known: Whole, shifts: Whole) -> Whole:
     """Two things known, as one context."""
-    return known.clip(0, LEVELS) * 4 + shifts
+    return known.clip(0, LEVELS) * 8 + shifts
 
 
 def _reordered(codes: Codes, order: Tensor) -> Codes:

@@ -12,23 +12,25 @@ constexpr uint32_t LIMIT = 1u << 24;  // below this, a byte of the range is shif
 
 // Probability that a bit is 0: the mean of two estimates that forget at different speeds. A new one learns faster.
 struct Bit {
-    uint16_t fast = 1 << 14, slow = 1 << 14;
-    uint8_t seen = 0;
+    uint16_t fast = 1 << 14, slow = 1 << 14, seen = 0;  // no bytes: writing one would make the compiler reload everything
 
-    uint32_t zero() const { return std::clamp<uint32_t>((uint32_t(fast) + slow) >> 1, 32, (1 << PROBABILITY_BITS) - 32); }
+    uint32_t zero() const { return ((uint32_t(fast) + slow) >> 1) | 32; }  // never 0, and never all of the range
 
     void update(int bit) {
-        const int target = bit ? 0 : (1 << PROBABILITY_BITS) - 1;
-        fast += (target - fast) * SHARE[std::min<int>(seen, 5)] >> 15;
-        slow += (target - slow) * SHARE[seen] >> 15;
-        if (seen < 15) ++seen;
+        const int target = (bit - 1) & (1 << PROBABILITY_BITS) - 64;
+        fast += (target - fast) * SHARE[seen][0] >> 15;
+        slow += (target - slow) * SHARE[seen][1] >> 15;
+        seen += seen < LAST;
     }
 
     // Of the way to the target, in 1/2^15, by how many bits were seen.
-    static constexpr int SHARE[16] = {16384, 10922, 8192, 5461, 4096, 2048, 2048, 1638,
-                                      1365,  1024,  819,  630,  512,  410,  328,  256};
+    static constexpr int LAST = 15;
+    static constexpr int SHARE[LAST + 1][2] = {{16384, 16384}, {10922, 10922}, {8192, 8192}, {5461, 6553}, {4096, 5461},
+                                               {2730, 4096},   {2048, 3276},   {1638, 2730}, {1365, 2048}, {1024, 1638},
+                                               {1024, 1092},   {1024, 819},    {1024, 512},  {1024, 328},  {1024, 205},
+                                               {1024, 128}};
 };
-constexpr int Bit::SHARE[16];
+constexpr int Bit::SHARE[LAST + 1][2];
 
 struct Encoder {
     uint8_t* out;
@@ -90,19 +92,15 @@ struct Decoder {
 
     int code(Bit& probability) {
         const uint32_t bound = (range >> PROBABILITY_BITS) * probability.zero();
-        const int bit = value >= bound;
-        if (bit) {
-            value -= bound;
-            range -= bound;
-        } else {
-            range = bound;
-        }
-        probability.update(bit);
+        const uint32_t bit = value >= bound, chosen = 0u - bit;  // without a branch: half of them would be mispredicted
+        value -= bound & chosen;
+        range = bound + ((range - bound - bound) & chosen);
+        probability.update(static_cast<int>(bit));
         while (range < LIMIT) {
             range <<= 8;
             value = value << 8 | byte();
         }
-        return bit;
+        return static_cast<int>(bit);
     }
 };
 
