@@ -81,46 +81,6 @@ def _ascending(scores: Tensor) -> Tensor:  # [N] int64
     return scores.nan_to_num(nan=-torch.inf, neginf=-torch.inf, posinf=torch.inf).argsort(stable=True)
 
 
-class Pruning:
-    """A scene with ever more left out: `pruning(share)`. Each is made from the nearest one before it, scored anew in rounds,
-    and its base colours make up for what is missing.
-
-    Args:
-        scored: scores [N] of a scene, `importance` with cameras for instance.
-        repaired: the pruned scene made to look like the whole one, `recolored` for instance.
-    """
-
-    ROUND = 0.2
-    """Share of what is left that goes in one round, at most about."""
-
-    def __init__(
-        self,
-        gaussians: Gaussians,
-        scored: Callable[[Gaussians], Tensor],
-        repaired: Callable[[Gaussians], Gaussians] = lambda pruned: pruned,
-    ) -> None:
-        self.whole, self.scored, self.repaired = gaussians, scored, repaired
-        self.stages: dict[float, Gaussians] = {0.0: gaussians}
-
-    def __call__(self, share: float) -> Gaussians:
-        """The scene without this share of its Gaussians.
-
-        Raises:
-            ValueError: the share is not in 0..1.
-        """
-        if not 0 <= share <= 1:
-            raise ValueError(f"share: expected 0 to 1, got {share}")
-        if share not in self.stages:
-            start = max(done for done in self.stages if done <= share)
-            before = self.stages[start]
-            target = len(self.whole) - round(share * len(self.whole))
-            gone = 1 - target / max(1, len(before))
-            rounds = max(1, round(gone / self.ROUND))
-            self.stages[share] = prune_in_rounds(before, self.scored, gone, rounds)
-        pruned = self.stages[share]
-        return self.repaired(pruned) if 0 < len(pruned) < len(self.whole) else pruned
-
-
 def prune_to_quality(gaussians: Gaussians, scores: Tensor, max_drop: float, measure: Measure, steps: int = 7) -> Pruned:
     """Leave out as many Gaussians as `measure` allows: the largest share found by bisection that costs no more than
     `max_drop` against the whole scene.

@@ -11,9 +11,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from splat.compression import compressed_ply, sog, spz
+from splat.compression import compressed_ply, sog, splatz, spz
 from splat.compression.kmeans import codebook_of_numbers, means_of
 from splat.compression.ordering import morton_order
+from splat.compression.splatz_grid import Grid as Fitted
+from splat.compression.splatz_grid import SplatzOptions, area, least_weights, make_grid
 from splat.compression.spz import SpzOptions
 from splat.gaussians import Gaussians
 
@@ -148,3 +150,47 @@ class SogGrid:
         assert fitted is not None and fitted.palette is not None and fitted.labels is not None
         assert self.weights is not None
         return means_of(gaussians.sh_rest.flatten(1), fitted.labels, self.weights, fitted.palette)
+
+
+class SplatzGrid:
+    """The grid of `.splatz`. Steps, importance and which entry of the codebook each Gaussian has are fitted once; an entry
+    itself is the weighted mean of the harmonics that have it, so that it learns from all of them.
+
+    Args:
+        weights: [N] how much each Gaussian matters; its opacity times its area unless given.
+        metric: [K, K] how much errors of the harmonics are seen (see `view_metric`).
+    """
+
+    def __init__(
+        self,
+        options: SplatzOptions | None = None,
+        weights: Tensor | None = None,
+        metric: Tensor | None = None,
+        antialiased: bool = False,
+    ) -> None:
+        self.options, self.weights, self.metric, self.antialiased = options, weights, metric, antialiased
+        self.fitted: Fitted | None = None
+
+    def refresh(self, gaussians: Gaussians) -> None:
+        if self.fitted is not None:
+            return
+        scene = gaussians.detach()
+        if self.weights is None:
+            self.weights = area(scene)
+        self.fitted = make_grid(scene, self.options, self.weights, self.metric)
+
+    def __call__(self, gaussians: Gaussians) -> Gaussians:
+        return self._learned(gaussians)(gaussians)
+
+    def write(self, gaussians: Gaussians, path: Path) -> None:
+        scene = gaussians.detach()
+        splatz.write(scene, path, antialiased=self.antialiased, grid=self._learned(scene))
+
+    def _learned(self, gaussians: Gaussians) -> Fitted:
+        """The grid with the codebook of the Gaussians as they are; gradients flow from an entry to all of its Gaussians."""
+        self.refresh(gaussians)
+        fitted = self.fitted
+        assert fitted is not None and self.weights is not None
+        rows = gaussians.sh_rest[:, : fitted.bases].flatten(1)
+        floor = least_weights(self.weights)
+        return replace(fitted, codebook=means_of(rows, fitted.labels, floor, fitted.codebook.detach()))

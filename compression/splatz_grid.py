@@ -235,7 +235,7 @@ def make_grid(
         bases = min(bases, (options.sh_degree + 1) ** 2 - 1)
     steps = _steps(gaussians, options)
     harmonics = gaussians.sh_rest[:, :bases].flatten(1)
-    floor = weights.clamp_min(float(weights.mean()) * 0.01 + 1e-12)
+    floor = least_weights(weights)
     metric = isotropic_metric(bases) if metric is None else metric[:bases, :bases]
     basis = principal_components(harmonics, floor, metric.to(harmonics))
     codes, share = options.sh_codes, options.sh_exact
@@ -291,6 +291,11 @@ def importance_classes(weights: Tensor, classes: int) -> Tensor:  # [N] int64
         return torch.zeros(len(weights), dtype=torch.int64, device=weights.device)
     upper = weights.sort().values[len(weights) * 3 // 4].clamp_min(1e-30)
     return (0.5 * (upper / weights.clamp_min(1e-30)).log2()).round().clamp(0, classes - 1).long()
+
+
+def least_weights(weights: Tensor) -> Tensor:  # [N]
+    """Weights for codebooks: what no camera sees counts a little, too."""
+    return weights.clamp_min(float(weights.mean()) * 0.01 + 1e-12)
 
 
 def area(gaussians: Gaussians) -> Tensor:  # [N]

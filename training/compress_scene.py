@@ -19,8 +19,9 @@ from splat.compression import formats
 from splat.compression.commands import format_options
 from splat.compression.formats import FormatOptions
 from splat.compression.importance import importance
-from splat.compression.prune import Pruning, recolored
+from splat.compression.prune import prune, ranks, recolored
 from splat.compression.quantize import Grid
+from splat.compression.view_metric import view_metric
 from splat.contribution import contribution
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -107,7 +108,7 @@ class Compression:
         self.judge = source.judge
         self.settings = RenderSettings(antialiased=source.config.optimization.antialiased)
         self.background = evaluation_background(source.config)
-        self.pruned = Pruning(source.gaussians, self.scored, self.repaired)
+        self.ranks: torch.Tensor | None = None
         self.rows: list[Row] = []
         self.trials: list[Trial] = []
         self.tuned: list[Trial] = []  # those of the trials that were fine-tuned
@@ -128,10 +129,11 @@ class Compression:
             with self.step() as seconds:
                 scene = _of_degree(scene, degree)
                 self.record(f"degree {degree}", scene, seconds)
-        scene, grid = _of_degree(scene, degree), None
+        scene = _of_degree(scene, degree)
+        grid = self.grid(scene, self.knob)
         if options.finetune:
             with self.step() as seconds:
-                scene, grid = self.tune(scene, self.knob, options.finetune)
+                scene = self.tune(scene, grid, options.finetune)
                 self.record(f"fine-tune {options.finetune} iterations", scene, seconds)
         return self.written(scene, Recipe(options.prune or 0.0, degree, options.precision or 0), grid)
 
@@ -167,7 +169,7 @@ class Compression:
 
     def model(self) -> Model:
         """Measure every kind of loss alone."""
-        scene, limit = self.source.gaussians, self.degree_limit()
+        limit = self.degree_limit()
         bar = tqdm(desc="measure", total=len(SHARES) - 1 + limit + len(self.ladder), disable=not sys.stderr.isatty())
         with bar:
             pruned = [self.rows[0].score.psnr]
@@ -209,9 +211,10 @@ class Compression:
         """Prune, write and measure one recipe, and remember it."""
         with self.step() as seconds:
             scene = _of_degree(self.pruned(recipe.share), recipe.degree)
-            options, grid = self.rung(recipe.level), None
+            options = self.rung(recipe.level)
+            grid = self.grid(scene, options)
             if iterations:
-                scene, grid = self.tune(scene, options, iterations)
+                scene = self.tune(scene, grid, iterations)
             name = self.trial_file(recipe)
             self.save(scene, name, options, grid)
             score = self.judge(formats.load(name, options))
@@ -225,30 +228,25 @@ class Compression:
         folder.mkdir(exist_ok=True)
         return folder / self.output.name
 
-    def tune(self, scene: Gaussians, options: FormatOptions, iterations: int) -> tuple[Gaussians, Grid | None]:
-        """Fine-tune what the format can hold. Also returns its grid, which writes exactly that."""
-        grid = None if self.format.grid is None else self.format.grid(options, self.weights(scene))
+    def grid(self, scene: Gaussians, options: FormatOptions) -> Grid | None:
+        """What a file of the scene can hold, fitted to what the cameras see of it."""
+        if self.format.grid is None:
+            return None
+        found = contribution(scene, self.judge.cameras, settings=self.settings).weight.float()
+        weights = found / found.mean().clamp_min(1e-30)
+        return self.format.grid(options, formats.Matter(weights, view_metric(scene, self.judge.cameras, weights)))
+
+    def tune(self, scene: Gaussians, grid: Grid | None, iterations: int) -> Gaussians:
+        """Fine-tune what the format can hold."""
+        source = self.source
         with tqdm(desc="fine-tune", total=iterations, disable=not sys.stderr.isatty(), leave=False) as bar:
 
             def advance(step: Step) -> None:
                 bar.update(step.iteration - bar.n)
 
-            source = self.source
-            scene = finetune(
-                scene,
-                source.frames,
-                source.extent,
-                iterations,
-                config=source.config,
-                grid=grid,
-                watch=advance,
+            return finetune(
+                scene, source.frames, source.extent, iterations, config=source.config, grid=grid, watch=advance
             )
-        return scene, grid
-
-    def weights(self, scene: Gaussians) -> torch.Tensor:  # [N]
-        """How much the colours of each Gaussian count where codes are shared: the sum of its blend weights."""
-        found = contribution(scene, self.judge.cameras, settings=self.settings).weight
-        return (found / found.mean().clamp_min(1e-30)).clamp_min(1e-3).float()
 
     def save(self, scene: Gaussians, path: Path, options: FormatOptions, grid: Grid | None) -> None:
         if grid is not None:
@@ -267,16 +265,15 @@ class Compression:
             self.trials.append(Trial(recipe, size, len(read), score, seconds()))
         return read
 
-    def scored(self, scene: Gaussians) -> torch.Tensor:  # [N]
-        """What pruning goes by."""
-        return importance(
-            scene, self.judge.cameras, self.options.score, background=self.background, settings=self.settings
-        )
-
-    def repaired(self, scene: Gaussians) -> Gaussians:
-        """A pruned scene that looks as much as it can like the whole one."""
+    def pruned(self, share: float) -> Gaussians:
+        """The scene without a share of its Gaussians, with colours that make up for them as far as they can."""
         whole, cameras = self.source.gaussians, self.judge.cameras
-        return recolored(scene, whole, cameras, background=self.background, settings=self.settings)
+        if not share:
+            return whole
+        drawn = {"background": self.background, "settings": self.settings}
+        if self.ranks is None:
+            self.ranks = ranks(whole, lambda scene: importance(scene, cameras, self.options.score, **drawn))
+        return recolored(prune(whole, self.ranks, share), whole, cameras, **drawn)
 
     def rung(self, level: int) -> FormatOptions:
         """Of the format's ladder of precisions.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from splat.compression import formats
 from splat.compression.commands import format_options
+from splat.compression.frames import drawable
 from splat.datasets.scene import Frame
 from splat.datasets.split import split
 from splat.errors import InputError
@@ -73,8 +74,8 @@ def open_source(options: "CompressOptions") -> Source:
     path = formats.scene_file(options.scene)
     settings = format_options(options.formats, antialiased=config.optimization.antialiased)
     gaussians = formats.load(path, settings)
-    drawable = gaussians[gaussians.opacities >= RenderSettings().alpha_min]
-    if not len(drawable):
+    gaussians = gaussians[drawable(gaussians)]
+    if not bool((gaussians.opacities >= RenderSettings().alpha_min).any()):
         raise InputError(f"{path}: holds no Gaussian that can be seen; nothing is left to compress")
     if capture is None:
         if options.finetune or options.max_drop is not None:
