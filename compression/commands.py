@@ -28,6 +28,12 @@ class FormatFlags:
     sog_palette: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Entries of the palette of harmonics in `.sog`, up to 65536; a sixteenth of the Gaussians unless given."""
 
+    splatz_coarseness: float = 1.0
+    """Steps of all attributes in `.splatz`: 2 makes files a third smaller, 0.5 nearly twice as large."""
+
+    splatz_codes: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Entries of the codebook of harmonics in `.splatz`, up to 65536. 0: each Gaussian has harmonics of its own."""
+
     spz_frame: Literal["auto", "rub", "rdf"] = "auto"
     """Axes of an `.spz` that is read: what it says, else as specified (rub); rdf for files of programs that write ours as
     they are."""
@@ -38,7 +44,7 @@ class ConvertOptions:
     """Options of `splat convert`."""
 
     input: tyro.conf.Positional[Path]
-    """A scene: .ply, .compressed.ply, .splat, .spz, .sog or its meta.json, .glb, .ksplat, or the folder of a run."""
+    """A scene: .ply, .compressed.ply, .splat, .splatz, .spz, .sog or its meta.json, .glb, .ksplat, or the folder of a run."""
 
     output: tyro.conf.Positional[Path]
     """File to write; its ending chooses the format."""
@@ -114,6 +120,7 @@ def verify(options: VerifyOptions) -> None:
 def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     """What the flags say, checked."""
     from splat.compression.formats import FormatOptions
+    from splat.compression.splatz_grid import SplatzOptions
     from splat.compression.spz import SpzOptions
 
     if not all(1 <= bits <= 8 for bits in flags.spz_sh_bits):
@@ -121,7 +128,9 @@ def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     if flags.sog_palette is not None and not 1 <= flags.sog_palette <= 1 << 16:
         raise InputError(f"--sog-palette must be 1 to 65536, got {flags.sog_palette}")
     spz = SpzOptions(flags.spz_version, flags.spz_sh_bits, flags.spz_frame)
-    return FormatOptions(spz, flags.sog_palette, antialiased)
+    splatz = SplatzOptions(coarseness=flags.splatz_coarseness, sh_codes=flags.splatz_codes)
+    splatz.check()
+    return FormatOptions(spz, flags.sog_palette, splatz, antialiased)
 
 
 def _trained_antialiased(path: Path) -> bool:

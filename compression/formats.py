@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from splat import ply
-from splat.compression import compressed_ply, glb, ksplat, sog, splat_records, spz
+from splat.compression import compressed_ply, glb, ksplat, sog, splat_records, splatz, spz
+from splat.compression.splatz_grid import SplatzOptions
 from splat.compression.spz import SpzOptions
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -18,6 +19,7 @@ class FormatOptions:
     spz: SpzOptions = field(default_factory=SpzOptions)
     sog_palette: int | None = None
     """Entries of SOG's palette of harmonics; chosen by the number of Gaussians unless given."""
+    splatz: SplatzOptions = field(default_factory=SplatzOptions)
     antialiased: bool = False
     """The scene was trained with antialiasing; formats that can say so do."""
     seed: int = 0
@@ -57,6 +59,12 @@ FORMATS = {
         "SOG",
         lambda path, options: sog.read(path),
         lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+    ),
+    ".splatz": Format(
+        "splatz",
+        lambda path, options: splatz.read(path),
+        lambda scene, path, options: splatz.write(scene, path, options.splatz, options.antialiased),
+        4,
     ),
     ".splat": Format(
         "splat",

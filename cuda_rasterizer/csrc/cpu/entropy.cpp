@@ -8,6 +8,7 @@ namespace splat {
 namespace {
 
 constexpr int PROBABILITY_BITS = 15;
+constexpr int64_t MOST_BITS_OF_A_MODEL = 1 << 20;
 constexpr uint32_t LIMIT = 1u << 24;  // below this, a byte of the range is shifted out
 
 // Probability that a bit is 0: the mean of two estimates that forget at different speeds. A new one learns faster.
@@ -114,7 +115,7 @@ class Model {
         if (s.bits < 1 || s.bits > 16 || s.count < 0 || s.context_count < 1 || s.bucket < 0)
             throw std::invalid_argument("symbols have 1 to 16 bits and at least one context");
         const int64_t trees = int64_t(s.context_count) * (s.bucket ? PREVIOUS_BUCKETS : 1);
-        if (trees << s.bits > int64_t(1) << 26) throw std::invalid_argument("too many contexts for symbols of so many bits");
+        if (trees << s.bits > MOST_BITS_OF_A_MODEL) throw std::invalid_argument("too many contexts for symbols of so many bits");
         bits_.resize(trees << s.bits);
     }
 
