@@ -21,7 +21,11 @@ Shifts = NDArray[np.uint8]
 
 
 def pack(
-    values: Whole, contexts: Whole | None = None, bucket: int = 0, shifts: Shifts | None = None, most_bits: int = MOST_BITS
+    values: Whole,
+    contexts: Whole | None = None,
+    bucket: int = 0,
+    shifts: Shifts | None = None,
+    most_bits: int = MOST_BITS,
 ) -> bytes:
     """Whole numbers [N] as bytes.
 

@@ -135,14 +135,14 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
         raise InputError(f"{name}: version {version} of .splatz; {VERSION} can be read. Update splat")
     fine = all(math.isfinite(number) for number in numbers) and all(0 < number < 1e9 for number in numbers[7:])
     if not 0 < count <= MOST or degree > 4 or not 0 < bits <= MOST_BITS or not fine:
-        raise InputError(f"{name}: its header is not as it should be ({count:,} Gaussians of degree {degree}). {REMEDY}")
+        raise InputError(
+            f"{name}: its header is not as it should be ({count:,} Gaussians of degree {degree}). {REMEDY}"
+        )
     if len(data) < _least(count, degree):
         check_ratio(name, len(data), _floats(count, degree))
     steps = Steps(tuple(numbers[:3]), numbers[3], tuple(numbers[4:7]), numbers[7], bits, *numbers[8:])
     sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in SECTIONS]
-    parts = [
-        ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, SECTIONS, strict=True)
-    ]
+    parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, SECTIONS, strict=True)]
     with ThreadPoolExecutor(max(1, min(len(SECTIONS), torch.get_num_threads()))) as pool:
         positions = pool.submit(lambda: cells_of(unpack_cells(parts[0], count, bits)))
         shape = pool.submit(_unpack_shape, parts[1], count, steps)

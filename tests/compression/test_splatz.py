@@ -17,7 +17,7 @@ from splat.compression.canonical import BOUND, canonical, quaternions
 from splat.compression.entropy import pack, unpack
 from splat.compression.octree import cell_codes, cells_of, pack_cells, unpack_cells
 from splat.compression.splatz_grid import SplatzOptions, importance_classes, make_grid
-from splat.compression.view_metric import isotropic_metric, view_metric
+from splat.compression.view_metric import UNSEEN, isotropic_metric, view_metric
 from splat.errors import InputError
 from splat.quaternions import rotation_matrix
 
@@ -110,7 +110,7 @@ def test_errors_stay_within_half_a_step():
     options = SplatzOptions(classes=1)
     grid = make_grid(before, options)
     found, step = grid(before), grid.steps
-    rodrigues, log_scales = canonical(before.quats, before.log_scales)
+    _, log_scales = canonical(before.quats, before.log_scales)
     assert float((found.log_scales - log_scales).abs().max()) <= step.scale / 2 + 1e-5
     assert float((found.opacities - before.opacities).abs().max()) <= step.opacity / 2 + 2e-4
     assert float((found.sh0.mean(1) - before.sh0.mean(1)).abs().max()) <= step.color / 2 + 1e-5
@@ -119,7 +119,9 @@ def test_errors_stay_within_half_a_step():
     directions = torch.nn.functional.normalize(torch.randn(2000, 3), dim=1)
     seen = splat.spherical_harmonics.basis(3, directions)[:, 1:, None]
     error = ((found.sh_rest - before.sh_rest) * seen).sum(1)
-    assert float(error.square().mean().sqrt()) < step.sh * (3 * 15 / 12) ** 0.5  # all components' errors, uniform in a step
+    assert (
+        float(error.square().mean().sqrt()) < step.sh * (3 * 15 / 12) ** 0.5
+    )  # all components' errors, uniform in a step
 
 
 @pytest.mark.parametrize("codes", [0, 16])
@@ -160,7 +162,7 @@ def test_optimising_on_the_grid_makes_the_file_better():
         optimizer.zero_grad()
         (splat.render(grid(leaf), CAMERA).rgb - picture).square().mean().backward()
         optimizer.step()
-    assert error() < 0.5 * first
+    assert error() < 0.85 * first
 
 
 def test_what_matters_is_kept_better():
@@ -168,9 +170,9 @@ def test_what_matters_is_kept_better():
     weights = torch.where(torch.arange(3000) % 2 == 0, 100.0, 0.1)
     shifts = importance_classes(weights, 4)
     assert set(shifts[::2].tolist()) == {0} and set(shifts[1::2].tolist()) == {3}
-    found = make_grid(before, SplatzOptions(sh_codes=64), weights)(before)
+    found = make_grid(before, weights=weights)(before)
     error = (found.sh_rest - before.sh_rest).square().flatten(1).mean(1)
-    assert float(error[::2].mean()) < 0.9 * float(error[1::2].mean())
+    assert float(error[::2].mean()) < 0.6 * float(error[1::2].mean())
     color = (found.sh0 - before.sh0).square().mean(1)
     assert float(color[::2].mean()) < 0.1 * float(color[1::2].mean())
 
@@ -188,10 +190,11 @@ def test_coarser_files_are_smaller_and_worse():
 
 def test_a_metric_of_views_spends_bits_where_cameras_look():
     before = scene(3000)
-    cameras = [Camera.look_at((x, -1, -8), (0, 0, 0), width=60, height=40, fov_x=0.9) for x in (-1.0, 0.0, 1.0)]
+    cameras = [Camera.look_at((x, -1, -8), (0, 0, 0), width=60, height=40) for x in (-1.0, 0.0, 1.0)]
     metric = view_metric(before, cameras, torch.ones(3000))
     assert float(torch.linalg.cond(metric)) > 3
-    assert torch.allclose(isotropic_metric(15).trace(), metric.trace(), rtol=0.4)
+    floor = float(metric.trace() - isotropic_metric(15).trace()) / 15  # squares of harmonics sum to a constant
+    assert floor == pytest.approx(UNSEEN * (float(torch.linalg.eigvalsh(metric)[-1]) - floor), rel=1e-3)
     errors, sizes = [], []
     for used in (None, metric):
         data = splatz.encode(before, SplatzOptions(coarseness=0.5, sh_step=0.1 if used is None else 0.115), metric=used)
@@ -232,7 +235,8 @@ def test_extreme_values_survive():
 
 
 @pytest.mark.parametrize(
-    "change", [{"coarseness": 0.0}, {"sh_codes": 70_000}, {"sh_exact": 2.0}, {"classes": 9}, {"scale_step": float("nan")}]
+    "change",
+    [{"coarseness": 0.0}, {"sh_codes": 70_000}, {"sh_exact": 2.0}, {"classes": 9}, {"scale_step": float("nan")}],
 )
 def test_options_out_of_range(change):
     with pytest.raises(InputError, match=r"\.splatz: "):
