@@ -29,10 +29,10 @@ class FormatFlags:
     """Entries of the palette of harmonics in `.sog`, up to 65536; a sixteenth of the Gaussians unless given."""
 
     splatz_coarseness: float = 1.0
-    """Multiplies all steps of a `.splatz`: 2 is a third smaller and worse, 0.5 larger and better."""
+    """Steps of all attributes in `.splatz`: 2 makes files a third smaller, 0.5 nearly twice as large."""
 
-    splatz_codes: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
-    """Entries of the codebook of harmonics in `.splatz`, up to 65536; by the number of Gaussians unless given. 0: none."""
+    splatz_codes: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Entries of the codebook of harmonics in `.splatz`, up to 65536. 0: each Gaussian has harmonics of its own."""
 
     spz_frame: Literal["auto", "rub", "rdf"] = "auto"
     """Axes of an `.spz` that is read: what it says, else as specified (rub); rdf for files of programs that write ours as
@@ -44,7 +44,7 @@ class ConvertOptions:
     """Options of `splat convert`."""
 
     input: tyro.conf.Positional[Path]
-    """A scene: .ply, .compressed.ply, .splatz, .splat, .spz, .sog or its meta.json, .glb, .ksplat, or the folder of a run."""
+    """A scene: .ply, .compressed.ply, .splat, .splatz, .spz, .sog or its meta.json, .glb, .ksplat, or the folder of a run."""
 
     output: tyro.conf.Positional[Path]
     """File to write; its ending chooses the format."""

@@ -9,7 +9,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from splat.compression.byte_reader import ByteReader
+from splat.compression.byte_reader import REMEDY, ByteReader
 from splat.cuda_rasterizer.native import load
 from splat.errors import InputError
 
@@ -64,15 +64,18 @@ def unpack(
     data = np.frombuffer(reader.take(size, "a stream"), dtype=np.uint8)
     escapes = reader.array("<i4", (far,), "far values")
     if not 1 <= bits <= 16 or abs(low) > 1 << 30:
-        raise InputError(f"{reader.name}: symbols of {bits} bits from {low} on cannot be. The file is damaged")
+        raise InputError(f"{reader.name}: symbols of {bits} bits from {low} on cannot be. {REMEDY}")
     codes = np.empty(count, dtype=np.uint16)
     stream = _Stream(codes, contexts, shifts, bits, low, bucket)
-    load().decode_symbols(stream.native, data.ctypes.data, size)
+    try:
+        load().decode_symbols(stream.native, data.ctypes.data, size)
+    except ValueError as error:
+        raise InputError(f"{reader.name}: a stream cannot be read ({error}). {REMEDY}") from None
     values = codes.astype(np.int64) + low
     if far:
         place = codes == (1 << bits) - 1
         if int(place.sum()) != far:
-            raise InputError(f"{reader.name}: {far} far values for {int(place.sum())} places. The file is damaged")
+            raise InputError(f"{reader.name}: {far} far values for {int(place.sum())} places. {REMEDY}")
         values[place] = escapes
     return values
 

@@ -100,8 +100,9 @@ FORMATS = {
         "splatz",
         lambda path, options: splatz.read(path),
         lambda scene, path, options: splatz.write(scene, path, options.splatz, options.antialiased),
-        ladder=_splatz_ladder,
-        grid=lambda options, matter: SplatzGrid(options.splatz, matter.weights, matter.metric, options.antialiased),
+        4,
+        _splatz_ladder,
+        lambda options, matter: SplatzGrid(options.splatz, matter.weights, matter.metric, options.antialiased),
     ),
     ".sog": Format(
         "SOG",

@@ -119,7 +119,8 @@ def decode(data: bytes, name: str) -> Gaussians:
     """
     codes, steps, basis = read_codes(data, name)
     scene = values(codes, steps, basis)
-    if not bool(drawable(scene).all()):
+    ends = (end for tensor in scene.tensors().values() if tensor.numel() for end in tensor.aminmax())
+    if not all(math.isfinite(float(end)) for end in ends):
         raise InputError(f"{name}: holds numbers that are not finite. {REMEDY}")
     return scene
 
@@ -150,8 +151,8 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
         opacities, colors = _unpack_appearance(parts[2], shifts)
         labels, book, exact, rests, basis = harmonics.result()
         cells = positions.result()
-    whole = (torch.from_numpy(array) for array in (cells, shifts, scales, rotations, opacities, colors, labels, book))
-    return Codes(*whole, torch.from_numpy(exact), torch.from_numpy(rests)), steps, basis
+    whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
+    return Codes(*(torch.from_numpy(array) for array in whole)), steps, basis
 
 
 def _pack_shape(codes: Codes) -> bytes:
@@ -167,7 +168,7 @@ def _pack_shape(codes: Codes) -> bytes:
 
 def _unpack_shape(reader: ByteReader, count: int, steps: Steps) -> tuple[Whole, Whole, Whole]:
     shifts = unpack(reader, count, bucket=1)
-    if count and not 0 <= shifts.min() <= shifts.max() < 8:
+    if count and not 0 <= shifts.min() <= shifts.max() < 4:
         raise InputError(f"{reader.name}: there are four classes of importance. {REMEDY}")
     scales, turns = np.zeros((count, 3), dtype=np.int64), np.zeros((count, 3), dtype=np.int64)
     for axis in range(3):
@@ -204,27 +205,32 @@ def _pack_harmonics(codes: Codes, basis: Tensor) -> bytes:
     out = struct.pack("<I", len(codes.book)) + basis.half().numpy().astype("<f2").tobytes()
     out += _pack_rows(codes.book.numpy(), np.zeros(len(codes.book), dtype=np.int64))
     out += pack(codes.labels.numpy(), most_bits=16)
-    out += pack(codes.exact.numpy().astype(np.int64), bucket=1)
-    return out + _pack_rows(codes.rests.numpy(), codes.shifts[codes.exact].numpy())
+    exact = np.zeros(len(codes.labels), dtype=np.int64)
+    exact[codes.exact.numpy()] = 1
+    return out + pack(exact, bucket=1) + _pack_rows(codes.rests.numpy(), codes.shifts[codes.exact].numpy())
 
 
 def _unpack_harmonics(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, Floats, Whole, Floats, Tensor]:
     count = len(shifts)
     if not width:
         none, labels = np.zeros((1, 0), dtype=np.float32), np.zeros(count, dtype=np.int64)
-        return labels, none, labels > 0, none[:0], torch.zeros(0, 0)
+        return labels, none, labels[:0], none[:0], torch.zeros(0, 0)
     (entries,) = reader.unpack("<I", "the size of the codebook")
     if not 0 < entries <= 1 << 16:
         raise InputError(f"{reader.name}: a codebook of {entries:,} entries cannot be. {REMEDY}")
     basis = torch.from_numpy(reader.array("<f2", (width, width), "principal components").astype(np.float32))
-    book = _unpack_rows(reader, np.zeros(entries, dtype=np.int64), width)
+    order, entry = _unpack_rows(reader, np.zeros(entries, dtype=np.int64), width)
+    book = np.empty_like(entry)
+    book[order] = entry
     labels = unpack(reader, count)
     if not 0 <= labels.min() <= labels.max() < entries:
         raise InputError(f"{reader.name}: a label beyond the {entries:,} entries of the codebook. {REMEDY}")
     exact = unpack(reader, count, bucket=1)
     if not 0 <= exact.min() <= exact.max() <= 1:
         raise InputError(f"{reader.name}: harmonics are exact or not. {REMEDY}")
-    return labels, book, exact > 0, _unpack_rows(reader, shifts[exact > 0], width), basis
+    place = exact.nonzero()[0]
+    order, rests = _unpack_rows(reader, shifts[place], width)
+    return labels, book, place[order], rests, basis
 
 
 def _pack_rows(rows: Whole, shifts: Whole) -> bytes:
@@ -238,7 +244,8 @@ def _pack_rows(rows: Whole, shifts: Whole) -> bytes:
     return out
 
 
-def _unpack_rows(reader: ByteReader, shifts: Whole, width: int) -> Floats:  # [M, width]
+def _unpack_rows(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, Floats]:  # [M], [M, width]
+    """The rows, longest first, and which each is."""
     lengths = unpack(reader, len(shifts), shifts)
     if len(lengths) and not 0 <= lengths.min() <= lengths.max() <= width:
         raise InputError(f"{reader.name}: a row longer than {width}. {REMEDY}")
@@ -247,9 +254,7 @@ def _unpack_rows(reader: ByteReader, shifts: Whole, width: int) -> Floats:  # [M
     columns = np.zeros((width, len(shifts)), dtype=np.float32)
     for column, number in enumerate(held):
         columns[column, :number] = unpack(reader, number, step[:number])
-    rows = np.empty((len(shifts), width), dtype=np.float32)
-    rows[order] = columns.T
-    return rows
+    return order, columns.T
 
 
 def _longest_first(lengths: Whole, width: int) -> tuple[Whole, list[int]]:
@@ -261,20 +266,16 @@ def _longest_first(lengths: Whole, width: int) -> tuple[Whole, list[int]]:
 
 def _joined(known: Whole, shifts: Whole) -> Whole:
     """Two things known, as one context."""
-    return known.clip(0, LEVELS) * 8 + shifts
+    return known.clip(0, LEVELS) * 4 + shifts
 
 
 def _reordered(codes: Codes, order: Tensor) -> Codes:
-    place = torch.zeros(len(order), dtype=torch.int64)
-    place[codes.exact] = torch.arange(len(codes.rests))
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    exact, sorting = place[codes.exact].sort()
     rows = ("cells", "shifts", "scales", "rotations", "opacities", "colors", "labels")
-    exact = codes.exact[order]
-    return Codes(
-        **{name: getattr(codes, name)[order].contiguous() for name in rows},
-        book=codes.book,
-        exact=exact,
-        rests=codes.rests[place[order][exact]],
-    )
+    columns = {name: getattr(codes, name)[order].contiguous() for name in rows}
+    return Codes(**columns, book=codes.book, exact=exact, rests=codes.rests[sorting])
 
 
 def _floats(count: int, degree: int) -> int:

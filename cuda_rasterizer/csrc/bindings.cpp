@@ -145,9 +145,9 @@ NB_MODULE(_splat_native, m) {
     m.def("loss", [](const LossArguments& a) { kernels_for(a).loss(a); }, Release());
     m.def("adam", [](const AdamArguments& a) { kernels_for(a).adam(a); }, Release());
     nb::class_<Symbols>(m, "Symbols")
-        .def(nb::init<uint64_t, uint64_t, uint64_t, int64_t, int, int, int, int>(), nb::arg("symbols"), nb::arg("contexts"),
-             nb::arg("shifts"), nb::arg("count"), nb::arg("bits"), nb::arg("context_count"), nb::arg("offset"),
-             nb::arg("bucket"));
+        .def(nb::init<uint64_t, uint64_t, uint64_t, int64_t, int, int, int, int>(), nb::arg("symbols"),
+             nb::arg("contexts"), nb::arg("shifts"), nb::arg("count"), nb::arg("bits"), nb::arg("context_count"),
+             nb::arg("offset"), nb::arg("bucket"));
     m.def("encode_symbols", &encode_symbols, nb::arg("symbols"), nb::arg("out"), nb::arg("capacity"), Release());
     m.def("decode_symbols", &decode_symbols, nb::arg("symbols"), nb::arg("data"), nb::arg("size"), Release());
 }

@@ -8,11 +8,13 @@ namespace splat {
 namespace {
 
 constexpr int PROBABILITY_BITS = 15;
+constexpr int64_t MOST_BITS_OF_A_MODEL = 1 << 20;
 constexpr uint32_t LIMIT = 1u << 24;  // below this, a byte of the range is shifted out
 
 // Probability that a bit is 0: the mean of two estimates that forget at different speeds. A new one learns faster.
 struct Bit {
-    uint16_t fast = 1 << 14, slow = 1 << 14, seen = 0;  // no bytes: writing one would make the compiler reload everything
+    uint16_t fast = 1 << 14, slow = 1 << 14,
+             seen = 0;  // no bytes: writing one would make the compiler reload everything
 
     uint32_t zero() const { return ((uint32_t(fast) + slow) >> 1) | 32; }  // never 0, and never all of the range
 
@@ -25,10 +27,10 @@ struct Bit {
 
     // Of the way to the target, in 1/2^15, by how many bits were seen.
     static constexpr int LAST = 15;
-    static constexpr int SHARE[LAST + 1][2] = {{16384, 16384}, {10922, 10922}, {8192, 8192}, {5461, 6553}, {4096, 5461},
-                                               {2730, 4096},   {2048, 3276},   {1638, 2730}, {1365, 2048}, {1024, 1638},
-                                               {1024, 1092},   {1024, 819},    {1024, 512},  {1024, 328},  {1024, 205},
-                                               {1024, 128}};
+    static constexpr int SHARE[LAST + 1][2] = {{16384, 16384}, {10922, 10922}, {8192, 8192}, {5461, 6553},
+                                               {4096, 5461},   {2730, 4096},   {2048, 3276}, {1638, 2730},
+                                               {1365, 2048},   {1024, 1638},   {1024, 1092}, {1024, 819},
+                                               {1024, 512},    {1024, 328},    {1024, 205},  {1024, 128}};
 };
 constexpr int Bit::SHARE[LAST + 1][2];
 
@@ -114,7 +116,8 @@ class Model {
         if (s.bits < 1 || s.bits > 16 || s.count < 0 || s.context_count < 1 || s.bucket < 0)
             throw std::invalid_argument("symbols have 1 to 16 bits and at least one context");
         const int64_t trees = int64_t(s.context_count) * (s.bucket ? PREVIOUS_BUCKETS : 1);
-        if (trees << s.bits > int64_t(1) << 26) throw std::invalid_argument("too many contexts for symbols of so many bits");
+        if (trees << s.bits > MOST_BITS_OF_A_MODEL)
+            throw std::invalid_argument("too many contexts for symbols of so many bits");
         bits_.resize(trees << s.bits);
     }
 
