@@ -1,6 +1,7 @@
 """`splat compress`: from a scene to a small file, step by step, each measured."""
 
 import json
+import math
 import shutil
 import sys
 import tempfile
@@ -42,6 +43,8 @@ PLY_COLUMNS = 17
 FINETUNE_GAIN = 0.6
 """dB that fine-tuning is first expected to win back; what it really does is then measured."""
 FINETUNE_TRIALS = 3
+VIEWS = 40
+"""Cameras that say what matters, at most: every so many of a larger capture."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ class Compression:
         self.ladder = self.format.ladder(self.base)
         self.knob = self.rung(options.precision or 0)
         self.judge = source.judge
+        cameras = source.judge.cameras
+        self.views = cameras[:: math.ceil(len(cameras) / VIEWS)]
         self.settings = RenderSettings(antialiased=source.config.optimization.antialiased)
         self.background = evaluation_background(source.config)
         self.ranks: torch.Tensor | None = None
@@ -158,10 +163,8 @@ class Compression:
             scene = self.pruned(recipe.share)
             if recipe.share:
                 self.record(f"prune {100 * recipe.share:.1f} %", scene, seconds)
-        name = self.trial_file(recipe)
-        with self.step() as seconds:
-            self.install(name)
-            scene = formats.load(self.output, self.base)
+        self.install(self.trial_file(recipe, options.finetune or 0))
+        scene = formats.load(self.output, self.base)
         tuned = f", {options.finetune} iterations of fine-tuning" if options.finetune else ""
         step = f"degree {recipe.degree}, precision {recipe.level}{tuned}: {self.format.name}"
         self.rows.append(Row(step, len(scene), best.size, best.score, best.seconds))
@@ -215,16 +218,16 @@ class Compression:
             grid = self.grid(scene, options)
             if iterations:
                 scene = self.tune(scene, grid, iterations)
-            name = self.trial_file(recipe)
+            name = self.trial_file(recipe, iterations)
             self.save(scene, name, options, grid)
             score = self.judge(formats.load(name, options))
             trial = Trial(recipe, formats.size_of(name), len(scene), score, seconds())
         self.trials.append(trial)
         return trial
 
-    def trial_file(self, recipe: Recipe) -> Path:
+    def trial_file(self, recipe: Recipe, iterations: int) -> Path:
         """Where a recipe's file is kept until one is chosen."""
-        folder = self.scratch / f"{recipe.share:.4f}-{recipe.degree}-{recipe.level}"
+        folder = self.scratch / f"{recipe.share:.4f}-{recipe.degree}-{recipe.level}-{iterations}"
         folder.mkdir(exist_ok=True)
         return folder / self.output.name
 
@@ -232,9 +235,9 @@ class Compression:
         """What a file of the scene can hold, fitted to what the cameras see of it."""
         if self.format.grid is None:
             return None
-        found = contribution(scene, self.judge.cameras, settings=self.settings).weight.float()
+        found = contribution(scene, self.views, settings=self.settings).weight.float()
         weights = found / found.mean().clamp_min(1e-30)
-        return self.format.grid(options, formats.Matter(weights, view_metric(scene, self.judge.cameras, weights)))
+        return self.format.grid(options, formats.Matter(weights, view_metric(scene, self.views, weights)))
 
     def tune(self, scene: Gaussians, grid: Grid | None, iterations: int) -> Gaussians:
         """Fine-tune what the format can hold."""
@@ -267,7 +270,7 @@ class Compression:
 
     def pruned(self, share: float) -> Gaussians:
         """The scene without a share of its Gaussians, with colours that make up for them as far as they can."""
-        whole, cameras = self.source.gaussians, self.judge.cameras
+        whole, cameras = self.source.gaussians, self.views
         if not share:
             return whole
         drawn = {"background": self.background, "settings": self.settings}

@@ -12,14 +12,16 @@ import numpy as np
 
 from splat.training.compress_judge import Score
 
-SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+SHARES = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9)
 """Pruned shares at which the loss is measured; between them it is interpolated."""
 TRIED = 3
 """Combinations that are written and measured at the end."""
 CORRECTIONS = 3
 """How often the share of one combination is corrected by what was measured."""
-STEP = 0.005
+STEP = 0.01
 """Shares nearer to each other than this are the same."""
+NEAR = 0.03
+"""dB within which a limit is used up."""
 MARGIN = 0.97
 """Of a size limit, which is what the predicted sizes aim at."""
 
@@ -99,7 +101,7 @@ class Model:
             share = 1 - MARGIN * target.size / self.size(Recipe(0.0, degree, level))
             return min(max(share, 0.0), 1.0) if share < SHARES[-1] else None
         assert target.drop is not None
-        shares = np.linspace(0, SHARES[-1], 191)
+        shares = np.linspace(0, SHARES[-1], 181)
         fitting = [share for share in shares if self.drop(Recipe(float(share), degree, level)) <= target.drop]
         return float(max(fitting)) if fitting else None
 
@@ -153,10 +155,11 @@ def _correct(model: Model, target: Target, follow: Follow, recipe: Recipe) -> li
             done = trial.size <= target.size and share > recipe.share - 2 * STEP
         else:
             assert target.drop is not None
-            off = (model.whole - trial.score.psnr) - model.drop(recipe)
+            lost = model.whole - trial.score.psnr
+            off = lost - model.drop(recipe)
             found = model.share_for(recipe.degree, recipe.level, Target(drop=target.drop - off))
             share = 0.0 if found is None else found
-            done = abs(share - recipe.share) < STEP
+            done = abs(share - recipe.share) < STEP or 0 <= target.drop - lost < NEAR
         if done or share >= 1:
             break
         recipe = Recipe(round(share, 4), recipe.degree, recipe.level)
