@@ -4,6 +4,7 @@ The number of Gaussians stays as it is. With the grid of a file format what is d
 file will hold; the parameters behind it keep moving between its steps (straight-through estimator, Bengio et al. 2013).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 from splat.compression.quantize import Grid
 from splat.datasets.scene import Frame
+from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.training.config import AppearanceConfig, TrainConfig
 from splat.training.run_folder import RunFolder
@@ -51,7 +53,7 @@ def finetune(
         The new parameters on the CPU; with a grid, what it makes of them: written, they are read back the same.
 
     Raises:
-        InputError: the loss is not finite.
+        InputError: the loss is not finite, or a photo cannot be read.
     """
     if not len(gaussians) or iterations < 1:
         return gaussians.detach()
@@ -72,12 +74,24 @@ def finetune(
         if grid is not None and trainer.iteration % refresh_every == 0 and 2 * trainer.iteration < iterations:
             with torch.no_grad():
                 grid.refresh(trainer.optimizer.gaussians)
-        loss, _ = trainer.step()
+        loss = _step(trainer)
         if watch is not None:
             watch(Step(trainer.iteration, loss, trainer.optimizer.gaussians))
     found = trainer.optimizer.gaussians
     with torch.no_grad():
         return (found if grid is None else grid(found)).detach().to("cpu")
+
+
+def _step(trainer: Trainer) -> float:
+    try:
+        return trainer.step()[0]
+    except InputError as error:
+        if math.isfinite(trainer.last_loss):
+            raise
+        raise InputError(
+            f"fine-tuning: the loss became {trainer.last_loss} at iteration {trainer.iteration}. Look for values that are not "
+            "finite with `splat verify`, or leave fine-tuning out"
+        ) from error
 
 
 def finetune_config(config: TrainConfig, gaussians: Gaussians, iterations: int) -> TrainConfig:
