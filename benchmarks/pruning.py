@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from splat.training.checkpoint import checkpoint_path
 from splat.training.commands import read_capture
 from splat.training.config import load_config
 from splat.training.evaluate import evaluate
-from splat.training.finetune import finetune
+from splat.training.finetune import finetune, prune_and_finetune
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.run_folder import RunFolder
 from splat.training.trainer import evaluation_background
@@ -79,26 +79,30 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     whole = GaussianOptimizer.from_state_dict(state["optimizer"]).gaussians
     seconds: dict[str, float] = {}
 
-    def timed(name: str, work: Any, *arguments: Any, **named: Any) -> Gaussians:
+    def timed(name: str, work: Callable[[], Gaussians]) -> Gaussians:
         start = time.process_time()
-        found = work(*arguments, **named)
+        found = work()
         seconds[name] = time.process_time() - start
         return found
 
     drawn = {"background": capture.background, "settings": capture.settings}
     pruned = timed("pruned", lambda: prune(whole, ranks(whole, capture.importance), options.share))
-    repaired = timed("recolored", recolored, pruned, whole, capture.cameras, **drawn)
+    repaired = timed("recolored", lambda: recolored(pruned, whole, capture.cameras, **drawn))
 
-    def tuned(scene: Gaussians) -> Gaussians:
-        return finetune(scene, capture.frames, capture.extent, options.finetune, config=capture.config)
+    frames, extent, config = capture.frames, capture.extent, capture.config
 
     scenes = {
         f"after {options.iterations}": whole,
         f"after {options.iterations + options.finetune}": final,
         "pruned": pruned,
         "pruned, recoloured": repaired,
-        f"pruned, {options.finetune} of fine-tuning": timed("finetuned", tuned, repaired),
-        f"unpruned, {options.finetune} of fine-tuning": timed("unpruned finetuned", tuned, whole),
+        f"pruned, {options.finetune} of fine-tuning": timed(
+            "pruned and fine-tuned",
+            lambda: prune_and_finetune(whole, frames, extent, options.share, options.finetune, config=config),
+        ),
+        f"unpruned, {options.finetune} of fine-tuning": timed(
+            "fine-tuned", lambda: finetune(whole, frames, extent, options.finetune, config=config)
+        ),
     }
     rows = [{"scene": name, "gaussians": len(scene), "psnr": capture.psnr(scene)} for name, scene in scenes.items()]
     bar = rows[4]["psnr"] - rows[1]["psnr"]
