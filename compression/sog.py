@@ -76,8 +76,11 @@ class Quantization:
 
     def to(self, device: torch.device | str) -> "Quantization":
         """The same on another device."""
-        named: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Quantization(**{name: None if value is None else value.to(device) for name, value in named.items()})
+        moved: dict[str, Any] = {
+            field.name: None if getattr(self, field.name) is None else getattr(self, field.name).to(device)
+            for field in fields(self)
+        }
+        return Quantization(**moved)
 
 
 def fit(

@@ -4,25 +4,35 @@ The number of Gaussians stays as it is. With the grid of a file format what is d
 file will hold; the parameters behind it keep moving between its steps (straight-through estimator, Bengio et al. 2013).
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from splat.compression.importance import importance
+from splat.compression.prune import prune, ranks, recolored
 from splat.compression.quantize import Grid
 from splat.datasets.scene import Frame
+from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.settings import RenderSettings
 from splat.training.config import AppearanceConfig, TrainConfig
 from splat.training.run_folder import RunFolder
-from splat.training.trainer import Step, Trainer
+from splat.training.trainer import Step, Trainer, evaluation_background
 
-LR_MEANS, LR_MEANS_FINAL = 1.6e-5, 1.6e-6
-"""Positions, times the scene's extent: a tenth of a run's, as in its last third."""
-LR_SHARE = 0.5
-"""Of a run's other rates, at the start."""
-LR_FINAL = 0.1
+LR_MEANS, LR_MEANS_FINAL = 8e-5, 1.6e-6
+"""Positions, times the scene's extent: from half of a run's first rate to its last."""
+LR_SHARE = 4.0
+"""Of a run's other rates, at the start: a scene that is trained to its end moves on only if it is shaken first."""
+LR_FINAL = 0.02
 """Share of those that is left at the end."""
+LATE_STEPS = 8
+"""In the second half, iterations to a step: the mean of several photos, for a finish with less noise."""
+EARLY_STAGES = 0.3
+"""Share of the iterations that all stages of pruning but the last have together."""
 REFRESHES = 4
 """How often a grid is fitted again in the first half; in the second it stays, so that the parameters can settle on it."""
 
@@ -51,7 +61,7 @@ def finetune(
         The new parameters on the CPU; with a grid, what it makes of them: written, they are read back the same.
 
     Raises:
-        InputError: the loss is not finite.
+        InputError: the loss is not finite, or a photo cannot be read.
     """
     if not len(gaussians) or iterations < 1:
         return gaussians.detach()
@@ -72,12 +82,70 @@ def finetune(
         if grid is not None and trainer.iteration % refresh_every == 0 and 2 * trainer.iteration < iterations:
             with torch.no_grad():
                 grid.refresh(trainer.optimizer.gaussians)
-        loss, _ = trainer.step()
+        loss = _step(trainer)
         if watch is not None:
             watch(Step(trainer.iteration, loss, trainer.optimizer.gaussians))
     found = trainer.optimizer.gaussians
     with torch.no_grad():
         return (found if grid is None else grid(found)).detach().to("cpu")
+
+
+def prune_and_finetune(
+    gaussians: Gaussians,
+    frames: Sequence[Frame],
+    extent: float,
+    share: float,
+    iterations: int = 1000,
+    *,
+    stages: int = 2,
+    config: TrainConfig | None = None,
+    grid: Grid | None = None,
+    device: torch.device | str = "cpu",
+) -> Gaussians:
+    """Leave out a share of the Gaussians in stages, each by what the photos' cameras see, and fine-tune after each. Most of
+    the iterations, and the grid, are for the last.
+
+    Args:
+        share: of all Gaussians, 0 to 1.
+        stages: which leave out equal shares of what each finds; two do a little better than one.
+    """
+    config = config or TrainConfig()
+    cameras = [frame.camera for frame in frames]
+    background = evaluation_background(config)
+    settings = RenderSettings(antialiased=config.optimization.antialiased)
+
+    def scored(left: Gaussians) -> Tensor:
+        return importance(left, cameras, background=background, settings=settings)
+
+    count, scene = len(gaussians), gaussians.detach()
+    early = round(EARLY_STAGES * iterations / max(1, stages - 1)) if stages > 1 else 0
+    for stage in range(1, stages + 1):
+        keep = round(count * (1 - share) ** (stage / stages))
+        left = prune(scene, ranks(scene, scored), 1 - keep / max(1, len(scene)))
+        scene = recolored(left, scene, cameras, background=background, settings=settings)
+        last = stage == stages
+        scene = finetune(
+            scene,
+            frames,
+            extent,
+            iterations - early * (stages - 1) if last else early,
+            config=config,
+            grid=grid if last else None,
+            device=device,
+        )
+    return scene
+
+
+def _step(trainer: Trainer) -> float:
+    try:
+        return trainer.step()[0]
+    except InputError as error:
+        if math.isfinite(trainer.last_loss):
+            raise
+        raise InputError(
+            f"fine-tuning: the loss became {trainer.last_loss} at iteration {trainer.iteration}. Look for values that are not "
+            "finite with `splat verify`, or leave fine-tuning out"
+        ) from error
 
 
 def finetune_config(config: TrainConfig, gaussians: Gaussians, iterations: int) -> TrainConfig:
@@ -95,7 +163,7 @@ def finetune_config(config: TrainConfig, gaussians: Gaussians, iterations: int) 
             sh_from_start=True,
             sparse_adam=False,
             fuse_adam=False,
-            late_steps=1,
+            late_steps=LATE_STEPS,
             lr_means=LR_MEANS,
             lr_means_final=LR_MEANS_FINAL,
             lr_sh0=LR_SHARE * optimization.lr_sh0,

@@ -14,6 +14,7 @@ from splat.compression.quantize import SogGrid, SpzGrid, straight_through
 from splat.compression.spz import SpzOptions
 from splat.datasets.load import load_scene
 from splat.datasets.scene import Scene
+from splat.errors import InputError
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, load_config
 from splat.training.evaluate import evaluate
@@ -83,6 +84,18 @@ def test_optimising_on_the_grid_beats_rounding_afterwards(trained):
     tuned = finetune(whole, capture.frames, capture.extent, 200, config=config, grid=grid)
     assert psnr(tuned, capture) > psnr(after, capture) + 0.2
     assert grid.fitted == 4 and torch.equal(tuned.sh0, (2 * tuned.sh0).round() / 2)
+
+
+def test_a_loss_that_is_not_finite_is_explained(trained):
+    class Blinding(Coarse):
+        def __call__(self, gaussians: Gaussians) -> Gaussians:
+            there = gaussians.detach()
+            blinding = Gaussians(**{**there.tensors(), "sh0": torch.full_like(there.sh0, 3e38)})
+            return straight_through(gaussians, blinding)
+
+    capture, whole, config = trained
+    with pytest.raises(InputError, match=r"fine-tuning: the loss became (inf|nan) at iteration 1\..*splat verify"):
+        finetune(whole, capture.frames, capture.extent, 10, config=config, grid=Blinding())
 
 
 def test_the_photos_masks_and_loss_of_the_run_stay_and_per_photo_parts_go():

@@ -131,6 +131,7 @@ template <class S> void add_pairs(const RenderArguments& a) {
 }  // namespace
 
 template <class S> void contribution(const RenderArguments& a) {
+    // No more than the scratch of rasterize_forward, which is free by now.
     const int64_t bytes = (5 * TILE_PIXELS + 3 * BATCH) * int64_t(sizeof(S));  // of a worker; a multiple of 64
     static_assert((5 * TILE_PIXELS + 3 * BATCH) % 16 == 0, "workers' scratch begins on cache lines");
     parallel_for(a.threads, TileGrid(a).count() * a.cameras, [&](int64_t tile, int worker) {
