@@ -8,8 +8,10 @@ scales and constant colours: 256 numbers each. Harmonics: a palette of vectors, 
 import io
 import json
 import math
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -58,7 +60,9 @@ def read(path: Path) -> Gaussians:
             return _Reader(str(path), members, members("meta.json")).gaussians()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Check the path.") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, RuntimeError, OSError, EOFError) as error:
         raise InputError(f"{path}: the ZIP cannot be read ({error}). {REMEDY}") from None
 
 

@@ -270,6 +270,18 @@ def test_an_unzipped_sog_stays_in_its_folder(tmp_path):
         formats.load(tmp_path / "inner")
 
 
+def test_a_zip_whose_names_are_no_text(good, tmp_path):
+    content = good[".sog"].replace(b"quats.webp", b"\xf3\xf3\xf3\xf3\xf3.webp")
+    central = content.index(b"PK\1\2")
+    flagged = bytearray(content)
+    for place in range(central, len(content) - 46):
+        if content[place : place + 4] == b"PK\1\2":
+            flagged[place + 9] |= 8  # names are UTF-8
+    (tmp_path / "scene.sog").write_bytes(flagged)
+    with pytest.raises(InputError, match="the ZIP cannot be read"):
+        formats.load(tmp_path / "scene.sog")
+
+
 def test_a_zip_bomb_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "scene.sog", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("meta.json", b" " * (1 << 28))
