@@ -109,16 +109,23 @@ class SogGrid:
     def __init__(
         self, palette: int | None = None, seed: int = 0, weights: Tensor | None = None, antialiased: bool = False
     ) -> None:
-        self.palette, self.seed, self.weights, self.antialiased = palette, seed, weights, antialiased
+        self.palette, self.seed, self.given, self.antialiased = palette, seed, weights, antialiased
+        self.weights = torch.zeros(0)  # in use
         self.fitted: sog.Quantization | None = None
 
     def refresh(self, gaussians: Gaussians) -> None:
-        """The palette is made once; later its entries and numbers follow the Gaussians, and labels stay."""
+        """The palette is made once; later its entries and numbers follow the Gaussians, and labels stay. Another number of
+        Gaussians are other Gaussians, for which all is made anew.
+
+        Raises:
+            ValueError: the weights are not one for each.
+        """
         scene = gaussians.detach()
-        if self.fitted is None or self.fitted.labels is None:
-            if self.weights is None:
-                self.weights = scene.opacities.clamp_min(1e-3)
-            self.fitted = sog.fit(scene, self.palette, self.seed, self.weights)
+        if self.fitted is None or self.fitted.labels is None or len(self.fitted.labels) != len(scene):
+            weights = scene.opacities.clamp_min(1e-3) if self.given is None else self.given.to(scene.means)
+            if len(weights) != len(scene):
+                raise ValueError(f"weights: expected one for each of {len(scene)} Gaussians, got {len(weights)}")
+            self.weights, self.fitted = weights, sog.fit(scene, self.palette, self.seed, weights)
             return
         entries = self._entries(scene)
         bare = sog.fit(replace(scene, sh_rest=scene.sh_rest[:, :0]))
@@ -128,7 +135,7 @@ class SogGrid:
         """Of the Gaussians as they are: bounds and codebooks as fitted, the palette from their harmonics."""
         if self.fitted is None:
             self.refresh(gaussians)
-        assert self.fitted is not None and self.weights is not None
+        assert self.fitted is not None
         self.fitted, self.weights = self.fitted.to(gaussians.device), self.weights.to(gaussians.device)
         return self.fitted if self.fitted.labels is None else replace(self.fitted, palette=self._entries(gaussians))
 
@@ -148,7 +155,6 @@ class SogGrid:
         """Weighted mean of the harmonics of every label; gradients flow from an entry to all of its Gaussians."""
         fitted = self.fitted
         assert fitted is not None and fitted.palette is not None and fitted.labels is not None
-        assert self.weights is not None
         return means_of(gaussians.sh_rest.flatten(1), fitted.labels, self.weights, fitted.palette)
 
 

@@ -124,3 +124,20 @@ def test_straight_through_keeps_the_other_values():
     assert all(torch.equal(t, other.tensors()[name]) for name, t in both.tensors().items())
     both.means.sum().backward()
     assert bool((one.means.grad == 1).all())
+
+
+def test_a_palette_belongs_to_one_set_of_gaussians():
+    grid = SogGrid(palette=64)
+    grid.refresh(scene(700))
+    grid.refresh(scene(300))
+    assert grid(scene(300)).sh_rest.shape == (300, 8, 3)
+    with pytest.raises(ValueError, match="one for each of 300 Gaussians, got 700"):
+        SogGrid(weights=torch.ones(700))(scene(300))
+
+
+def test_weights_decide_what_a_palette_keeps():
+    before = scene(700)
+    weights = torch.full((700,), 1e-6)
+    weights[:64] = 1.0
+    error = (SogGrid(64, weights=weights)(before).sh_rest - before.sh_rest).square().sum((1, 2))
+    assert float(error[:64].max()) < 0.01 * float(error[64:].mean())

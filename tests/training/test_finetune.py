@@ -18,7 +18,7 @@ from splat.errors import InputError
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, load_config
 from splat.training.evaluate import evaluate
-from splat.training.finetune import finetune, finetune_config
+from splat.training.finetune import LR_FINAL, finetune, finetune_config, prune_and_finetune
 from splat.training.run_folder import RunFolder
 from splat.training.schedules import active_sh_degree, rate_share
 
@@ -114,7 +114,7 @@ def test_the_photos_masks_and_loss_of_the_run_stay_and_per_photo_parts_go():
     assert config.densify.strategy == "fixed" and config.densify.mask_weight == 0
     assert config.optimization.iterations == 500 and config.time_limit_seconds is None
     assert [active_sh_degree(config.optimization, progress) for progress in (0.0, 0.5, 1.0)] == [2, 2, 2]
-    assert rate_share(config.optimization, 0.0) == 1 and rate_share(config.optimization, 1.0) == pytest.approx(0.1)
+    assert rate_share(config.optimization, 0.0) == 1 and rate_share(config.optimization, 1.0) == LR_FINAL
 
 
 def cloudlet() -> Gaussians:
@@ -138,3 +138,15 @@ def test_the_strategy_fixed_trains_without_adding_or_removing(small_run, run_spl
     )
     assert len(splat.load(RunFolder(tmp_path).latest_scene())) == 300
     assert run_splat("train", capture, "-o", tmp_path / "b", "--lr-final", 0) == 1
+
+
+def test_stages_reach_the_share_and_lose_little(trained):
+    capture, whole, config = trained
+    tuned = prune_and_finetune(whole, capture.frames, capture.extent, 0.6, 200, config=config)
+    assert len(tuned) == round(0.4 * len(whole))
+    same = finetune(whole, capture.frames, capture.extent, 200, config=config)
+    assert psnr(tuned, capture) > psnr(same, capture) - 1.5
+    grid = Coarse()
+    found = prune_and_finetune(whole, capture.frames, capture.extent, 0.5, 60, stages=3, config=config, grid=grid)
+    assert len(found) == round(0.5 * len(whole)) and grid.fitted > 0
+    assert torch.equal(found.sh0, (2 * found.sh0).round() / 2)
