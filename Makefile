@@ -10,13 +10,14 @@ SOURCES := $(shell find splat cuda_rasterizer datasets compression training view
 	! -name '.*' ! -name '*.pyc' ! -path '*/__pycache__/*' 2>/dev/null) pyproject.toml constraints.txt README.md
 CPP := $(shell find cuda_rasterizer/csrc -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) 2>/dev/null)
 
-.PHONY: help demo install emulation test slow sanitize sanitize-emulation lint lint-rules lint-format lint-kernels lint-types format clean
+.PHONY: help demo install emulation test slow fuzz sanitize sanitize-emulation lint lint-rules lint-format lint-kernels lint-types format clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make demo     set up, then make a sample capture, train on it, evaluate, say where the results are"
 	@echo "make test     set up, then run the test suite"
 	@echo "make slow     run the slow tests"
+	@echo "make fuzz     feed damaged files to the readers of all formats, until Ctrl-C"
 	@echo "make sanitize run the kernels' tests, CUDA emulated, with the address and undefined-behaviour sanitizers (GCC)"
 	@echo "make emulation build the CUDA kernels for the CPU, for the tests"
 	@echo "make install  set up only: the program is then $(BIN)/splat"
@@ -70,6 +71,15 @@ build/emulation/.built: $(VENV)/.test-tools $(CPP) cuda_rasterizer/CMakeLists.tx
 	@$(call build_emulation,build/emulation,)
 	@touch $@
 
+# The formats' own programs, for round trips in the tests; without npm those are skipped.
+build/node/.installed: tests/compression/package.json tests/compression/package-lock.json
+	@mkdir -p build/node
+	@if command -v npm >/dev/null; then \
+		echo "installing the formats' own programs into build/node"; \
+		cp $^ build/node/ && npm ci --prefix build/node --no-audit --no-fund --ignore-scripts --loglevel=error > build/node.log 2>&1 && \
+			touch $@ || { tail -5 build/node.log; echo "warning: not installed; tests with them are skipped"; }; \
+	else echo "npm is not there: tests with the formats' own programs are skipped"; fi
+
 install: $(VENV)/.splat
 
 emulation: build/emulation/.built
@@ -89,11 +99,19 @@ demo: $(VENV)/.splat
 	@echo "a flight around it:    $(DEMO)/orbit.mp4"
 
 # pytest, not python -m pytest: the latter would import the checkout instead of what was installed.
-test: $(VENV)/.test-tools build/emulation/.built
+test: $(VENV)/.test-tools build/emulation/.built build/node/.installed
 	$(BIN)/pytest
 
 slow: $(VENV)/.test-tools build/emulation/.built
 	$(BIN)/pytest -m slow
+
+# Until Ctrl-C, or FUZZ_SECONDS; what crashes a reader is written to build/fuzz.
+FUZZ_SECONDS ?= 0
+fuzz: $(VENV)/.test-tools
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP_INSTALL) atheris
+	@mkdir -p build/fuzz/corpus
+	$(BIN)/python tests/compression/fuzz_readers.py build/fuzz/corpus tests/compression/data \
+		-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz/ -rss_limit_mb=2048
 
 # Builds of their own beside the installed one. torch's tracing of operators does not run under the sanitizers.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=undefined -g1

@@ -29,6 +29,12 @@ class FormatFlags:
     sog_palette: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Entries of the palette of harmonics in `.sog`, up to 65536; a sixteenth of the Gaussians unless given."""
 
+    splatz_coarseness: float = 1.0
+    """Steps of all attributes in `.splatz`: 2 makes files a third smaller, 0.5 nearly twice as large."""
+
+    splatz_codes: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """Entries of the codebook of harmonics in `.splatz`, up to 65536. 0: each Gaussian has harmonics of its own."""
+
     spz_frame: Literal["auto", "rub", "rdf"] = "auto"
     """Axes of an `.spz` that is read: what it says, else as specified (rub); rdf for files of programs that write ours as
     they are."""
@@ -39,7 +45,7 @@ class ConvertOptions:
     """Options of `splat convert`."""
 
     input: tyro.conf.Positional[Path]
-    """A scene: .ply, .compressed.ply, .splat, .spz, .sog or its meta.json, .glb, .ksplat, or the folder of a run."""
+    """A scene: .ply, .compressed.ply, .splat, .splatz, .spz, .sog or its meta.json, .glb, .ksplat, or the folder of a run."""
 
     output: tyro.conf.Positional[Path]
     """File to write; its ending chooses the format."""
@@ -92,7 +98,7 @@ def convert(options: ConvertOptions) -> None:
     if options.min_opacity > 0:
         scene = scene[scene.opacities >= options.min_opacity]
     formats.save(options.place.place(scene), options.output, settings)
-    before, after = source.stat().st_size, _size(options.output)
+    before, after = source.stat().st_size, formats.size_of(options.output)
     print(
         f"{len(scene):,} Gaussians of degree {degree}: {source.name} {before / 1e6:.2f} MB -> {options.output} "
         f"({target.name}) {after / 1e6:.2f} MB, {before / max(1, after):.1f} times smaller, "
@@ -117,6 +123,7 @@ def verify(options: VerifyOptions) -> None:
 def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     """What the flags say, checked."""
     from splat.compression.formats import FormatOptions
+    from splat.compression.splatz_grid import SplatzOptions
     from splat.compression.spz import SpzOptions
 
     if not all(1 <= bits <= 8 for bits in flags.spz_sh_bits):
@@ -124,7 +131,9 @@ def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     if flags.sog_palette is not None and not 1 <= flags.sog_palette <= 1 << 16:
         raise InputError(f"--sog-palette must be 1 to 65536, got {flags.sog_palette}")
     spz = SpzOptions(flags.spz_version, flags.spz_sh_bits, flags.spz_frame)
-    return FormatOptions(spz, flags.sog_palette, antialiased)
+    splatz = SplatzOptions(coarseness=flags.splatz_coarseness, sh_codes=flags.splatz_codes)
+    splatz.check()
+    return FormatOptions(spz=spz, splatz=splatz, sog_palette=flags.sog_palette, antialiased=antialiased)
 
 
 def _trained_antialiased(path: Path) -> bool:
@@ -136,10 +145,3 @@ def _trained_antialiased(path: Path) -> bool:
         return bool(json.loads(file.read_text(encoding="utf-8"))["optimization"]["antialiased"])
     except (ValueError, KeyError, TypeError):
         return False
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file, or of everything beside a meta.json."""
-    if path.name != "meta.json":
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))

@@ -4,6 +4,7 @@ Chunks of 256 neighbours share the bounds between which positions (11, 10 and 11
 colours (8 bits) are stored; rotations have 2 + 3 x 10 bits.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,39 +47,34 @@ def read(path: Path) -> Gaussians:
     needed = -(-len(rows) // CHUNK)
     if len(chunks) < needed:
         raise InputError(f"{path}: expected {needed} chunks for {len(rows)} Gaussians, got {len(chunks)}")
-    chunk = torch.arange(len(rows)) // CHUNK
-    low, high = _bounds(chunks)
-    position, rotation, scale, color = (torch.from_numpy(rows[name].astype(np.int64)) for name in PACKED)
+    packed = [torch.from_numpy(rows[name].astype(np.int64)) for name in PACKED]
+    return _decode(*_bounds(chunks), packed, _read_harmonics(path, len(rows)))
+
+
+def _decode(low: Tensor, high: Tensor, packed: list[Tensor], sh_rest: Tensor) -> Gaussians:
+    """Gaussians from the chunks' bounds [C, 9] and the four packed numbers of each."""
+    position, rotation, scale, color = packed
+    chunk = torch.arange(len(position), device=position.device) // CHUNK
 
     def spread(values: Tensor, first: int) -> Tensor:  # [N, 3] in 0..1 to the chunk's bounds
         corner, size = low[:, first : first + 3][chunk], (high - low)[:, first : first + 3][chunk]
         return corner + values * size
 
-    largest = rotation >> 30
-    rest = torch.stack([(rotation >> shift & 1023) / 1023 for shift in (20, 10, 0)], dim=1)
     rgba = torch.stack([color >> shift & 255 for shift in (24, 16, 8, 0)], dim=1) / 255
-    alpha = rgba[:, 3].clamp(1e-6, 1 - 1e-6)
     return Gaussians(
         means=spread(_unpack(position), 0),
-        quats=smallest_three.join(largest, (rest - 0.5) * 2**0.5).float(),
+        quats=_unpack_rotation(rotation),
         log_scales=spread(_unpack(scale), 3),
-        logit_opacities=alpha.logit(),
+        logit_opacities=rgba[:, 3].clamp(1e-6, 1 - 1e-6).logit(),
         sh0=(spread(rgba[:, :3], 6) - 0.5) / SH_C0,
-        sh_rest=_read_harmonics(path, len(rows)),
+        sh_rest=sh_rest,
     )
 
 
-def write(gaussians: Gaussians, path: Path) -> None:
-    """Write a compressed .ply, atomically, in an order of its own. What cannot be drawn is left out.
-
-    Raises:
-        OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
-    """
-    scene = gaussians.detach().to("cpu", torch.float32)
-    scene = scene[drawable(scene)]
-    scene = scene[morton_order(scene.means)]
+def _encode(scene: Gaussians) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
+    """The chunks' bounds [C, 9] twice, the four packed numbers [N] each, harmonics as bytes [N, 3 K], channel by channel."""
     count = len(scene)
-    chunk = torch.arange(count) // CHUNK
+    chunk = torch.arange(count, device=scene.device) // CHUNK
     log_scales = scene.log_scales.clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)
     values = torch.cat([scene.means, log_scales, scene.sh0 * SH_C0 + 0.5], dim=1)
     chunks = -(-count // CHUNK)
@@ -86,12 +82,41 @@ def write(gaussians: Gaussians, path: Path) -> None:
     low, high = (getattr(padded.reshape(chunks, CHUNK, 9), end)(dim=1) for end in ("amin", "amax"))
     size = high - low
     unit = torch.where(size[chunk] > 0, (values - low[chunk]) / size[chunk].clamp_min(1e-30), 0.0).clamp(0, 1)
-    largest, rest = smallest_three.split(scene.quats)
-    rotation = largest << 30
-    for place, shift in enumerate((20, 10, 0)):
-        rotation |= (rest[:, place] / 2**0.5 + 0.5).clamp(0, 1).mul(1023).round().long() << shift
     color = torch.cat([unit[:, 6:], scene.opacities[:, None]], dim=1).mul(255).round().long()
-    packed = (_pack(unit[:, :3]), rotation, _pack(unit[:, 3:6]), _joined(color))
+    packed = [_pack(unit[:, :3]), _pack_rotation(scene.quats), _pack(unit[:, 3:6]), _joined(color)]
+    flat = scene.sh_rest.transpose(1, 2).flatten(1)
+    return low, high, packed, ((flat / SH_RANGE + 0.5) * 256).clamp(0, 255).to(torch.uint8)
+
+
+def quantized(gaussians: Gaussians, order: Tensor) -> Gaussians:
+    """What is read back of a file whose Gaussians have this order, in the order of those given. Written once more in that
+    order, they stay the same up to the rounding of floats."""
+    scene = gaussians.detach()[order]
+    low, high, packed, codes = _encode(scene)
+    found = _decode(low, high, packed, _harmonics(codes))
+    quats = smallest_three.settled(scene.quats, lambda quats: _unpack_rotation(_pack_rotation(quats)))
+    return replace(found, quats=quats)[order.argsort()]
+
+
+def write(gaussians: Gaussians, path: Path, order: Tensor | None = None) -> None:
+    """Write a compressed .ply, atomically. What cannot be drawn is left out.
+
+    Args:
+        order: [N] in which they are written; along a Morton curve unless given.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
+    """
+    scene = gaussians.detach().to("cpu", torch.float32)
+    fine = drawable(scene)
+    if order is None:
+        rows = fine.nonzero()[:, 0]
+        rows = rows[morton_order(scene.means[rows])]
+    else:
+        rows = order[fine[order]]
+    scene = scene[rows]
+    low, high, packed, codes = _encode(scene)
+    count, chunks = len(scene), len(low)
     vertex: NDArray[np.void] = np.zeros(count, dtype=[(name, "<u4") for name in PACKED])
     for name, column in zip(PACKED, packed, strict=True):
         vertex[name] = column.numpy()
@@ -99,13 +124,11 @@ def write(gaussians: Gaussians, path: Path) -> None:
         f"{end}_{name}" for group in (BOUNDS[:3], BOUNDS[3:6], BOUNDS[6:]) for end in ("min", "max") for name in group
     ]
     table: NDArray[np.void] = np.zeros(chunks, dtype=[(name, "<f4") for name in names])
-    for place, name in enumerate(BOUNDS):
-        table[f"min_{name}"], table[f"max_{name}"] = low[:, place].numpy(), high[:, place].numpy()
+    for index, name in enumerate(BOUNDS):
+        table[f"min_{name}"], table[f"max_{name}"] = low[:, index].numpy(), high[:, index].numpy()
     elements = {"chunk": table, "vertex": vertex}
     if scene.sh_degree:
-        flat = scene.sh_rest.transpose(1, 2).flatten(1)
-        codes = ((flat / SH_RANGE + 0.5) * 256).clamp(0, 255).to(torch.uint8)
-        layout = [(f"f_rest_{index}", "u1") for index in range(flat.shape[1])]
+        layout = [(f"f_rest_{index}", "u1") for index in range(codes.shape[1])]
         elements["sh"] = codes.contiguous().numpy().view(layout)[:, 0]
     with replacing(path) as temporary:
         write_binary(temporary, **elements)
@@ -138,6 +161,19 @@ def _unpack(packed: Tensor) -> Tensor:  # [N, 3] in 0..1
     return torch.stack([(packed >> 21) / 2047, (packed >> 11 & 1023) / 1023, (packed & 2047) / 2047], dim=1)
 
 
+def _pack_rotation(quats: Tensor) -> Tensor:  # [N]
+    largest, rest = smallest_three.split(quats)
+    rotation = largest << 30
+    for place, shift in enumerate((20, 10, 0)):
+        rotation |= (rest[:, place] / 2**0.5 + 0.5).clamp(0, 1).mul(1023).round().long() << shift
+    return rotation
+
+
+def _unpack_rotation(rotation: Tensor) -> Tensor:  # [N, 4]
+    rest = torch.stack([(rotation >> shift & 1023) / 1023 for shift in (20, 10, 0)], dim=1)
+    return smallest_three.join(rotation >> 30, (rest - 0.5) * 2**0.5).float()
+
+
 def _joined(color: Tensor) -> Tensor:  # [N] from [N, 4] bytes
     return color[:, 0] << 24 | color[:, 1] << 16 | color[:, 2] << 8 | color[:, 3]
 
@@ -150,7 +186,10 @@ def _read_harmonics(path: Path, count: int) -> Tensor:  # [N, K, 3]
     _expect(path, rows, names)
     if len(names) not in REST_COUNTS or len(rows) != count:
         raise InputError(f"{path}: expected {count} rows of 9, 24 or 45 harmonics, got {len(rows)} of {len(names)}")
-    codes = torch.from_numpy(np.stack([rows[name].astype(np.uint8) for name in names], axis=1))
+    return _harmonics(torch.from_numpy(np.stack([rows[name].astype(np.uint8) for name in names], axis=1)))
+
+
+def _harmonics(codes: Tensor) -> Tensor:  # [N, K, 3] from bytes [N, 3 K]
     unit = (codes.float() + 0.5) / 256
     unit = torch.where(codes == 0, 0.0, torch.where(codes == 255, 1.0, unit))
-    return ((unit - 0.5) * SH_RANGE).reshape(count, 3, len(names) // 3).transpose(1, 2).contiguous()
+    return ((unit - 0.5) * SH_RANGE).reshape(len(codes), 3, codes.shape[1] // 3).transpose(1, 2).contiguous()

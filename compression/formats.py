@@ -1,11 +1,15 @@
 """Every file format of scenes: which suffix is which, and one pair of functions for all of them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from torch import Tensor
+
 from splat import ply
-from splat.compression import compressed_ply, glb, ksplat, sog, splat_records, spz
+from splat.compression import compressed_ply, glb, ksplat, sog, splat_records, splatz, spz
+from splat.compression.quantize import CompressedPlyGrid, Grid, SogGrid, SplatzGrid, SpzGrid
+from splat.compression.splatz_grid import SplatzOptions
 from splat.compression.spz import SpzOptions
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -16,11 +20,20 @@ class FormatOptions:
     """What some formats want to know besides the scene."""
 
     spz: SpzOptions = field(default_factory=SpzOptions)
+    splatz: SplatzOptions = field(default_factory=SplatzOptions)
     sog_palette: int | None = None
     """Entries of SOG's palette of harmonics; chosen by the number of Gaussians unless given."""
     antialiased: bool = False
     """The scene was trained with antialiasing; formats that can say so do."""
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What matters in a scene as the cameras of a capture see it. Without one, formats go by sizes and opacities."""
+
+    weights: Tensor | None = None  # [N] how much each Gaussian counts
+    metric: Tensor | None = None  # [K, K] how much errors of harmonics are seen (see view_metric.py)
 
 
 @dataclass(frozen=True)
@@ -32,6 +45,31 @@ class Format:
     write: Callable[[Gaussians, Path, FormatOptions], None] | None
     degree: int = 3
     """Highest degree of harmonics that it holds."""
+    ladder: Callable[[FormatOptions], list[FormatOptions]] = lambda options: [options]
+    """From options, rungs of precision, the finest first; what a search for a size chooses from."""
+    grid: Callable[[FormatOptions, Matter], Grid] | None = None
+    """From options and what matters, what a file can hold: draws it, and writes it."""
+
+
+def _sog_ladder(options: FormatOptions) -> list[FormatOptions]:
+    """Smaller palettes of harmonics; everything else in a SOG has one precision."""
+    sizes = [options.sog_palette] if options.sog_palette else [16384, 4096, 1024]
+    return [replace(options, sog_palette=size) for size in sizes]
+
+
+def _spz_ladder(options: FormatOptions) -> list[FormatOptions]:
+    """Fewer bits of harmonics; everything else in an SPZ has one precision."""
+    fewer = [bits for bits in ((6, 5), (5, 4), (4, 3)) if bits < options.spz.sh_bits]
+    return [options, *(replace(options, spz=replace(options.spz, sh_bits=bits)) for bits in fewer)]
+
+
+def _splatz_ladder(options: FormatOptions) -> list[FormatOptions]:
+    """All steps of a .splatz larger together."""
+    coarse = options.splatz.coarseness
+    return [
+        replace(options, splatz=replace(options.splatz, coarseness=factor * coarse))
+        for factor in (0.5, 0.75, 1.1, 1.6, 2.4)
+    ]
 
 
 FORMATS = {
@@ -39,12 +77,15 @@ FORMATS = {
         "SOG, unzipped",
         lambda path, options: sog.read(path),
         lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+        ladder=_sog_ladder,
+        grid=lambda options, matter: SogGrid(options.sog_palette, options.seed, matter.weights, options.antialiased),
     ),
     ".compressed.ply": Format(
         "compressed PLY",
         lambda path, options: compressed_ply.read(path),
         lambda scene, path, options: compressed_ply.write(scene, path),
         4,
+        grid=lambda options, matter: CompressedPlyGrid(),
     ),
     ".ply": Format("PLY", lambda path, options: _read_ply(path), lambda scene, path, options: ply.save(scene, path), 4),
     ".spz": Format(
@@ -52,11 +93,23 @@ FORMATS = {
         lambda path, options: spz.read(path, options.spz),
         lambda scene, path, options: spz.write(scene, path, options.spz, options.antialiased),
         4,
+        _spz_ladder,
+        lambda options, matter: SpzGrid(options.spz, options.antialiased),
+    ),
+    ".splatz": Format(
+        "splatz",
+        lambda path, options: splatz.read(path),
+        lambda scene, path, options: splatz.write(scene, path, options.splatz, options.antialiased),
+        4,
+        _splatz_ladder,
+        lambda options, matter: SplatzGrid(options.splatz, matter.weights, matter.metric, options.antialiased),
     ),
     ".sog": Format(
         "SOG",
         lambda path, options: sog.read(path),
         lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+        ladder=_sog_ladder,
+        grid=lambda options, matter: SogGrid(options.sog_palette, options.seed, matter.weights, options.antialiased),
     ),
     ".splat": Format(
         "splat",
@@ -110,6 +163,13 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
             f"say --sh-degree {known.degree}"
         )
     known.write(gaussians, path, options or FormatOptions())
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a scene's file, or of everything beside a meta.json."""
+    if path.name != "meta.json":
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))
 
 
 def scene_file(path: Path) -> Path:

@@ -47,7 +47,7 @@ def assign(points: Tensor, codebook: Tensor) -> Tensor:  # [N] int64
 def means_of(points: Tensor, labels: Tensor, weights: Tensor, codebook: Tensor) -> Tensor:  # [K, D]
     """Weighted means of the points of every code; a code without points stays as it is."""
     total = torch.zeros(len(codebook), dtype=points.dtype, device=points.device).index_add_(0, labels, weights)
-    sums = torch.zeros_like(codebook).index_add_(0, labels, points * weights[:, None])
+    sums = torch.zeros_like(codebook).index_add(0, labels, points * weights[:, None])
     return torch.where(total[:, None] > 0, sums / total.clamp_min(1e-30)[:, None], codebook)
 
 

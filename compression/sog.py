@@ -8,9 +8,12 @@ scales and constant colours: 256 numbers each. Harmonics: a palette of vectors, 
 import io
 import json
 import math
+import struct
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +60,78 @@ def read(path: Path) -> Gaussians:
             return _Reader(str(path), members, members("meta.json")).gaussians()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Check the path.") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, RuntimeError, OSError, EOFError) as error:
         raise InputError(f"{path}: the ZIP cannot be read ({error}). {REMEDY}") from None
 
 
+@dataclass(frozen=True)
+class Quantization:
+    """What the codes of a SOG refer to, of N Gaussians with K harmonics above the constant one."""
+
+    low: Tensor  # [3] bounds of sign(x) ln(|x| + 1)
+    high: Tensor  # [3]
+    scales: Tensor  # [256] ascending, logarithms
+    sh0: Tensor  # [256] ascending
+    palette: Tensor | None = None  # [P, 3 K] harmonics
+    numbers: Tensor | None = None  # [256] ascending, that the palette is written with
+    labels: Tensor | None = None  # [N] entry of the palette of every Gaussian
+
+    def to(self, device: torch.device | str) -> "Quantization":
+        """The same on another device."""
+        moved: dict[str, Any] = {
+            field.name: None if getattr(self, field.name) is None else getattr(self, field.name).to(device)
+            for field in fields(self)
+        }
+        return Quantization(**moved)
+
+
+def fit(
+    scene: Gaussians, palette: int | None = None, seed: int = 0, weights: Tensor | None = None
+) -> Quantization:  # of drawable Gaussians
+    """Bounds, codebooks and palette that suit a scene.
+
+    Args:
+        palette: entries for the harmonics, up to 65,536; chosen by the number of Gaussians unless given.
+        weights: [N] how much the harmonics of each Gaussian count; opacity unless given.
+    """
+    log = _log_means(scene)
+    found = Quantization(
+        log.amin(dim=0),
+        log.amax(dim=0),
+        codebook_of_numbers(scene.log_scales),
+        codebook_of_numbers(scene.sh0),
+    )
+    if not scene.sh_degree:
+        return found
+    weights = scene.opacities.clamp_min(1e-3) if weights is None else weights
+    entries, labels = kmeans(scene.sh_rest.flatten(1), palette or palette_size(len(scene)), weights, seed)
+    return replace(found, palette=entries, numbers=codebook_of_numbers(entries), labels=labels)
+
+
+def quantized(scene: Gaussians, by: Quantization) -> Gaussians:
+    """What is read back of a file that is written with this quantisation. Written once more, it stays the same."""
+    rest = scene.sh_rest
+    if by.palette is not None and by.numbers is not None and by.labels is not None:
+        rest = by.numbers[assign_numbers(by.palette, by.numbers)][by.labels].reshape(scene.sh_rest.shape)
+    return Gaussians(
+        means=_means_of(_mean_codes(scene, by), by.low, by.high),
+        quats=smallest_three.settled(scene.quats, lambda quats: _quats_of(_quat_codes(quats))),
+        log_scales=by.scales[assign_numbers(scene.log_scales, by.scales)],
+        logit_opacities=_logits_of((scene.opacities * 255).round()),
+        sh0=by.sh0[assign_numbers(scene.sh0, by.sh0)],
+        sh_rest=rest,
+    )
+
+
 def write(
-    gaussians: Gaussians, path: Path, antialiased: bool = False, palette: int | None = None, seed: int = 0
+    gaussians: Gaussians,
+    path: Path,
+    antialiased: bool = False,
+    palette: int | None = None,
+    seed: int = 0,
+    by: Quantization | None = None,
 ) -> None:
     """Write a `.sog`, or, where `path` is a `meta.json`, its members beside it. What cannot be drawn is left out.
 
@@ -70,7 +139,7 @@ def write(
         InputError: harmonics of a degree above 3.
         OSError: the folder cannot be written or the disk is full.
     """
-    members = encode(gaussians, antialiased, palette, seed)
+    members = encode(gaussians, antialiased, palette, seed, by)
     if path.suffix.lower() == ".json":
         for name, content in members.items():
             with replacing(path.parent / name) as temporary:
@@ -82,70 +151,100 @@ def write(
 
 
 def encode(
-    gaussians: Gaussians, antialiased: bool = False, palette: int | None = None, seed: int = 0
+    gaussians: Gaussians,
+    antialiased: bool = False,
+    palette: int | None = None,
+    seed: int = 0,
+    by: Quantization | None = None,
 ) -> dict[str, bytes]:
     """The members of a SOG by name, `meta.json` last.
 
     Args:
         palette: entries for the harmonics, up to 65,536.
+        by: write with this quantisation, in place of one that is fitted now.
     """
     scene = gaussians.detach().to("cpu", torch.float32)
-    scene = scene[drawable(scene)]
+    rows = drawable(scene).nonzero()[:, 0]
     if scene.sh_degree > 3:
         raise InputError(
             "SOG holds harmonics up to degree 3; write another format, or reduce the degree (--sh-degree 3)"
         )
-    scene = scene[morton_order(scene.means)]
-    count = len(scene)
-    if not count:
+    if not len(rows):
         raise InputError("the scene has no Gaussians that can be drawn; SOG needs one")
+    rows = rows[morton_order(scene.means[rows])]
+    scene = scene[rows]
+    if by is None:
+        by = fit(scene, palette, seed)
+    elif by.labels is not None:
+        by = replace(by, labels=by.labels[rows])
+    count = len(scene)
     width = max(4, math.ceil(math.sqrt(count) / 4) * 4)
     height = max(4, math.ceil(count / width / 4) * 4)
 
     def image(planes: Tensor) -> bytes:  # from [N, 3 or 4] of 0..255
         return webp(_raster(planes, width, height))
 
-    log = scene.means.sign() * scene.means.abs().log1p()
-    low, high = log.amin(dim=0), log.amax(dim=0)
-    means = ((log - low).double() / (high - low).double().clamp_min(1e-30) * 65535).round().long().clamp(0, 65535)
-    largest, rest = smallest_three.split(scene.quats)
-    quats = torch.cat([(rest * 2**0.5 / 2 + 0.5) * 255, 252.0 + largest[:, None]], dim=1)
-    scales, sh0 = codebook_of_numbers(scene.log_scales), codebook_of_numbers(scene.sh0)
-    colors = torch.cat([assign_numbers(scene.sh0, sh0), (scene.opacities * 255).round().long()[:, None]], dim=1)
+    means = _mean_codes(scene, by)
+    opacity = (scene.opacities * 255).round().long()[:, None]
     members = {
         "means_l.webp": image(means & 255),
         "means_u.webp": image(means >> 8),
-        "quats.webp": image(quats.round()),
-        "scales.webp": image(assign_numbers(scene.log_scales, scales)),
-        "sh0.webp": image(colors),
+        "quats.webp": image(_quat_codes(scene.quats)),
+        "scales.webp": image(assign_numbers(scene.log_scales, by.scales)),
+        "sh0.webp": image(torch.cat([assign_numbers(scene.sh0, by.sh0), opacity], dim=1)),
     }
     meta: dict[str, Any] = {
         "version": 2,
         "asset": {"generator": f"splat {__version__}"},
         "count": count,
-        "means": {"mins": low.tolist(), "maxs": high.tolist(), "files": ["means_l.webp", "means_u.webp"]},
-        "scales": {"codebook": scales.tolist(), "files": ["scales.webp"]},
+        "means": {"mins": by.low.tolist(), "maxs": by.high.tolist(), "files": ["means_l.webp", "means_u.webp"]},
+        "scales": {"codebook": by.scales.tolist(), "files": ["scales.webp"]},
         "quats": {"files": ["quats.webp"]},
-        "sh0": {"codebook": sh0.tolist(), "files": ["sh0.webp"]},
+        "sh0": {"codebook": by.sh0.tolist(), "files": ["sh0.webp"]},
     }
     if antialiased:
         meta["model"] = "antialiased"
-    if scene.sh_degree:
-        entries, labels = kmeans(
-            scene.sh_rest.flatten(1), palette or palette_size(count), scene.opacities.clamp_min(1e-3), seed
-        )
-        numbers = codebook_of_numbers(entries)
-        codes = assign_numbers(entries, numbers).reshape(len(entries), -1, 3)  # [K, coefficients, RGB]
+    if by.palette is not None and by.numbers is not None and by.labels is not None:
+        codes = assign_numbers(by.palette, by.numbers).reshape(len(by.palette), -1, 3)  # [P, K, RGB]
         bases = codes.shape[1]
-        rows = math.ceil(len(entries) / PALETTE_COLUMNS)
-        padded = torch.zeros(rows * PALETTE_COLUMNS, bases, 3, dtype=torch.int64)
-        padded[: len(entries)] = codes
-        pixels = padded.reshape(rows, PALETTE_COLUMNS * bases, 3).to(torch.uint8).numpy()
+        lines = math.ceil(len(codes) / PALETTE_COLUMNS)
+        padded = torch.zeros(lines * PALETTE_COLUMNS, bases, 3, dtype=torch.int64)
+        padded[: len(codes)] = codes
+        pixels = padded.reshape(lines, PALETTE_COLUMNS * bases, 3).to(torch.uint8).numpy()
         members["shN_centroids.webp"] = webp(pixels)
-        members["shN_labels.webp"] = image(torch.stack([labels & 255, labels >> 8, torch.zeros_like(labels)], dim=1))
+        labels = torch.stack([by.labels & 255, by.labels >> 8, torch.zeros_like(by.labels)], dim=1)
+        members["shN_labels.webp"] = image(labels)
         files = ["shN_centroids.webp", "shN_labels.webp"]
-        meta["shN"] = {"count": len(entries), "bands": scene.sh_degree, "codebook": numbers.tolist(), "files": files}
+        meta["shN"] = {"count": len(codes), "bands": scene.sh_degree, "codebook": by.numbers.tolist(), "files": files}
     return {**members, "meta.json": json.dumps(meta).encode()}
+
+
+def _log_means(scene: Gaussians) -> Tensor:  # [N, 3]
+    return scene.means.sign() * scene.means.abs().log1p()
+
+
+def _mean_codes(scene: Gaussians, by: Quantization) -> Tensor:  # [N, 3] int64
+    size = (by.high - by.low).double().clamp_min(1e-30)
+    return ((_log_means(scene) - by.low).double() / size * 65535).round().long().clamp(0, 65535)
+
+
+def _means_of(codes: Tensor, low: Tensor, high: Tensor) -> Tensor:  # [N, 3]
+    log = low + codes.float() / 65535 * (high - low)
+    return log.sign() * log.abs().clamp_max(80).expm1()
+
+
+def _quat_codes(quats: Tensor) -> Tensor:  # [N, 4] int64
+    """Three bytes, and 252 and up for the index of the largest."""
+    largest, rest = smallest_three.split(quats)
+    return torch.cat([((rest * 2**0.5 / 2 + 0.5) * 255).round().long(), 252 + largest[:, None]], dim=1)
+
+
+def _quats_of(codes: Tensor) -> Tensor:  # [N, 4]
+    return smallest_three.join((codes[:, 3].long() - 252).clamp(0, 3), (codes[:, :3].float() / 255 - 0.5) * 2**0.5)
+
+
+def _logits_of(codes: Tensor) -> Tensor:
+    return (codes.float() / 255).clamp(1e-6, 1 - 1e-6).logit()
 
 
 def palette_size(count: int) -> int:
@@ -273,24 +372,21 @@ class _Reader:
 
     def gaussians(self) -> Gaussians:
         low, high = self.numbers(3, "means", "mins"), self.numbers(3, "means", "maxs")
-        planes = [self.plane(3, "means", "files", index).double() for index in (0, 1)]
-        log = low + (planes[0] + 256 * planes[1]).float() / 65535 * (high - low)
-        rotation = self.plane(4, "quats", "files", 0)
-        rest = (rotation[:, :3].float() / 255 - 0.5) * 2**0.5
+        planes = [self.plane(3, "means", "files", index).long() for index in (0, 1)]
         scales, colors = self.plane(3, "scales", "files", 0), self.plane(4, "sh0", "files", 0)
         if self.version == 2:
             log_scales, sh0 = (
                 self.looked_up(scales, "scales", "codebook"),
                 self.looked_up(colors[:, :3], "sh0", "codebook"),
             )
-            logits = (colors[:, 3].float() / 255).clamp(1e-6, 1 - 1e-6).logit()
+            logits = _logits_of(colors[:, 3])
         else:
             log_scales = self._between(scales, 3, "scales")
             sh0, logits = self._between(colors, 4, "sh0").split([3, 1], dim=1)
             logits = logits[:, 0]
         return Gaussians(
-            means=log.sign() * log.abs().clamp_max(80).expm1(),
-            quats=smallest_three.join((rotation[:, 3].long() - 252).clamp(0, 3), rest),
+            means=_means_of(planes[0] + 256 * planes[1], low, high),
+            quats=_quats_of(self.plane(4, "quats", "files", 0)),
             log_scales=log_scales,
             logit_opacities=logits.contiguous(),
             sh0=sh0.contiguous(),

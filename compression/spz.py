@@ -9,7 +9,7 @@ import gzip
 import io
 import struct
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,8 @@ MOST = 50_000_000
 EXTENSION_BYTES = 1 << 16
 """Room accepted for extensions at the end of a gzip stream."""
 FRAMES = {"rub": RUB, "rdf": RDF}
+QUAT_SIGNS = (1, RUB[1] * RUB[2], RUB[0] * RUB[2], RUB[0] * RUB[1])
+"""Of a rotation, between these axes and ours."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def read(path: Path, options: SpzOptions | None = None) -> Gaussians:
             "Should the scene be upside down, say --spz-frame rdf",
             stacklevel=2,
         )
-    return turned(_decode(header, streams), axes)
+    return turned(_decode(header, [torch.from_numpy(stream.copy()) for stream in streams]), axes)
 
 
 def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, antialiased: bool = False) -> None:
@@ -91,15 +93,8 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
     scene = turned(scene[drawable(scene)], RUB)
     if scene.sh_degree > 3 and options.version < 4:
         raise InputError(f"{path}: version {options.version} of .spz holds harmonics up to degree 3; use version 4")
-    largest = float(scene.means.abs().max()) if len(scene) else 0.0
-    fraction = FRACTION_BITS
-    while fraction and round(largest * (1 << fraction)) >= 1 << 23:
-        fraction -= 1
-    if round(largest * (1 << fraction)) >= 1 << 23:
-        raise InputError(
-            f"{path}: positions reach {largest:.3g} units, .spz holds 8,388,607: move the scene or scale it down"
-        )
-    streams = _encode(scene, fraction, options)
+    fraction = _fraction_bits(str(path), scene)
+    streams = [plane.contiguous().numpy().reshape(-1) for plane in _encode(scene, fraction, options)]
     flags = (ANTIALIASED if antialiased else 0) | (HAS_EXTENSIONS if options.version == 4 else 0)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if options.version == 4:
@@ -110,6 +105,38 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
                 packed.write(header)
                 for stream in streams:
                     packed.write(stream.tobytes())
+
+
+def quantized(gaussians: Gaussians, options: SpzOptions | None = None) -> Gaussians:
+    """What is read back from a file of these Gaussians. Written once more, they stay the same.
+
+    Raises:
+        InputError: the scene is too large for 24 bits of position.
+    """
+    options = options or SpzOptions()
+    scene = turned(gaussians.detach(), RUB)
+    fraction = _fraction_bits("the scene", scene)
+    header = _Header(options.version, len(scene), scene.sh_degree, fraction, 0)
+    found = turned(_decode(header, _encode(scene, fraction, options)), RUB)
+
+    def rounded(quats: Tensor) -> Tensor:
+        return _unpack_rotation(_pack_rotation(quats, options.version), options.version)
+
+    axes = found.quats.new_tensor(QUAT_SIGNS)
+    return replace(found, quats=smallest_three.settled(found.quats * axes, rounded) * axes)
+
+
+def _fraction_bits(name: str, scene: Gaussians) -> int:
+    """Bits behind the point with which all positions fit into 24."""
+    largest = float(scene.means.abs().max()) if len(scene) else 0.0
+    fraction = FRACTION_BITS
+    while fraction and round(largest * (1 << fraction)) >= 1 << 23:
+        fraction -= 1
+    if round(largest * (1 << fraction)) >= 1 << 23:
+        raise InputError(
+            f"{name}: positions reach {largest:.3g} units, .spz holds 8,388,607: move the scene or scale it down"
+        )
+    return fraction
 
 
 @dataclass(frozen=True)
@@ -197,23 +224,17 @@ def _extensions(path: Path, reader: ByteReader) -> Axes | None:
     return axes
 
 
-def _decode(header: _Header, streams: Streams) -> Gaussians:
-    """Gaussians in the file's axes."""
+def _decode(header: _Header, planes: list[Tensor]) -> Gaussians:
+    """Gaussians in the file's axes, from the six attributes as bytes."""
     count = header.count
-    position, alpha, color, scale, rotation, sh = (torch.from_numpy(stream.copy()) for stream in streams)
+    position, alpha, color, scale, rotation, sh = planes
     low, middle, high = position.reshape(count, 3, 3).int().unbind(-1)
     means = (low | middle << 8 | (high.to(torch.uint8).view(torch.int8).int()) << 16).float() / (1 << header.fraction)
     opacity = (alpha.float() / 255).clamp(1e-6, 1 - 1e-6)
-    if header.version == 2:
-        xyz = rotation.reshape(count, 3).float() / 127.5 - 1
-        quats = torch.cat([(1 - xyz.square().sum(1, keepdim=True)).clamp_min(0).sqrt(), xyz], dim=1)
-        quats = torch.nn.functional.normalize(quats, dim=1)
-    else:
-        quats = _unpack_rotation(rotation)
     bases = (header.degree + 1) ** 2 - 1
     return Gaussians(
         means=means,
-        quats=quats,
+        quats=_unpack_rotation(rotation, header.version),
         log_scales=scale.reshape(count, 3).float() / 16 - 10,
         logit_opacities=opacity.logit(),
         sh0=(color.reshape(count, 3).float() / 255 - 0.5) / COLOR_SCALE,
@@ -221,24 +242,19 @@ def _decode(header: _Header, streams: Streams) -> Gaussians:
     )
 
 
-def _encode(scene: Gaussians, fraction: int, options: SpzOptions) -> Streams:
-    """The six attributes, of Gaussians in the file's axes."""
+def _encode(scene: Gaussians, fraction: int, options: SpzOptions) -> list[Tensor]:
+    """The six attributes as bytes [N, ...], of Gaussians in the file's axes."""
     fixed = (scene.means.double() * (1 << fraction)).round().int()
     position = torch.stack([fixed & 255, fixed >> 8 & 255, fixed >> 16 & 255], dim=-1).to(torch.uint8)
     alpha = (scene.opacities * 255).round()
     color = ((scene.sh0 * COLOR_SCALE + 0.5) * 255).round().clamp(0, 255)
     scale = ((scene.log_scales + 10) * 16).round().clamp(0, 255)
-    if options.version == 2:
-        quats = torch.nn.functional.normalize(scene.quats, dim=1)
-        quats = quats * torch.where(quats[:, :1] < 0, -1.0, 1.0)
-        rotation = (quats[:, 1:] * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
-    else:
-        rotation = _pack_rotation(scene.quats)
+    rotation = _pack_rotation(scene.quats, options.version)
     sh = scene.sh_rest.clone()
     for part, bits in ((slice(0, 3), options.sh_bits[0]), (slice(3, None), options.sh_bits[1])):
         sh[:, part] = quantized_harmonics(sh[:, part], bits)
     planes = (position, alpha, color, scale, rotation, sh * 128 + 128)
-    return [plane.to(torch.uint8).contiguous().numpy().reshape(-1) for plane in planes]
+    return [plane.to(torch.uint8) for plane in planes]
 
 
 def quantized_harmonics(values: Tensor, bits: int) -> Tensor:
@@ -249,8 +265,12 @@ def quantized_harmonics(values: Tensor, bits: int) -> Tensor:
     return (code.clamp(0, 255) - 128) / 128
 
 
-def _pack_rotation(quats: Tensor) -> Tensor:  # [N, 4] uint8
-    """Two bits for the largest of (x, y, z, w), ten for each other: a sign and nine of size."""
+def _pack_rotation(quats: Tensor, version: int) -> Tensor:  # [N, 4] uint8, [N, 3] in version 2
+    """Two bits for the largest of (x, y, z, w), ten for each other: a sign and nine of size. In version 2 bytes of x, y, z."""
+    if version == 2:
+        quats = torch.nn.functional.normalize(quats, dim=1)
+        quats = quats * torch.where(quats[:, :1] < 0, -1.0, 1.0)
+        return (quats[:, 1:] * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
     largest, rest = smallest_three.split(quats[:, [1, 2, 3, 0]])
     packed = largest.clone()
     for component in rest.unbind(1):
@@ -259,7 +279,11 @@ def _pack_rotation(quats: Tensor) -> Tensor:  # [N, 4] uint8
     return torch.stack([packed >> shift & 255 for shift in (0, 8, 16, 24)], dim=1).to(torch.uint8)
 
 
-def _unpack_rotation(stream: Tensor) -> Tensor:  # [N, 4] wxyz
+def _unpack_rotation(stream: Tensor, version: int) -> Tensor:  # [N, 4] wxyz
+    if version == 2:
+        xyz = stream.reshape(-1, 3).float() / 127.5 - 1
+        quats = torch.cat([(1 - xyz.square().sum(1, keepdim=True)).clamp_min(0).sqrt(), xyz], dim=1)
+        return torch.nn.functional.normalize(quats, dim=1)
     a, b, c, d = stream.reshape(-1, 4).long().unbind(1)
     packed = a | b << 8 | c << 16 | d << 24
     parts = torch.stack([packed >> shift & 1023 for shift in (20, 10, 0)], dim=1)

@@ -1,6 +1,6 @@
 """The differentiable stages: one autograd.Function each, around the operators of ops.py."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -131,24 +131,6 @@ def rasterize(
         ValueError: a shape, dtype or device does not fit.
         RuntimeError: more than settings.max_pairs pairs, or no kernels for the tensors' device.
     """
-    count, cameras = means.shape[0] if means.ndim else 0, viewmats.shape[0] if viewmats.ndim else 0
-    check_shape("means", means, (count, 3))
-    check_shape("quats", quats, (count, 4), "one per mean: w, x, y, z")
-    check_shape("log_scales", log_scales, (count, 3), "one per mean")
-    check_shape("logit_opacities", logit_opacities, (count,), "one per mean")
-    check_shape("sh0", sh0, (count, 3), "one per mean")
-    check_shape("sh_rest", sh_rest, (count, sh_rest.shape[1] if sh_rest.ndim == 3 else 0, 3), "one row per mean")
-    check_shape("viewmats", viewmats, (cameras, 4, 4))
-    check_shape("Ks", Ks, (cameras, 3, 3), "one per viewmat")
-    check_shape("background", background, (cameras, 3), "one per camera")
-    if features is not None:
-        expected = (count, features.shape[-1]) if features.ndim < 3 else (cameras, count, features.shape[-1])
-        check_shape("features", features, expected, "one row per mean")
-    check_range("width", width, 1, IMAGE_SIDE_MAX)
-    check_range("height", height, 1, IMAGE_SIDE_MAX)
-    check_range(
-        "sh_degree", sh_degree, 0, round((sh_rest.shape[1] + 1) ** 0.5) - 1, "the scene has no more coefficients"
-    )
     named = {
         "means": means,
         "quats": quats,
@@ -161,18 +143,83 @@ def rasterize(
         "Ks": Ks,
         "background": background,
     }
+    _check(named, width, height, sh_degree)
+    options = _options(settings, width, height, sh_degree, with_depth)
+    if adam is not None:
+        check_fused(adam, [named[name] for name in ops.PARAMETERS])
+    limits = (min(settings.max_pairs, (1 << 32) - 1), settings.pair_capacity, adam)
+    return RasterizedImage(*_Rasterize.apply(mean2d_probe, mean2d_abs_probe, options, limits, *named.values()))
+
+
+def _check(named: Mapping[str, Tensor | None], width: int, height: int, sh_degree: int) -> None:
+    """Everything about the inputs of a render, by name, that the kernels take for granted."""
+    given = {name: tensor for name, tensor in named.items() if tensor is not None}
+    means, viewmats, sh_rest = given["means"], given["viewmats"], given["sh_rest"]
+    count, cameras = means.shape[0] if means.ndim else 0, viewmats.shape[0] if viewmats.ndim else 0
+    check_shape("means", means, (count, 3))
+    check_shape("quats", given["quats"], (count, 4), "one per mean: w, x, y, z")
+    check_shape("log_scales", given["log_scales"], (count, 3), "one per mean")
+    check_shape("logit_opacities", given["logit_opacities"], (count,), "one per mean")
+    check_shape("sh0", given["sh0"], (count, 3), "one per mean")
+    check_shape("sh_rest", sh_rest, (count, sh_rest.shape[1] if sh_rest.ndim == 3 else 0, 3), "one row per mean")
+    check_shape("viewmats", viewmats, (cameras, 4, 4))
+    check_shape("Ks", given["Ks"], (cameras, 3, 3), "one per viewmat")
+    check_shape("background", given["background"], (cameras, 3), "one per camera")
+    if "features" in given:
+        features = given["features"]
+        expected = (count, features.shape[-1]) if features.ndim < 3 else (cameras, count, features.shape[-1])
+        check_shape("features", features, expected, "one row per mean")
+    check_range("width", width, 1, IMAGE_SIDE_MAX)
+    check_range("height", height, 1, IMAGE_SIDE_MAX)
+    check_range(
+        "sh_degree", sh_degree, 0, round((sh_rest.shape[1] + 1) ** 0.5) - 1, "the scene has no more coefficients"
+    )
     check_floats(named)
     check_device(named)
-    options = (
+
+
+def _options(settings: Settings, width: int, height: int, sh_degree: int, with_depth: bool) -> tuple[Any, ...]:
+    """The operators' options, in their order."""
+    return (
         *(width, height, sh_degree, with_depth, settings.antialiased),
         *(settings.near, settings.far, settings.eps2d),
         *(settings.alpha_max, settings.alpha_min, settings.transmittance_min, settings.frustum_margin),
         settings.deterministic,
     )
-    if adam is not None:
-        check_fused(adam, [named[name] for name in ops.PARAMETERS])
-    limits = (min(settings.max_pairs, (1 << 32) - 1), settings.pair_capacity, adam)
-    return RasterizedImage(*_Rasterize.apply(mean2d_probe, mean2d_abs_probe, options, limits, *named.values()))
+
+
+def contribution(
+    *,
+    viewmats: Tensor,  # [C, 4, 4]
+    Ks: Tensor,  # [C, 3, 3]
+    background: Tensor,  # [C, 3]
+    pixel_weights: Tensor | None,  # [C, H, W], not negative
+    width: int,
+    height: int,
+    sh_degree: int,
+    settings: Settings,
+    **gaussians: Tensor,  # as for `rasterize`
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What every Gaussian does in the images: [N] each of the sum of blend weights (float64), the largest, the number of
+    pixels (int64), and the sum of squared changes without it (float64). `splat.contribution` is the comfortable way.
+
+    Raises:
+        ValueError: a shape, dtype or device does not fit, or a weight is negative.
+        RuntimeError: more than settings.max_pairs pairs, or no kernels for the tensors' device.
+    """
+    inputs = {name: gaussians[name] for name in ops.PARAMETERS}
+    named = {**inputs, "features": None, "viewmats": viewmats, "Ks": Ks, "background": background}
+    _check(named, width, height, sh_degree)
+    if pixel_weights is not None:
+        check_shape("pixel_weights", pixel_weights, (viewmats.shape[0], height, width), "one image per camera")
+        check_floats({"means": inputs["means"], "pixel_weights": pixel_weights})
+        check_device({"means": inputs["means"], "pixel_weights": pixel_weights})
+        if bool((pixel_weights < 0).any()):
+            raise ValueError("pixel_weights: expected no negative number, got " + f"{float(pixel_weights.min()):.3g}")
+    options = _options(settings, width, height, sh_degree, False)
+    return torch.ops.splat.contribution(
+        *named.values(), pixel_weights, *options, min(settings.max_pairs, (1 << 32) - 1)
+    )
 
 
 def check_fused(adam: ops.FusedAdam, parameters: Sequence[Tensor | None]) -> None:

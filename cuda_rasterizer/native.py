@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-ABI = 2
+ABI = 3
 """Number of the layout shared with csrc/bindings.cpp."""
 
 

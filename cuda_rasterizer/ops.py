@@ -52,6 +52,10 @@ _library.define(
     "bool mean2d_abs_wanted, Tensor(g!)[] exp_avg, Tensor(h!)[] exp_avg_sq, float[] lr, int step, float beta1, float beta2, "
     "float eps, bool visible_only) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
+_library.define(
+    f"contribution({_INPUTS}, Tensor? pixel_weights, {_OPTIONS}, int max_pairs) -> (Tensor weight, Tensor peak, "
+    "Tensor pixels, Tensor removal)"
+)
 _library.define("l1_ssim(Tensor image, Tensor target, float ssim_weight, bool gradient_wanted) -> (Tensor, Tensor)")
 _library.define(
     "adam_step(Tensor(a!) parameter, Tensor gradient, Tensor(b!) exp_avg, Tensor(c!) exp_avg_sq, Tensor? visible, "
@@ -241,7 +245,15 @@ def _outputs(inputs: _Inputs, options: _Options, pairs: Any, pair_bytes: int) ->
 def _rasterize_forward(*values: Any) -> tuple[Tensor, ...]:
     remaining = iter(values)
     inputs, options = _take(_Inputs, remaining), _take(_Options, remaining)
-    max_pairs, capacity = remaining
+    _, outputs, _ = _draw(inputs, options, *remaining)
+    return tuple(outputs.values())
+
+
+def _draw(
+    inputs: _Inputs, options: _Options, max_pairs: int, capacity: int
+) -> tuple[Any, dict[str, Tensor], list[Tensor]]:
+    """Run the stages of the forward. Returns the arguments as they were at the end, the outputs, and what must outlive
+    any further stage that is given these arguments."""
     module = native.load()
     arguments, kept = _render_arguments(inputs, options)
     pair_bytes = module.pair_bytes(arguments)
@@ -267,7 +279,7 @@ def _rasterize_forward(*values: Any) -> tuple[Tensor, ...]:
     kept += _addresses(arguments, {"pairs": outputs["pairs"], "scratch": scratch})
     _run("bin", arguments)
     _run("rasterize_forward", arguments)
-    return tuple(outputs.values())
+    return arguments, outputs, kept
 
 
 def _rasterize_forward_fake(*values: Any) -> tuple[Tensor, ...]:
@@ -275,6 +287,34 @@ def _rasterize_forward_fake(*values: Any) -> tuple[Tensor, ...]:
     inputs, options = _take(_Inputs, remaining), _take(_Options, remaining)
     pair_bytes = 4 if native.is_cuda(inputs.means.device) else 8
     return tuple(_outputs(inputs, options, torch.library.get_ctx().new_dynamic_size(), pair_bytes).values())
+
+
+def _contribution(*values: Any) -> tuple[Tensor, ...]:
+    remaining = iter(values)
+    inputs, pixel_weights = _take(_Inputs, remaining), next(remaining)
+    options, max_pairs = _take(_Options, remaining), next(remaining)
+    arguments, outputs, kept = _draw(inputs, options, max_pairs, 0)
+    found = _contributions(inputs)
+    named = {"weight_sums": found[0], "weight_maxima": found[1], "pixel_counts": found[2], "removal_changes": found[3]}
+    if not native.is_cuda(inputs.means.device):
+        with _explain_memory(options, arguments.pair_count):
+            pairs = _empty(inputs.means, max(1, arguments.pair_count), native.load().CONTRIBUTIONS)
+        kept += _addresses(arguments, {"pair_gradients": pairs})
+    kept += _addresses(arguments, {**named, "pixel_weights": pixel_weights})
+    _run("contribution", arguments)
+    del outputs, kept
+    return found
+
+
+def _contributions(inputs: _Inputs) -> tuple[Tensor, ...]:
+    """Weight, peak, pixels and removal, uninitialised."""
+    like, count = inputs.means, inputs.means.shape[0]
+    kinds = (torch.float64, like.dtype, torch.int64, torch.float64)
+    return tuple(_empty(like, count, dtype=kind) for kind in kinds)
+
+
+def _contribution_fake(*values: Any) -> tuple[Tensor, ...]:
+    return _contributions(_Inputs(*values[: len(_Inputs._fields)]))
 
 
 def _gradients(inputs: _Inputs, wanted: _Wanted, fused: bool = False) -> dict[str, Tensor]:
@@ -394,6 +434,7 @@ def _adam_step(
 
 for _name, _kernel, _fake in (
     ("rasterize_forward", _rasterize_forward, _rasterize_forward_fake),
+    ("contribution", _contribution, _contribution_fake),
     ("rasterize_backward", _rasterize_backward, _rasterize_backward_fake),
     ("rasterize_backward_adam", _rasterize_backward_adam, _rasterize_backward_adam_fake),
     ("l1_ssim", _l1_ssim, _l1_ssim_fake),

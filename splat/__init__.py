@@ -14,10 +14,21 @@ if (_root / "pyproject.toml").is_file() and (_root / "cuda_rasterizer").is_dir()
     __path__.append(str(_root))
 
 from splat.cameras import Camera
+from splat.contribution import Contribution, contribution
 from splat.gaussians import Gaussians
 from splat.ply import load, save
 from splat.render import RenderResult, render
 from splat.settings import RenderSettings
 
-__all__ = ["Camera", "Gaussians", "RenderResult", "RenderSettings", "load", "render", "save"]
+__all__ = [
+    "Camera",
+    "Contribution",
+    "Gaussians",
+    "RenderResult",
+    "RenderSettings",
+    "contribution",
+    "load",
+    "render",
+    "save",
+]
 __version__ = "0.1.0"

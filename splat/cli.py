@@ -45,6 +45,7 @@ VERBS = {
     "view": Verb(
         "splat.viewer.commands:view", "look at scenes in the browser, compare them with their photos, edit them"
     ),
+    "compress": Verb("splat.training.compress_commands:compress", "make a scene small, and say what it costs"),
     "convert": Verb("splat.compression.commands:convert", "write a scene in another file format"),
     "verify": Verb("splat.compression.commands:verify", "check a scene's file of any format"),
     "share": Verb("splat.viewer.share_command:share", "put a scene and a viewer into one HTML file"),

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from splat import spherical_harmonics
 from splat.cameras import Camera
+from splat.contribution import Contribution
 from splat.gaussians import Gaussians
 from splat.normals import facing_normals, unit_or_zero
 from splat.projection import project
@@ -148,6 +149,38 @@ def blend_weights(
     before = torch.cat([torch.ones_like(behind[:, :1]), behind[:, :-1]], dim=1) if behind.shape[1] else behind
     final = behind[:, -1] if behind.shape[1] else pixels.new_ones(len(pixels))
     return alpha * before, behind, final
+
+
+def contribution(
+    gaussians: Gaussians,
+    camera: Camera,
+    pixel_weights: Tensor | None = None,  # [H, W]
+    background: Sequence[float] | None = None,
+    settings: RenderSettings | None = None,
+) -> Contribution:
+    """As `splat.contribution` for one camera; `removal` by drawing the scene once more without each Gaussian.
+
+    The two agree only where no pixel ends early, as with a tiny RenderSettings.transmittance_min.
+    """
+    settings = settings or RenderSettings()
+    factor = 1.0 if pixel_weights is None else pixel_weights.reshape(-1, 1)
+    p = project(gaussians, camera.viewmat, camera.K, camera.width, camera.height, settings)
+    order = torch.where(p.drawn, p.depth, torch.inf).argsort(stable=True)[: int(p.drawn.sum())]
+    pixels = pixel_centres(camera.width, camera.height).to(gaussians.means)
+    weights = blend_weights(pixels, p.mean2d[order], p.conic[order], p.opacity[order], settings)[0] * factor  # [P, M]
+    sums, peak = gaussians.means.new_zeros(2, len(gaussians)).unbind()
+    counts = torch.zeros_like(sums, dtype=torch.int64)
+    sums[order], counts[order] = weights.sum(dim=0), (weights > 0).sum(dim=0)
+    if len(pixels):
+        peak[order] = weights.amax(dim=0)
+    every = torch.arange(len(gaussians), device=gaussians.device)
+    whole = render(gaussians, camera, background=background, settings=settings).rgb
+    changes = [
+        (render(gaussians[every != i], camera, background=background, settings=settings).rgb - whole).square()
+        for i in every.tolist()
+    ]
+    removal = torch.stack([(change.view(-1, 3) * factor).sum() for change in changes])
+    return Contribution(sums.double(), peak, counts, removal.double())
 
 
 def absolute_gradients(

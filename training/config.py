@@ -61,6 +61,8 @@ class OptimizationConfig:
     """Use whole photos from the first iteration on."""
     sh_degree: int = 3
     """Highest degree of spherical harmonics, 0 (no view-dependent colour) to 3."""
+    sh_from_start: bool = False
+    """Fit view-dependent colour of all degrees from the first iteration on, and not one degree more now and then."""
     ssim_weight: float = 0.2
     """Weight of (1 - SSIM) in the loss; the rest is L1."""
     background: Literal["black", "white", "random"] = "black"
@@ -88,15 +90,18 @@ class OptimizationConfig:
     """Log scales."""
     lr_quats: float = 1e-3
     """Rotations."""
+    lr_final: float = 1.0
+    """Share of the rates, those of positions aside, that is left at the end; log-linear in between."""
 
 
 @dataclass(frozen=True)
 class DensifyConfig:
     """Where Gaussians come from and when they go."""
 
-    strategy: Literal["budget", "classic", "absgrad", "mcmc"] = "budget"
+    strategy: Literal["budget", "classic", "absgrad", "mcmc", "fixed"] = "budget"
     """budget: grow along a curve to a fixed number, where errors are largest. classic: clone, split and prune by the rules
-    of 2023. absgrad: the same by absolute gradients. mcmc: a fixed number that noise and relocation distribute."""
+    of 2023. absgrad: the same by absolute gradients. mcmc: a fixed number that noise and relocation distribute. fixed: none
+    is added, none removed."""
     budget: int | None = None
     """Never have more Gaussians than this. Unless given: by the number of photos' pixels for budget and mcmc, no limit for
     classic and absgrad."""
@@ -239,6 +244,7 @@ class TrainConfig:
         expectations += [(flag, value, value >= 0, "0 or more") for flag, value in not_negative.items()]
         expectations += [
             ("--sh-degree", optimization.sh_degree, 0 <= optimization.sh_degree <= 3, "0 to 3"),
+            ("--lr-final", optimization.lr_final, 0 < optimization.lr_final <= 1, "above 0 and up to 1"),
             ("--ssim-weight", optimization.ssim_weight, 0 <= optimization.ssim_weight <= 1, "0 to 1"),
             ("--test-every", data.test_every, data.test_every >= 2, "at least 2"),
             ("--resolution", data.resolution, data.resolution == -1 or data.resolution >= 1, "-1, or 1 and up"),

@@ -85,15 +85,18 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
         ]
     title = names[0] if len(names) == 1 else " | ".join(names)
     sections = [_summary(runs), _curves(runs), _views(runs), _view_table(runs), _cameras(runs[0]), _timing(runs)]
-    page = Template(TEMPLATE.read_text()).substitute(
-        title=html.escape(f"splat: {title}"), body="\n".join([*sections, _settings(runs)])
-    )
+    write_page(f"splat: {title}", [*sections, _settings(runs)], out)
+
+
+def write_page(title: str, sections: Sequence[str], out: Path) -> None:
+    """Put sections of HTML into the page that all reports share."""
+    page = Template(TEMPLATE.read_text()).substitute(title=html.escape(title), body="\n".join(sections))
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], differs: Sequence[bool] = ()) -> str:
-    """Cells are HTML already."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], differs: Sequence[bool] = ()) -> str:
+    """A table. Cells are HTML already."""
     head = "".join(f"<th>{text}</th>" for text in heads)
     body = []
     for place, row in enumerate(rows):
@@ -102,7 +105,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], differs: Sequenc
     return f'<div class="scroll"><table><tr>{head}</tr>{"".join(body)}</table></div>'
 
 
-def _number(value: Any, digits: int) -> str:
+def number(value: Any, digits: int) -> str:
     return "" if value is None else f"{value:,.{digits}f}"
 
 
@@ -118,12 +121,12 @@ def _summary(runs: Sequence[Run]) -> str:
         rows.append(
             [
                 _key(place, run.name),
-                _number(values.get("psnr"), 2) if scored else "",
-                _number(values.get("ssim"), 4) if scored else "",
-                _number(values.get("lpips"), 4) if scored else "",
-                _number(values.get("gaussians"), 0),
-                _number(values.get("iteration"), 0),
-                _number(values.get("train_seconds"), 0),
+                number(values.get("psnr"), 2) if scored else "",
+                number(values.get("ssim"), 4) if scored else "",
+                number(values.get("lpips"), 4) if scored else "",
+                number(values.get("gaussians"), 0),
+                number(values.get("iteration"), 0),
+                number(values.get("train_seconds"), 0),
                 html.escape(run.config["densify"]["strategy"]),
             ]
         )
@@ -131,7 +134,7 @@ def _summary(runs: Sequence[Run]) -> str:
     if any(run.metrics.get("training_views") for run in runs):
         note = '<p class="soft">Trained on all photos, so there are no scores; --eval holds some out.</p>'
     heads = ["run", "PSNR [dB]", "SSIM", "LPIPS", "Gaussians", "iterations", "training [s]", "strategy"]
-    return _table(heads, rows) + note
+    return table(heads, rows) + note
 
 
 def _curves(runs: Sequence[Run]) -> str:
@@ -171,7 +174,9 @@ def _views(runs: Sequence[Run]) -> str:
             pictures += [(f"render{suffix}", render), (f"error x4{suffix}", error)]
             scores.append(f"{mine['psnr']:.2f} dB")
         if len(pictures) > 1:
-            cards.append(_view_card(name, " | ".join(scores), pictures, len(runs)))
+            # Two runs are compared with each other at first, one with its photo.
+            shown = (0, 1) if len(runs) == 1 or len(pictures) < 4 else (1, 3)
+            cards.append(view_card(name, " | ".join(scores), pictures, shown))
     if not cards:
         return ""
     kind = "Training views" if runs[0].metrics.get("training_views") else "Held-out views"
@@ -179,10 +184,10 @@ def _views(runs: Sequence[Run]) -> str:
     return f'<h2>{kind}</h2>{hint}<div class="views">{"".join(cards)}</div>'
 
 
-def _view_card(name: str, scores: str, pictures: list[tuple[str, np.ndarray]], runs: int) -> str:
+def view_card(name: str, scores: str, pictures: list[tuple[str, np.ndarray]], shown: tuple[int, int] = (0, 1)) -> str:
+    """Pictures of one view, two of them at a time under a slider; `shown` are the first two."""
     sources = "".join(f'<img alt="" src="{_jpeg(pixels)}">' for _, pixels in pictures)
-    # Two runs are compared with each other at first, one with its photo.
-    first, second = (0, 1) if runs == 1 or len(pictures) < 4 else (1, 3)
+    first, second = shown
 
     def options(chosen: int) -> str:
         return "".join(
@@ -217,9 +222,9 @@ def _view_table(runs: Sequence[Run]) -> str:
         row = [html.escape(view["name"])]
         for run in runs:
             mine = _measured(run, view["name"]) or {}
-            row += [_number(mine.get("psnr"), 2), _number(mine.get("ssim"), 4)]
+            row += [number(mine.get("psnr"), 2), number(mine.get("ssim"), 4)]
         rows.append(row)
-    return f"<h2>Scores of each view</h2>{_table(heads, rows)}"
+    return f"<h2>Scores of each view</h2>{table(heads, rows)}"
 
 
 def _cameras(run: Run) -> str:
@@ -263,8 +268,9 @@ def _settings(runs: Sequence[Run]) -> str:
         values = [json.dumps(settings.get(name)) for settings in flat]
         differs.append(len(set(values)) > 1)
         rows.append([html.escape(name), *(html.escape(value) for value in values)])
-    table = _table(["setting", *(_key(place, run.name) for place, run in enumerate(runs))], rows, differs)
-    return f"<h2>Settings</h2><details{' open' if any(differs) else ''}><summary>all {len(rows)}</summary>{table}</details>"
+    settings_table = table(["setting", *(_key(place, run.name) for place, run in enumerate(runs))], rows, differs)
+    state = " open" if any(differs) else ""
+    return f"<h2>Settings</h2><details{state}><summary>all {len(rows)}</summary>{settings_table}</details>"
 
 
 def _flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -72,8 +72,15 @@ def means_learning_rate(config: OptimizationConfig, extent: float, progress: flo
     return extent * math.exp(start + (end - start) * progress)
 
 
+def rate_share(config: OptimizationConfig, progress: float) -> float:
+    """Share of the other learning rates: log-linear from 1 to lr_final."""
+    return config.lr_final**progress
+
+
 def active_sh_degree(config: OptimizationConfig, progress: float) -> int:
-    """One degree more every 1000 iterations of a full run, in proportion in shorter ones."""
+    """One degree more every 1000 iterations of a full run, in proportion in shorter ones; or all of them from the start."""
+    if config.sh_from_start:
+        return config.sh_degree
     return min(config.sh_degree, int(progress * FULL_RUN / 1000 + 1e-6))
 
 

@@ -29,7 +29,7 @@ from splat.training.photo_model import PhotoModel
 from splat.training.progress import Progress, StageTimer
 from splat.training.reorder import morton_order
 from splat.training.run_folder import RunFolder
-from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share
+from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share, rate_share
 from splat.training.truth import Truth, camera_for, make_truth
 from splat.training.watch import Step, Watch, Watcher
 
@@ -54,6 +54,7 @@ class Trainer:
         extent: of the scene, world units.
         initial: Gaussians to start from.
         points: [P, 3] sparse points of the capture, if there are any; for the sky's distance.
+        project: what is drawn in place of the parameters, differentiable: a file format's version of them, for instance.
         watch: is told of every iteration, and may pause, save or stop the run.
     """
 
@@ -67,8 +68,10 @@ class Trainer:
         watch: Watcher | None = None,
         device: torch.device | str = "cpu",
         points: Tensor | None = None,
+        project: Callable[[Gaussians], Gaussians] | None = None,
     ) -> None:
         self.config, self.extent, self.folder, self.watch = config, extent, folder, Watch(watch)
+        self.project = project
         self.device = torch.device(device)
         self.frames = [frame.to(self.device) for frame in frames]
         self.optimizer = GaussianOptimizer(initial.to(self.device), masks=config.densify.mask_weight > 0)
@@ -167,6 +170,8 @@ class Trainer:
         gaussians = Gaussians(**{name: leaf for name, leaf in self.leaves.items() if name != MASK})
         if MASK in self.leaves:
             gaussians = masked(gaussians, self.leaves[MASK])
+        if self.project is not None:
+            gaussians = self.project(gaussians)
         probe = gaussians.means.new_zeros(len(gaussians), 1, requires_grad=True) if needs.scores else None
         fused = None
         if optimization.fuse_adam:
@@ -307,13 +312,14 @@ class Trainer:
 
     def learning_rates(self, moment: Moment) -> dict[str, float]:
         optimization = self.config.optimization
+        share = rate_share(optimization, moment.progress)
         return {
             "means": means_learning_rate(optimization, self.extent, moment.progress),
-            "quats": optimization.lr_quats,
-            "log_scales": optimization.lr_scales,
-            "logit_opacities": optimization.lr_opacities,
-            "sh0": optimization.lr_sh0,
-            "sh_rest": optimization.lr_sh_rest,
+            "quats": share * optimization.lr_quats,
+            "log_scales": share * optimization.lr_scales,
+            "logit_opacities": share * optimization.lr_opacities,
+            "sh0": share * optimization.lr_sh0,
+            "sh_rest": share * optimization.lr_sh_rest,
             MASK: MASK_RATE,
         }
 

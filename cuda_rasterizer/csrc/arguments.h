@@ -6,6 +6,9 @@
 
 namespace splat {
 
+// What contribution keeps of every pair on the CPU: weight, largest weight, pixels, squared change.
+constexpr int CONTRIBUTIONS = 4;
+
 // One render of N Gaussians by C cameras, W x H pixels each, with F feature channels. Floating-point arrays are float,
 // or double when is_double.
 struct RenderArguments {
@@ -34,6 +37,7 @@ struct RenderArguments {
     uint64_t viewmats = 0;         // [C, 4, 4]
     uint64_t Ks = 0;               // [C, 3, 3]
     uint64_t background = 0;       // [C, 3]
+    uint64_t pixel_weights = 0;    // [C, H, W] how much every pixel counts, for contribution
 
     // How many pairs there are. project() tells both, unless pair_capacity is given: then nobody waits for the device,
     // there is room for so many, and an image that needs more becomes NaN.
@@ -52,6 +56,12 @@ struct RenderArguments {
     uint64_t depth = 0;           // [C, H, W] sum of weight * depth
     uint64_t median_depth = 0;    // [C, H, W]
     uint64_t image_features = 0;  // [C, H, W, F]
+
+    // Outputs of contribution, over all cameras
+    uint64_t weight_sums = 0;      // [N] double: sum over pixels of the blend weight, times the pixel's
+    uint64_t weight_maxima = 0;    // [N] largest such weight
+    uint64_t pixel_counts = 0;     // [N] int64: pixels where it is positive
+    uint64_t removal_changes = 0;  // [N] double: squared change of the image if only this Gaussian were left out
 
     // Gradients by the outputs
     uint64_t v_rgb = 0, v_alpha = 0, v_depth = 0, v_median_depth = 0, v_image_features = 0;
@@ -72,7 +82,7 @@ struct RenderArguments {
     // Scratch
     uint64_t project_scratch = 0;  // project_scratch_bytes, from project to rasterize_forward
     uint64_t scratch = 0;          // forward_scratch_bytes or backward_scratch_bytes
-    uint64_t pair_gradients = 0;   // [gradient_rows, pair_gradient_floats]
+    uint64_t pair_gradients = 0;   // [gradient_rows, pair_gradient_floats]; contribution, CPU: [pairs, CONTRIBUTIONS]
     uint64_t evaluations =
         0;  // [threads], CUDA [1], int64: pixels times Gaussians that were evaluated, added to; for benchmarks
 };
@@ -118,6 +128,7 @@ struct Kernels {
     void (*project)(RenderArguments&);  // tells pair_count and visible_count
     void (*bin)(const RenderArguments&);
     void (*rasterize_forward)(const RenderArguments&);
+    void (*contribution)(const RenderArguments&);  // after rasterize_forward
     void (*rasterize_backward)(const RenderArguments&);
     void (*project_backward)(const RenderArguments&);
     int64_t (*loss_scratch_bytes)(const LossArguments&);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cpu/dispatch.h"
+#include "cpu/entropy.h"
 #include "cpu/memory.h"
 #if defined(SPLAT_HAS_CUDA)
 #include "cuda/kernels.h"
@@ -23,7 +24,7 @@ using namespace splat;
 namespace {
 
 // Raised when a struct here changes: cuda_rasterizer/native.py refuses a module of another number.
-constexpr int ABI = 2;
+constexpr int ABI = 3;
 
 const Kernels* chosen = nullptr;
 
@@ -64,6 +65,7 @@ NB_MODULE(_splat_emulated, m) {
 NB_MODULE(_splat_native, m) {
 #endif
     m.attr("ABI") = ABI;
+    m.attr("CONTRIBUTIONS") = CONTRIBUTIONS;
     m.attr("COMPILER") = __VERSION__;
     m.attr("COMPILED_VARIANTS") = compiled_variants();
     choose("");
@@ -93,7 +95,8 @@ NB_MODULE(_splat_native, m) {
         SPLAT_FIELD(logit_opacities) SPLAT_FIELD(sh0) SPLAT_FIELD(sh_rest) SPLAT_FIELD(features) SPLAT_FIELD(viewmats)
         SPLAT_FIELD(Ks) SPLAT_FIELD(background) SPLAT_FIELD(projected) SPLAT_FIELD(pair_offsets) SPLAT_FIELD(pairs)
         SPLAT_FIELD(tile_offsets) SPLAT_FIELD(transmittance) SPLAT_FIELD(radii) SPLAT_FIELD(rgb) SPLAT_FIELD(depth)
-        SPLAT_FIELD(median_depth) SPLAT_FIELD(image_features) SPLAT_FIELD(v_rgb) SPLAT_FIELD(v_alpha) SPLAT_FIELD(v_depth)
+        SPLAT_FIELD(median_depth) SPLAT_FIELD(image_features) SPLAT_FIELD(pixel_weights) SPLAT_FIELD(weight_sums)
+        SPLAT_FIELD(weight_maxima) SPLAT_FIELD(pixel_counts) SPLAT_FIELD(removal_changes) SPLAT_FIELD(v_rgb) SPLAT_FIELD(v_alpha) SPLAT_FIELD(v_depth)
         SPLAT_FIELD(v_median_depth) SPLAT_FIELD(v_image_features) SPLAT_FIELD(v_means) SPLAT_FIELD(v_quats)
         SPLAT_FIELD(v_log_scales) SPLAT_FIELD(v_logit_opacities) SPLAT_FIELD(v_sh0) SPLAT_FIELD(v_sh_rest)
         SPLAT_FIELD(v_features) SPLAT_FIELD(v_viewmats) SPLAT_FIELD(v_Ks) SPLAT_FIELD(v_mean2d) SPLAT_FIELD(v_mean2d_abs)
@@ -135,9 +138,16 @@ NB_MODULE(_splat_native, m) {
     m.def("project", [](RenderArguments& a) { kernels_for(a).project(a); }, Release());
     m.def("bin", [](const RenderArguments& a) { kernels_for(a).bin(a); }, Release());
     m.def("rasterize_forward", [](const RenderArguments& a) { kernels_for(a).rasterize_forward(a); }, Release());
+    m.def("contribution", [](const RenderArguments& a) { kernels_for(a).contribution(a); }, Release());
     m.def("rasterize_backward", [](const RenderArguments& a) { kernels_for(a).rasterize_backward(a); }, Release());
     m.def("project_backward", [](const RenderArguments& a) { kernels_for(a).project_backward(a); }, Release());
     m.def("loss_scratch_bytes", [](const LossArguments& a) { return kernels_for(a).loss_scratch_bytes(a); });
     m.def("loss", [](const LossArguments& a) { kernels_for(a).loss(a); }, Release());
     m.def("adam", [](const AdamArguments& a) { kernels_for(a).adam(a); }, Release());
+    nb::class_<Symbols>(m, "Symbols")
+        .def(nb::init<uint64_t, uint64_t, uint64_t, int64_t, int, int, int, int>(), nb::arg("symbols"),
+             nb::arg("contexts"), nb::arg("shifts"), nb::arg("count"), nb::arg("bits"), nb::arg("context_count"),
+             nb::arg("offset"), nb::arg("bucket"));
+    m.def("encode_symbols", &encode_symbols, nb::arg("symbols"), nb::arg("out"), nb::arg("capacity"), Release());
+    m.def("decode_symbols", &decode_symbols, nb::arg("symbols"), nb::arg("data"), nb::arg("size"), Release());
 }

@@ -1,5 +1,5 @@
 // What every backend hands from stage to stage:
-//   project -> bin -> rasterize_forward, and back: rasterize_backward -> project_backward.
+//   project -> bin -> rasterize_forward (-> contribution), and back: rasterize_backward -> project_backward.
 #pragma once
 
 #include "arguments.h"

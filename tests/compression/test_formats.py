@@ -10,26 +10,16 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 import splat
+from alike import STEPS, assert_alike
 from scenes import cloud
 from splat import Camera, Gaussians
 from splat.compression import formats, glb, sog, spz
 from splat.compression.formats import FORMATS, FormatOptions
 from splat.compression.spz import SpzOptions, quantized_harmonics
 from splat.errors import InputError
-from splat.quaternions import rotation_matrix
 
 DATA = Path(__file__).parent / "data"
 WRITABLE = [end for end, known in FORMATS.items() if known.write is not None]
-
-STEPS = {  # largest differences: position, covariance (relative), opacity, colour, harmonics
-    ".ply": (0, 1e-6, 1e-7, 0, 0),
-    ".compressed.ply": (0.006, 0.02, 0.002, 0.03, 0.016),
-    ".splat": (0, 0.04, 0.002, 0.007, None),
-    ".spz": (2e-4, 0.08, 0.002, 0.0131, 0.004),
-    ".sog": (1e-3, 0.06, 0.002, 0.05, 0.1),
-    "meta.json": (1e-3, 0.06, 0.002, 0.05, 0.1),
-    ".glb": (0, 1e-5, 1e-6, 0, 0),
-}
 
 
 def scene(count: int = 300, degree: int = 2, seed: int = 0) -> Gaussians:
@@ -41,27 +31,6 @@ def scene(count: int = 300, degree: int = 2, seed: int = 0) -> Gaussians:
 
 def name(end: str) -> str:
     return end if end == "meta.json" else f"scene{end}"
-
-
-def covariances(gaussians: Gaussians) -> torch.Tensor:
-    axes = rotation_matrix(gaussians.quats.double()) * gaussians.scales.double()[:, None]
-    return axes @ axes.transpose(1, 2)
-
-
-def assert_alike(first: Gaussians, second: Gaussians, steps: tuple[float | None, ...]) -> None:
-    assert len(first) == len(second)
-    _, nearest = cKDTree(second.means.numpy()).query(first.means.numpy())
-    second = second[torch.from_numpy(nearest)]
-    position, covariance, opacity, color, harmonic = steps
-    assert float((first.means - second.means).abs().max()) <= position
-    wanted, got = covariances(first), covariances(second)
-    relative = (wanted - got).flatten(1).norm(dim=1) / wanted.flatten(1).norm(dim=1)
-    assert float(relative.max()) <= covariance
-    assert float((first.opacities - second.opacities).abs().max()) <= opacity
-    assert float((first.sh0 - second.sh0).abs().max()) <= color
-    if harmonic is not None:
-        assert first.sh_rest.shape == second.sh_rest.shape
-        assert float((first.sh_rest - second.sh_rest).abs().max() if first.sh_degree else 0) <= harmonic
 
 
 @pytest.mark.parametrize("degree", range(4))
@@ -118,7 +87,7 @@ def test_harmonics_of_few_bits_are_middles_of_buckets(bits, value):
     assert torch.equal(quantized_harmonics(kept, bits), kept)
 
 
-@pytest.mark.parametrize("end", [".compressed.ply", ".spz", ".sog", ".splat", ".glb"])
+@pytest.mark.parametrize("end", [".compressed.ply", ".spz", ".sog", ".splat", ".splatz", ".glb"])
 def test_what_cannot_be_drawn_is_left_out(end, tmp_path):
     bad = scene(50)
     bad.means[3, 0] = torch.nan
@@ -151,7 +120,7 @@ def test_a_picture_of_every_format_is_that_of_the_scene(tmp_path):
     before = scene(2000, degree=3)
     camera = Camera.look_at((0, -1, -4), (0, 0, 0), width=120, height=80)
     picture = splat.render(before, camera).rgb
-    for end, least in ((".compressed.ply", 40), (".spz", 45), (".sog", 30), (".glb", 90)):
+    for end, least in ((".compressed.ply", 40), (".spz", 45), (".sog", 30), (".splatz", 32), (".glb", 90)):
         formats.save(before, tmp_path / name(end))
         again = splat.render(formats.load(tmp_path / name(end)), camera).rgb
         psnr = -10 * torch.log10((picture - again).square().mean().clamp_min(1e-12))

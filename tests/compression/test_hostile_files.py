@@ -185,6 +185,27 @@ def test_spz_promises(content, message, tmp_path):
         formats.load(tmp_path / "scene.spz")
 
 
+@pytest.mark.parametrize(
+    ("offset", "layout", "value", "message"),
+    [
+        (4, "<H", 2, "version 2 of .splatz; 1 can be read"),
+        (8, "<I", 0, "header is not as it should be"),
+        (8, "<I", 50_000_000, "which no scene does"),
+        (8, "<I", 41, "in cells, expected 41|damaged"),
+        (12, "<B", 9, "degree 9"),
+        (13, "<B", 40, "header is not as it should be"),
+        (14 + 7 * 8, "<d", float("nan"), "header is not as it should be"),
+        (14 + 13 * 8, "<I", 1 << 30, "expected positions of 1,073,741,824 bytes"),
+    ],
+)
+def test_splatz_headers(offset, layout, value, message, good, tmp_path):
+    content = bytearray(good[".splatz"])
+    struct.pack_into(layout, content, offset, value)
+    (tmp_path / "scene.splatz").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        formats.load(tmp_path / "scene.splatz")
+
+
 def sog_with(tmp_path, change) -> None:
     """A SOG of which the members were changed."""
     members = sog.encode(cloud(40, sh_degree=1, scale=0.1))
@@ -249,6 +270,18 @@ def test_an_unzipped_sog_stays_in_its_folder(tmp_path):
         formats.load(tmp_path / "inner")
 
 
+def test_a_zip_whose_names_are_no_text(good, tmp_path):
+    content = good[".sog"].replace(b"quats.webp", b"\xf3\xf3\xf3\xf3\xf3.webp")
+    central = content.index(b"PK\1\2")
+    flagged = bytearray(content)
+    for place in range(central, len(content) - 46):
+        if content[place : place + 4] == b"PK\1\2":
+            flagged[place + 9] |= 8  # names are UTF-8
+    (tmp_path / "scene.sog").write_bytes(flagged)
+    with pytest.raises(InputError, match="the ZIP cannot be read"):
+        formats.load(tmp_path / "scene.sog")
+
+
 def test_a_zip_bomb_is_not_unpacked(tmp_path):
     with zipfile.ZipFile(tmp_path / "scene.sog", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("meta.json", b" " * (1 << 28))
@@ -285,7 +318,7 @@ def test_glb_documents(change, message, good, tmp_path):
         formats.load(tmp_path / "scene.glb")
 
 
-@pytest.mark.parametrize("end", [".compressed.ply", ".spz", ".sog", ".splat", ".glb", ".ply"])
+@pytest.mark.parametrize("end", [".compressed.ply", ".spz", ".sog", ".splat", ".splatz", ".glb", ".ply"])
 def test_a_write_that_fails_leaves_the_old_file(end, tmp_path, monkeypatch):
     path = tmp_path / f"scene{end}"
     formats.save(cloud(10, scale=0.1), path)

@@ -37,3 +37,5 @@ def choose_strategy(config: TrainConfig, extent: float, start: int, budget: int)
             return MCMC(densify, iterations, budget, start)
         case "budget":
             return Budget(densify, iterations, budget, start)
+        case "fixed":
+            return Strategy()

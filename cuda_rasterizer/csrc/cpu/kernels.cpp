@@ -23,6 +23,7 @@ int64_t pair_gradient_floats(const RenderArguments& a) {
 void project_any(RenderArguments& a) { a.is_double ? project<double>(a) : project<float>(a); }
 void bin_any(const RenderArguments& a) { a.is_double ? bin<double>(a) : bin<float>(a); }
 void forward_any(const RenderArguments& a) { a.is_double ? rasterize_forward<double>(a) : rasterize_forward<float>(a); }
+void contribution_any(const RenderArguments& a) { a.is_double ? contribution<double>(a) : contribution<float>(a); }
 void backward_any(const RenderArguments& a) {
     a.is_double ? rasterize_backward<double>(a) : rasterize_backward<float>(a);
 }
@@ -46,6 +47,7 @@ const Kernels SPLAT_TABLE(SPLAT_VARIANT) = {SPLAT_NAME(SPLAT_VARIANT),
                                             project_any,
                                             bin_any,
                                             forward_any,
+                                            contribution_any,
                                             backward_any,
                                             project_backward_any,
                                             loss_scratch_bytes,

@@ -41,6 +41,7 @@ template <class S> void project(RenderArguments& a);
 template <class S> void bin(const RenderArguments& a);
 int64_t bin_scratch_bytes(const RenderArguments& a);
 template <class S> void rasterize_forward(const RenderArguments& a);
+template <class S> void contribution(const RenderArguments& a);
 template <class S> void rasterize_backward(const RenderArguments& a);
 template <class S> void project_backward(const RenderArguments& a);
 int64_t forward_scratch_bytes(const RenderArguments& a);

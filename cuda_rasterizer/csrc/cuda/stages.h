@@ -57,6 +57,7 @@ void project(RenderArguments& a);
 int64_t forward_scratch_bytes(const RenderArguments& a);
 void bin(const RenderArguments& a);
 void rasterize_forward(const RenderArguments& a);
+void contribution(const RenderArguments& a);
 int64_t gradient_rows(const RenderArguments& a);
 int64_t pair_gradient_floats(const RenderArguments& a);
 void rasterize_backward(const RenderArguments& a);

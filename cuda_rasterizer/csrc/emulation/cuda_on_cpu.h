@@ -99,6 +99,11 @@ template <class T, class U> T atomicAdd(T* to, U value) {
     *to = T(before + T(value));
     return before;
 }
+template <class T> T atomicMax(T* to, T value) {
+    const T before = *to;
+    *to = before < value ? value : before;
+    return before;
+}
 
 #define SPLAT_LAUNCH(kernel, grid, block, stream, ...) \
     ((void)(stream), emulation::run_grid(grid, block, [&] { (kernel)(__VA_ARGS__); }))

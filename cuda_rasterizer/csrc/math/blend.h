@@ -29,6 +29,12 @@ template <class S, class V> SPLAT_HD Blend<V> blend(V alpha_unclamped, V transmi
     return {alpha, select(contributes, alpha * transmittance, V{}), select(contributes, behind, stopped)};
 }
 
+// How much a pixel's value changes if this contribution alone were left out: what comes behind would be seen through less.
+// `remaining` is the sum of weight * value behind it, background included. Exact as long as the pixel ends where it did.
+template <class V> SPLAT_HD V removal_change(const Blend<V>& step, V value, V remaining) {
+    return select(step.weight > V{}, step.weight * (value - remaining / step.transmittance), V{});
+}
+
 // v_sigma = -alpha dL/dalpha of a contribution. `dot` is its values times the gradients by the pixel's values;
 // `remaining` is what comes behind it: sum of weight * dot there, plus the gradient by the final transmittance times
 // that transmittance. Where alpha was clamped the gradient is zero.

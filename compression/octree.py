@@ -1,0 +1,107 @@
+"""Positions as cells of an octree: which children of every node are occupied, from the root down to where cells hold little
+more than one Gaussian each; then how many each holds, and the remaining bits of every Gaussian as they are.
+
+The order of the Gaussians is not kept, which saves log2(N) - 1.44 bits each. A node's occupancy is predicted from how many
+siblings it has, apart in every level (octrees: Meagher 1982; MPEG's G-PCC codes point clouds in a similar way).
+"""
+
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat.compression.byte_reader import REMEDY, ByteReader
+from splat.compression.entropy import Whole, pack, unpack
+from splat.errors import InputError
+
+MOST_BITS = 20
+"""Levels at most: three axes of 20 bits fit into 60."""
+CROWD = 1.1
+"""Gaussians in an occupied cell, on average, below which the octree ends."""
+STEPS = (
+    (32, 0x1F00000000FFFF),
+    (16, 0x1F0000FF0000FF),
+    (8, 0x100F00F00F00F00F),
+    (4, 0x10C30C30C30C30C3),
+    (2, 0x1249249249249249),
+)
+
+
+def cell_codes(cells: Whole) -> Whole:  # [N]
+    """Place of cells [N, 3] on the Z-order curve; children of a node follow each other."""
+    return _spread(cells[:, 0]) | _spread(cells[:, 1]) << 1 | _spread(cells[:, 2]) << 2
+
+
+def cells_of(codes: Whole) -> Whole:  # [N, 3]
+    """The cells that codes stand for."""
+    return np.stack([_gather(codes >> axis) for axis in range(3)], axis=1)
+
+
+def pack_cells(codes: Whole, bits: int) -> bytes:
+    """Ascending codes [N] of `bits` levels as bytes."""
+    depth = 0
+    while depth < bits and len(codes) > CROWD * len(_starts(codes >> 3 * (bits - depth))):
+        depth += 1
+    starts = _starts(codes >> 3 * (bits - depth))
+    leaves, counts = codes[starts] >> 3 * (bits - depth), np.diff(starts, append=len(codes))
+    out, siblings = struct.pack("<B", depth), np.zeros(1, dtype=np.int64)
+    for level in range(depth):
+        children = leaves >> 3 * (depth - level - 1)
+        children = children[_starts(children)]
+        starts = _starts(children >> 3)
+        out += pack(np.add.reduceat(1 << (children & 7), starts), siblings)
+        number = np.diff(starts, append=len(children))
+        siblings = np.repeat(number, number)
+    rest = 3 * (bits - depth)
+    low = np.ascontiguousarray(codes & ((1 << rest) - 1), dtype=">u8").view(np.uint8).reshape(-1, 8)
+    return out + pack(counts - 1) + np.packbits(np.unpackbits(low, axis=1)[:, 64 - rest :]).tobytes()
+
+
+def unpack_cells(reader: ByteReader, count: int, bits: int) -> Whole:  # [N] ascending
+    """The codes again.
+
+    Raises:
+        InputError: the stream is damaged, or holds another number of Gaussians.
+    """
+    (depth,) = reader.unpack("<B", "the depth of the octree")
+    if depth > bits:
+        raise InputError(f"{reader.name}: an octree of {depth} levels for {bits} bits. {REMEDY}")
+    nodes, siblings = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    for _ in range(depth):
+        occupancy = unpack(reader, len(nodes), siblings)
+        if ((occupancy < 1) | (occupancy > 255)).any():
+            raise InputError(f"{reader.name}: a node without children. {REMEDY}")
+        children = np.unpackbits(occupancy.astype(np.uint8)[:, None], axis=1, bitorder="little")
+        node, child = children.nonzero()
+        if len(node) > count:
+            raise InputError(f"{reader.name}: more than the {count:,} cells promised. {REMEDY}")
+        nodes = nodes[node] << 3 | child
+        siblings = children.sum(axis=1, dtype=np.int64)[node]
+    counts = unpack(reader, len(nodes)) + 1
+    if (counts < 1).any() or int(counts.sum()) != count:
+        raise InputError(f"{reader.name}: {int(counts.sum()):,} Gaussians in cells, expected {count:,}. {REMEDY}")
+    rest = 3 * (bits - depth)
+    packed = reader.array("u1", ((count * rest + 7) // 8,), "bits of positions")
+    low = np.zeros((count, 64), dtype=np.uint8)
+    low[:, 64 - rest :] = np.unpackbits(packed, count=count * rest).reshape(count, rest)
+    return np.repeat(nodes, counts) << rest | np.packbits(low, axis=1).view(">u8")[:, 0].astype(np.int64)
+
+
+def _starts(ascending: Whole) -> Whole:
+    """Where runs of equal values begin."""
+    return np.flatnonzero(np.diff(ascending, prepend=ascending[:1] - 1))
+
+
+def _spread(value: Whole) -> Whole:
+    """Two empty bits between any two of the lowest 21."""
+    for shift, mask in STEPS:
+        value = (value | value << shift) & mask
+    return value
+
+
+def _gather(value: NDArray[np.int64]) -> Whole:
+    """Every third bit, from the lowest on."""
+    value = value & STEPS[-1][1]
+    for (shift, _), mask in zip(reversed(STEPS), [*(mask for _, mask in reversed(STEPS[:-1])), 0x1FFFFF], strict=True):
+        value = (value | value >> shift) & mask
+    return value

@@ -1,0 +1,202 @@
+"""Grids: what each file format can represent, as functions that gradients pass straight through.
+
+A grid turns Gaussians into what would be read back from a file of them. Training on that, and writing what comes out, makes
+the file the thing that was optimised (straight-through estimator, Bengio et al. 2013; see training/finetune.py).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from splat.compression import compressed_ply, sog, splatz, spz
+from splat.compression.kmeans import codebook_of_numbers, means_of
+from splat.compression.ordering import morton_order
+from splat.compression.splatz_grid import Grid as Fitted
+from splat.compression.splatz_grid import SplatzOptions, area, least_weights, make_grid
+from splat.compression.spz import SpzOptions
+from splat.gaussians import Gaussians
+
+
+class Grid(Protocol):
+    """What a file format can represent."""
+
+    def __call__(self, gaussians: Gaussians) -> Gaussians:
+        """What would be read back from a file, on the same device and in the same order, with the gradient of the identity
+        unless the format ties parameters together. Fits itself first, if it never was."""
+        ...
+
+    def refresh(self, gaussians: Gaussians) -> None:
+        """Fit codebooks, bounds, order and the like to the Gaussians as they are now."""
+        ...
+
+    def write(self, gaussians: Gaussians, path: Path) -> None:
+        """Write what the grid makes of the Gaussians: it is read back the same."""
+        ...
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, rounded: Tensor) -> Tensor:
+        return rounded.to(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        return gradient, None
+
+
+def straight_through(gaussians: Gaussians, rounded: Gaussians) -> Gaussians:
+    """The values of `rounded` with the gradients of `gaussians`.
+
+    Files keep rotations at unit length and q or -q alike: a gradient is turned back where the sign was.
+    """
+    values, others = gaussians.tensors(), rounded.tensors()
+    agree = (values["quats"].detach() * others["quats"]).sum(dim=1, keepdim=True) >= 0
+    values["quats"] = values["quats"] * torch.where(agree, 1.0, -1.0)
+    return Gaussians(**{name: _StraightThrough.apply(values[name], others[name]) for name in values})
+
+
+class SpzGrid:
+    """The grid of `.spz`. It has nothing to fit."""
+
+    def __init__(self, options: SpzOptions | None = None, antialiased: bool = False) -> None:
+        self.options, self.antialiased = options or SpzOptions(), antialiased
+
+    def refresh(self, gaussians: Gaussians) -> None:
+        pass
+
+    def __call__(self, gaussians: Gaussians) -> Gaussians:
+        return straight_through(gaussians, spz.quantized(gaussians, self.options))
+
+    def write(self, gaussians: Gaussians, path: Path) -> None:
+        spz.write(self(gaussians), path, self.options, self.antialiased)
+
+
+class CompressedPlyGrid:
+    """The grid of the compressed `.ply`: the order, and so which Gaussians share bounds, is fitted; the bounds always are
+    those of the Gaussians as they are."""
+
+    def __init__(self) -> None:
+        self.order: Tensor | None = None
+
+    def refresh(self, gaussians: Gaussians) -> None:
+        self.order = morton_order(gaussians.means.detach())
+
+    def __call__(self, gaussians: Gaussians) -> Gaussians:
+        return straight_through(gaussians, compressed_ply.quantized(gaussians, self._order(gaussians)))
+
+    def write(self, gaussians: Gaussians, path: Path) -> None:
+        compressed_ply.write(self(gaussians), path, self._order(gaussians).cpu())
+
+    def _order(self, gaussians: Gaussians) -> Tensor:
+        if self.order is None or len(self.order) != len(gaussians):
+            self.refresh(gaussians)
+        assert self.order is not None
+        return self.order
+
+
+class SogGrid:
+    """The grid of SOG. Bounds and codebooks are fitted, and which entry of the palette each Gaussian has; an entry itself is
+    the weighted mean of the harmonics that have it, so that it learns from all of them.
+
+    Args:
+        palette: entries for the harmonics; chosen by the number of Gaussians unless given.
+        weights: [N] how much the harmonics of each Gaussian count in the palette; opacity unless given.
+    """
+
+    def __init__(
+        self, palette: int | None = None, seed: int = 0, weights: Tensor | None = None, antialiased: bool = False
+    ) -> None:
+        self.palette, self.seed, self.given, self.antialiased = palette, seed, weights, antialiased
+        self.weights = torch.zeros(0)  # in use
+        self.fitted: sog.Quantization | None = None
+
+    def refresh(self, gaussians: Gaussians) -> None:
+        """The palette is made once; later its entries and numbers follow the Gaussians, and labels stay. Another number of
+        Gaussians are other Gaussians, for which all is made anew.
+
+        Raises:
+            ValueError: the weights are not one for each.
+        """
+        scene = gaussians.detach()
+        if self.fitted is None or self.fitted.labels is None or len(self.fitted.labels) != len(scene):
+            weights = scene.opacities.clamp_min(1e-3) if self.given is None else self.given.to(scene.means)
+            if len(weights) != len(scene):
+                raise ValueError(f"weights: expected one for each of {len(scene)} Gaussians, got {len(weights)}")
+            self.weights, self.fitted = weights, sog.fit(scene, self.palette, self.seed, weights)
+            return
+        entries = self._entries(scene)
+        bare = sog.fit(replace(scene, sh_rest=scene.sh_rest[:, :0]))
+        self.fitted = replace(bare, palette=entries, numbers=codebook_of_numbers(entries), labels=self.fitted.labels)
+
+    def quantization(self, gaussians: Gaussians) -> sog.Quantization:
+        """Of the Gaussians as they are: bounds and codebooks as fitted, the palette from their harmonics."""
+        if self.fitted is None:
+            self.refresh(gaussians)
+        assert self.fitted is not None
+        self.fitted, self.weights = self.fitted.to(gaussians.device), self.weights.to(gaussians.device)
+        return self.fitted if self.fitted.labels is None else replace(self.fitted, palette=self._entries(gaussians))
+
+    def __call__(self, gaussians: Gaussians) -> Gaussians:
+        by = self.quantization(gaussians)
+        tied = gaussians
+        if by.palette is not None and by.labels is not None:
+            tied = replace(gaussians, sh_rest=by.palette[by.labels].reshape(gaussians.sh_rest.shape))
+            by = replace(by, palette=by.palette.detach())
+        return straight_through(tied, sog.quantized(gaussians.detach(), by))
+
+    def write(self, gaussians: Gaussians, path: Path) -> None:
+        scene = gaussians.detach().to("cpu", torch.float32)
+        sog.write(self(scene), path, self.antialiased, by=self.quantization(scene))
+
+    def _entries(self, gaussians: Gaussians) -> Tensor:  # [P, 3 K]
+        """Weighted mean of the harmonics of every label; gradients flow from an entry to all of its Gaussians."""
+        fitted = self.fitted
+        assert fitted is not None and fitted.palette is not None and fitted.labels is not None
+        return means_of(gaussians.sh_rest.flatten(1), fitted.labels, self.weights, fitted.palette)
+
+
+class SplatzGrid:
+    """The grid of `.splatz`. Steps, importance and which entry of the codebook each Gaussian has are fitted once; an entry
+    itself is the weighted mean of the harmonics that have it, so that it learns from all of them.
+
+    Args:
+        weights: [N] how much each Gaussian matters; its opacity times its area unless given.
+        metric: [K, K] how much errors of the harmonics are seen (see `view_metric`).
+    """
+
+    def __init__(
+        self,
+        options: SplatzOptions | None = None,
+        weights: Tensor | None = None,
+        metric: Tensor | None = None,
+        antialiased: bool = False,
+    ) -> None:
+        self.options, self.weights, self.metric, self.antialiased = options, weights, metric, antialiased
+        self.fitted: Fitted | None = None
+
+    def refresh(self, gaussians: Gaussians) -> None:
+        if self.fitted is not None:
+            return
+        scene = gaussians.detach()
+        if self.weights is None:
+            self.weights = area(scene)
+        self.fitted = make_grid(scene, self.options, self.weights, self.metric)
+
+    def __call__(self, gaussians: Gaussians) -> Gaussians:
+        return self._learned(gaussians)(gaussians)
+
+    def write(self, gaussians: Gaussians, path: Path) -> None:
+        scene = gaussians.detach()
+        splatz.write(scene, path, antialiased=self.antialiased, grid=self._learned(scene))
+
+    def _learned(self, gaussians: Gaussians) -> Fitted:
+        """The grid with the codebook of the Gaussians as they are; gradients flow from an entry to all of its Gaussians."""
+        self.refresh(gaussians)
+        fitted = self.fitted
+        assert fitted is not None and self.weights is not None
+        rows = gaussians.sh_rest[:, : fitted.bases].flatten(1)
+        floor = least_weights(self.weights)
+        return replace(fitted, codebook=means_of(rows, fitted.labels, floor, fitted.codebook.detach()))

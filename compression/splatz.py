@@ -1,0 +1,289 @@
+"""`.splatz`, the densest format here: whole numbers on a grid (splatz_grid.py), entropy coded. Described in docs/splatz.md.
+
+Sections stand for themselves, so that threads read them side by side: positions; importance, scales and rotations; opacities
+and colours; harmonics.
+"""
+
+import math
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from splat.atomic_file import replacing
+from splat.compression.byte_reader import ALWAYS, RATIO, REMEDY, ByteReader, check_ratio, read_file
+from splat.compression.entropy import Whole, pack, unpack
+from splat.compression.frames import drawable
+from splat.compression.octree import MOST_BITS, cell_codes, cells_of, pack_cells, unpack_cells
+from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, Steps, differences, make_grid, values
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+
+Floats = NDArray[np.float32]
+MAGIC, VERSION = b"SPLZ", 1
+HEADER = "<4sHHIBB3dd3dd5d"
+"""Magic, version, flags, Gaussians, degree of harmonics, bits of positions; centre, radius, low, cell; other steps."""
+ANTIALIASED = 1
+SECTIONS = ("positions", "shape", "appearance", "harmonics")
+MOST = 1 << 26
+LEVELS = 63
+"""Numbers known before, clamped to so many contexts."""
+COLOR_BUCKET = 3
+"""Steps of the previous Gaussian's colour that are told apart."""
+
+
+def read(path: Path) -> Gaussians:
+    """Read a `.splatz`.
+
+    Raises:
+        InputError: it is damaged, of another version, or promises more than it can hold.
+    """
+    return decode(read_file(path), str(path))
+
+
+def write(
+    gaussians: Gaussians,
+    path: Path,
+    options: SplatzOptions | None = None,
+    antialiased: bool = False,
+    weights: Tensor | None = None,
+    metric: Tensor | None = None,
+    grid: Grid | None = None,
+) -> None:
+    """Write a `.splatz`, atomically; see `encode`.
+
+    Raises:
+        InputError: no Gaussian can be drawn, or an option is out of range.
+        OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
+    """
+    data = encode(gaussians, options, weights, metric, grid, antialiased)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def encode(
+    gaussians: Gaussians,
+    options: SplatzOptions | None = None,
+    weights: Tensor | None = None,
+    metric: Tensor | None = None,
+    grid: Grid | None = None,
+    antialiased: bool = False,
+) -> bytes:
+    """A scene as the bytes of a file, in an order of its own. What cannot be drawn is left out.
+
+    Args:
+        weights, metric: how much each Gaussian and its harmonics matter; see `make_grid`.
+        grid: made for these Gaussians before, and perhaps optimised; the others are then not used. The file decodes
+            to `grid(gaussians)`.
+
+    Raises:
+        InputError: no Gaussian can be drawn, or an option is out of range.
+    """
+    scene = gaussians.detach().to("cpu", torch.float32)
+    fine = drawable(scene)
+    if not bool(fine.any()):
+        raise InputError("the scene has no Gaussians that can be drawn; .splatz needs one")
+    scene = scene[fine]
+    if grid is None:
+        grid = make_grid(scene, options, None if weights is None else weights.detach().cpu()[fine], metric)
+    else:
+        grid = grid[fine]
+    codes = grid.codes(scene)
+    place = cell_codes(codes.cells.numpy())
+    order = np.lexsort((codes.shifts.numpy(), place))
+    codes = _reordered(codes, torch.from_numpy(order))
+    sections = [
+        pack_cells(place[order], grid.steps.bits),
+        _pack_shape(codes),
+        _pack_appearance(codes),
+        _pack_harmonics(codes, grid.basis) if grid.bases else b"",
+    ]
+    steps, flags = grid.steps, ANTIALIASED if antialiased else 0
+    degree = round(math.sqrt(grid.bases + 1)) - 1
+    numbers = (*steps.center, steps.radius, *steps.low, steps.cell)
+    numbers += (steps.scale, steps.rotation, steps.opacity, steps.color, steps.sh)
+    data = struct.pack(HEADER, MAGIC, VERSION, flags, len(scene), degree, steps.bits, *numbers)
+    data += b"".join(struct.pack("<I", len(section)) for section in sections) + b"".join(sections)
+    return data.ljust(_least(len(scene), degree), b"\0")
+
+
+def decode(data: bytes, name: str) -> Gaussians:
+    """The scene in the bytes of a file called `name`.
+
+    Raises:
+        InputError: see `read`.
+    """
+    codes, steps, basis = read_codes(data, name)
+    scene = values(codes, steps, basis)
+    ends = (end for tensor in scene.tensors().values() if tensor.numel() for end in tensor.aminmax())
+    if not all(math.isfinite(float(end)) for end in ends):
+        raise InputError(f"{name}: holds numbers that are not finite. {REMEDY}")
+    return scene
+
+
+def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
+    """The whole numbers in a file, its steps, and its principal components."""
+    if data[:4] != MAGIC:
+        raise InputError(f"{name}: not a .splatz file: it begins with {data[:4].hex(' ') or 'nothing'}")
+    reader = ByteReader(data, name)
+    _, version, _, count, degree, bits, *numbers = reader.unpack(HEADER, "a header")
+    if version != VERSION:
+        raise InputError(f"{name}: version {version} of .splatz; {VERSION} can be read. Update splat")
+    fine = all(math.isfinite(number) for number in numbers) and all(0 < number < 1e9 for number in numbers[7:])
+    if not 0 < count <= MOST or degree > 4 or not 0 < bits <= MOST_BITS or not fine:
+        raise InputError(
+            f"{name}: its header is not as it should be ({count:,} Gaussians of degree {degree}). {REMEDY}"
+        )
+    if len(data) < _least(count, degree):
+        check_ratio(name, len(data), _floats(count, degree))
+    steps = Steps(tuple(numbers[:3]), numbers[3], tuple(numbers[4:7]), numbers[7], bits, *numbers[8:])
+    sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in SECTIONS]
+    parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, SECTIONS, strict=True)]
+    with ThreadPoolExecutor(max(1, min(len(SECTIONS), torch.get_num_threads()))) as pool:
+        positions = pool.submit(lambda: cells_of(unpack_cells(parts[0], count, bits)))
+        shape = pool.submit(_unpack_shape, parts[1], count, steps)
+        shifts, scales, rotations = shape.result()
+        harmonics = pool.submit(_unpack_harmonics, parts[3], shifts, 3 * ((degree + 1) ** 2 - 1))
+        opacities, colors = _unpack_appearance(parts[2], shifts)
+        labels, book, exact, rests, basis = harmonics.result()
+        cells = positions.result()
+    whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
+    return Codes(*(torch.from_numpy(array) for array in whole)), steps, basis
+
+
+def _pack_shape(codes: Codes) -> bytes:
+    shifts, scales, turns = (tensor.numpy() for tensor in (codes.shifts, codes.scales, codes.rotations))
+    out = pack(shifts, bucket=1)
+    for axis in range(3):
+        out += pack(scales[:, axis], _scale_context(scales, shifts, axis))
+    apart = differences(codes.scales).numpy()
+    for axis in range(3):
+        out += pack(turns[:, axis], _joined(apart[:, axis], shifts))
+    return out
+
+
+def _unpack_shape(reader: ByteReader, count: int, steps: Steps) -> tuple[Whole, Whole, Whole]:
+    shifts = unpack(reader, count, bucket=1)
+    if count and not 0 <= shifts.min() <= shifts.max() < 4:
+        raise InputError(f"{reader.name}: there are four classes of importance. {REMEDY}")
+    scales, turns = np.zeros((count, 3), dtype=np.int64), np.zeros((count, 3), dtype=np.int64)
+    for axis in range(3):
+        scales[:, axis] = unpack(reader, count, _scale_context(scales, shifts, axis))
+    apart = differences(torch.from_numpy(scales)).numpy()
+    for axis in range(3):
+        turns[:, axis] = unpack(reader, count, _joined(apart[:, axis], shifts))
+    return shifts, scales, turns
+
+
+def _scale_context(scales: Whole, shifts: Whole, axis: int) -> Whole:
+    """The importance, and the scales of the axes before."""
+    if axis == 0:
+        return shifts
+    before = scales[:, :axis].sum(axis=1) // axis
+    return _joined(before + (LEVELS + 1 >> shifts) * 3 // 4, shifts)
+
+
+def _pack_appearance(codes: Codes) -> bytes:
+    shifts, colors = codes.shifts.numpy(), codes.colors.numpy()
+    out = pack(codes.opacities.numpy(), shifts)
+    for channel in range(3):
+        out += pack(colors[:, channel], shifts, COLOR_BUCKET, shifts.astype(np.uint8))
+    return out
+
+
+def _unpack_appearance(reader: ByteReader, shifts: Whole) -> tuple[Whole, Whole]:
+    opacities = unpack(reader, len(shifts), shifts)
+    channels = [unpack(reader, len(shifts), shifts, COLOR_BUCKET, shifts.astype(np.uint8)) for _ in range(3)]
+    return opacities, np.stack(channels, axis=1)
+
+
+def _pack_harmonics(codes: Codes, basis: Tensor) -> bytes:
+    out = struct.pack("<I", len(codes.book)) + basis.half().numpy().astype("<f2").tobytes()
+    out += _pack_rows(codes.book.numpy(), np.zeros(len(codes.book), dtype=np.int64))
+    out += pack(codes.labels.numpy(), most_bits=16)
+    exact = np.zeros(len(codes.labels), dtype=np.int64)
+    exact[codes.exact.numpy()] = 1
+    return out + pack(exact, bucket=1) + _pack_rows(codes.rests.numpy(), codes.shifts[codes.exact].numpy())
+
+
+def _unpack_harmonics(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, Floats, Whole, Floats, Tensor]:
+    count = len(shifts)
+    if not width:
+        none, labels = np.zeros((1, 0), dtype=np.float32), np.zeros(count, dtype=np.int64)
+        return labels, none, labels[:0], none[:0], torch.zeros(0, 0)
+    (entries,) = reader.unpack("<I", "the size of the codebook")
+    if not 0 < entries <= 1 << 16:
+        raise InputError(f"{reader.name}: a codebook of {entries:,} entries cannot be. {REMEDY}")
+    basis = torch.from_numpy(reader.array("<f2", (width, width), "principal components").astype(np.float32))
+    order, entry = _unpack_rows(reader, np.zeros(entries, dtype=np.int64), width)
+    book = np.empty_like(entry)
+    book[order] = entry
+    labels = unpack(reader, count)
+    if not 0 <= labels.min() <= labels.max() < entries:
+        raise InputError(f"{reader.name}: a label beyond the {entries:,} entries of the codebook. {REMEDY}")
+    exact = unpack(reader, count, bucket=1)
+    if not 0 <= exact.min() <= exact.max() <= 1:
+        raise InputError(f"{reader.name}: harmonics are exact or not. {REMEDY}")
+    place = exact.nonzero()[0]
+    order, rests = _unpack_rows(reader, shifts[place], width)
+    return labels, book, place[order], rests, basis
+
+
+def _pack_rows(rows: Whole, shifts: Whole) -> bytes:
+    """Rows [M, D] that end in zeros: how many numbers each has, then these, column by column, the longest rows first."""
+    filled = rows != 0
+    lengths = np.where(filled.any(axis=1), rows.shape[1] - filled[:, ::-1].argmax(axis=1), 0)
+    order, held = _longest_first(lengths, rows.shape[1])
+    out, step = pack(lengths, shifts), shifts[order]
+    for column, number in enumerate(held):
+        out += pack(rows[order[:number], column], step[:number])
+    return out
+
+
+def _unpack_rows(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, Floats]:  # [M], [M, width]
+    """The rows, longest first, and which each is."""
+    lengths = unpack(reader, len(shifts), shifts)
+    if len(lengths) and not 0 <= lengths.min() <= lengths.max() <= width:
+        raise InputError(f"{reader.name}: a row longer than {width}. {REMEDY}")
+    order, held = _longest_first(lengths, width)
+    step = shifts[order].astype(np.uint16)
+    columns = np.zeros((width, len(shifts)), dtype=np.float32)
+    for column, number in enumerate(held):
+        columns[column, :number] = unpack(reader, number, step[:number])
+    return order, columns.T
+
+
+def _longest_first(lengths: Whole, width: int) -> tuple[Whole, list[int]]:
+    """An order of rows, and how many of them have a number in each column."""
+    order = (width - lengths).astype(np.uint8).argsort(kind="stable")
+    longer = np.bincount(lengths, minlength=width + 1)[::-1].cumsum()[::-1]
+    return order, [int(number) for number in longer[1:] if number]
+
+
+def _joined(known: Whole, shifts: Whole) -> Whole:
+    """Two things known, as one context."""
+    return known.clip(0, LEVELS) * 4 + shifts
+
+
+def _reordered(codes: Codes, order: Tensor) -> Codes:
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order))
+    exact, sorting = place[codes.exact].sort()
+    rows = ("cells", "shifts", "scales", "rotations", "opacities", "colors", "labels")
+    columns = {name: getattr(codes, name)[order].contiguous() for name in rows}
+    return Codes(**columns, book=codes.book, exact=exact, rests=codes.rests[sorting])
+
+
+def _floats(count: int, degree: int) -> int:
+    """Bytes of the decoded scene."""
+    return 4 * count * (11 + 3 * (degree + 1) ** 2)
+
+
+def _least(count: int, degree: int) -> int:
+    """Length of the shortest file that is believed to hold so many Gaussians; shorter ones are filled up."""
+    size = _floats(count, degree)
+    return 0 if size <= ALWAYS else -(-size // RATIO)

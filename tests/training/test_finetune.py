@@ -1,0 +1,152 @@
+"""Fine-tuning of a finished scene: pruned, and on the grid of a file format."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import splat
+from splat import Gaussians
+from splat.compression import formats
+from splat.compression.importance import importance
+from splat.compression.prune import prune
+from splat.compression.quantize import SogGrid, SpzGrid, straight_through
+from splat.compression.spz import SpzOptions
+from splat.datasets.load import load_scene
+from splat.datasets.scene import Scene
+from splat.errors import InputError
+from splat.settings import RenderSettings
+from splat.training.config import TrainConfig, load_config
+from splat.training.evaluate import evaluate
+from splat.training.finetune import LR_FINAL, finetune, finetune_config, prune_and_finetune
+from splat.training.run_folder import RunFolder
+from splat.training.schedules import active_sh_degree, rate_share
+
+
+@pytest.fixture(scope="module")
+def trained(small_run) -> tuple[Scene, Gaussians, TrainConfig]:
+    capture, run = small_run
+    scene = splat.load(RunFolder(run).latest_scene())
+    return load_scene(capture), scene, load_config(RunFolder(run).config)[0]
+
+
+def psnr(gaussians: Gaussians, scene: Scene) -> float:
+    return evaluate(gaussians, scene.frames, background=torch.zeros(3), settings=RenderSettings())["psnr"]
+
+
+def test_a_pruned_scene_recovers_without_growing(trained):
+    capture, whole, config = trained
+    cameras = [frame.camera for frame in capture.frames]
+    pruned = prune(whole, importance(whole, cameras), 0.7)
+    told = []
+    tuned = finetune(pruned, capture.frames, capture.extent, 150, config=config, watch=told.append)
+    assert len(tuned) == len(pruned)
+    assert psnr(tuned, capture) > psnr(pruned, capture) + 0.5
+    assert [step.iteration for step in told] == list(range(1, 151))
+    assert not any(tensor.requires_grad for tensor in tuned.tensors().values())
+
+
+@pytest.mark.parametrize("end", ["spz", "sog"])
+def test_what_was_optimised_is_what_is_written(end, trained, tmp_path):
+    """And it is better than before, although it lies on a coarse grid."""
+    capture, whole, config = trained
+    grid = SpzGrid(SpzOptions(sh_bits=(3, 3))) if end == "spz" else SogGrid(palette=16)
+    rounded = grid(whole)
+    tuned = finetune(whole, capture.frames, capture.extent, 150, config=config, grid=grid)
+    grid.write(tuned, tmp_path / f"scene.{end}")
+    found = formats.load(tmp_path / f"scene.{end}")
+    assert psnr(found, capture) == pytest.approx(psnr(tuned, capture), abs=1e-3)
+    assert psnr(found, capture) > psnr(rounded, capture) + 0.1
+
+
+class Coarse:
+    """A grid of nobody's: large steps of sizes and base colours. Remembers how often it was fitted."""
+
+    def __init__(self) -> None:
+        self.fitted = 0
+
+    def refresh(self, gaussians: Gaussians) -> None:
+        self.fitted += 1
+
+    def __call__(self, gaussians: Gaussians) -> Gaussians:
+        there = gaussians.detach()
+        steps = {"log_scales": there.log_scales.round(), "sh0": (2 * there.sh0).round() / 2}
+        return straight_through(gaussians, Gaussians(**{**there.tensors(), **steps}))
+
+    def write(self, gaussians: Gaussians, path: Path) -> None:
+        splat.save(self(gaussians), path)
+
+
+def test_optimising_on_the_grid_beats_rounding_afterwards(trained):
+    capture, whole, config = trained
+    grid = Coarse()
+    after = grid(finetune(whole, capture.frames, capture.extent, 200, config=config))
+    tuned = finetune(whole, capture.frames, capture.extent, 200, config=config, grid=grid)
+    assert psnr(tuned, capture) > psnr(after, capture) + 0.2
+    assert grid.fitted == 4 and torch.equal(tuned.sh0, (2 * tuned.sh0).round() / 2)
+
+
+def test_a_loss_that_is_not_finite_is_explained(trained):
+    class Blinding(Coarse):
+        def __call__(self, gaussians: Gaussians) -> Gaussians:
+            there = gaussians.detach()
+            blinding = Gaussians(**{**there.tensors(), "sh0": torch.full_like(there.sh0, 3e38)})
+            return straight_through(gaussians, blinding)
+
+    capture, whole, config = trained
+    with pytest.raises(InputError, match=r"fine-tuning: the loss became (inf|nan) at iteration 1\..*splat verify"):
+        finetune(whole, capture.frames, capture.extent, 10, config=config, grid=Blinding())
+
+
+def test_the_photos_masks_and_loss_of_the_run_stay_and_per_photo_parts_go():
+    flags = {
+        "optimization": {"iterations": 7000, "time_limit": "1h", "background": "white", "fuse_adam": True},
+        "densify": {"strategy": "mcmc", "mask_weight": 5e-4},
+        "appearance": {"exposure": True, "sky": True},
+        "geometry": {"refine_poses": True, "flat_weight": 0.5},
+        "data": {"mask_mode": "segment"},
+    }
+    config = finetune_config(TrainConfig.from_dict(flags), cloudlet(), 500)
+    config.check()
+    assert config.optimization.background == "white" and config.data.mask_mode == "segment"
+    assert config.geometry.flat_weight == 0.5 and not config.geometry.refine_poses
+    assert not config.appearance.exposure and not config.appearance.sky
+    assert config.densify.strategy == "fixed" and config.densify.mask_weight == 0
+    assert config.optimization.iterations == 500 and config.time_limit_seconds is None
+    assert [active_sh_degree(config.optimization, progress) for progress in (0.0, 0.5, 1.0)] == [2, 2, 2]
+    assert rate_share(config.optimization, 0.0) == 1 and rate_share(config.optimization, 1.0) == LR_FINAL
+
+
+def cloudlet() -> Gaussians:
+    from scenes import cloud
+
+    return cloud(5, sh_degree=2)
+
+
+def test_nothing_to_do_changes_nothing(trained):
+    capture, whole, config = trained
+    same = finetune(whole, capture.frames, capture.extent, 0, config=config)
+    assert all(torch.equal(t, same.tensors()[name]) for name, t in whole.tensors().items())
+    assert not len(finetune(whole[:0], capture.frames, capture.extent, 10, config=config))
+    assert not Path("ckpts").exists()
+
+
+def test_the_strategy_fixed_trains_without_adding_or_removing(small_run, run_splat, tmp_path):
+    capture, _ = small_run
+    assert (
+        run_splat("train", capture, "-o", tmp_path, "--iterations", 60, "--strategy", "fixed", "--lr-final", 0.1) == 0
+    )
+    assert len(splat.load(RunFolder(tmp_path).latest_scene())) == 300
+    assert run_splat("train", capture, "-o", tmp_path / "b", "--lr-final", 0) == 1
+
+
+def test_stages_reach_the_share_and_lose_little(trained):
+    capture, whole, config = trained
+    tuned = prune_and_finetune(whole, capture.frames, capture.extent, 0.6, 200, config=config)
+    assert len(tuned) == round(0.4 * len(whole))
+    same = finetune(whole, capture.frames, capture.extent, 200, config=config)
+    assert psnr(tuned, capture) > psnr(same, capture) - 1.5
+    grid = Coarse()
+    found = prune_and_finetune(whole, capture.frames, capture.extent, 0.5, 60, stages=3, config=config, grid=grid)
+    assert len(found) == round(0.5 * len(whole)) and grid.fitted > 0
+    assert torch.equal(found.sh0, (2 * found.sh0).round() / 2)
