@@ -9,7 +9,8 @@ import gzip
 import io
 import struct
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from torch import Tensor
 
 from splat.atomic_file import replacing
 from splat.compression import smallest_three
+from splat.compression.blocks import blocks, drawable_order, joined, ranges
 from splat.compression.byte_reader import REMEDY, ByteReader, check_ratio, read_file, ungzip, unzstd
-from splat.compression.frames import RDF, RUB, drawable, turned
+from splat.compression.frames import RDF, RUB, turned
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
@@ -76,7 +78,7 @@ def read(path: Path, options: SpzOptions | None = None) -> Gaussians:
             "Should the scene be upside down, say --spz-frame rdf",
             stacklevel=2,
         )
-    return turned(_decode(header, streams), axes)
+    return joined(header.count, (header.degree + 1) ** 2 - 1, _parts(header, streams, axes))
 
 
 def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, antialiased: bool = False) -> None:
@@ -87,11 +89,10 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
     options = options or SpzOptions()
-    scene = gaussians.detach().to("cpu", torch.float32)
-    scene = turned(scene[drawable(scene)], RUB)
-    if scene.sh_degree > 3 and options.version < 4:
+    order, degree = drawable_order(gaussians), gaussians.sh_degree
+    if degree > 3 and options.version < 4:
         raise InputError(f"{path}: version {options.version} of .spz holds harmonics up to degree 3; use version 4")
-    largest = float(scene.means.abs().max()) if len(scene) else 0.0
+    largest = float(gaussians.means.detach()[order].abs().max()) if len(order) else 0.0
     fraction = FRACTION_BITS
     while fraction and round(largest * (1 << fraction)) >= 1 << 23:
         fraction -= 1
@@ -99,17 +100,23 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
         raise InputError(
             f"{path}: positions reach {largest:.3g} units, .spz holds 8,388,607: move the scene or scale it down"
         )
-    streams = _encode(scene, fraction, options)
+    header = _Header(options.version, len(order), degree, fraction, 0)
+    streams = [np.empty(size, dtype=np.uint8) for size in header.sizes()]
+    first = [0] * len(streams)
+    for part in blocks(gaussians, order):
+        for index, encoded in enumerate(_encode(turned(part, RUB), fraction, options)):
+            streams[index][first[index] : first[index] + len(encoded)] = encoded
+            first[index] += len(encoded)
     flags = (ANTIALIASED if antialiased else 0) | (HAS_EXTENSIONS if options.version == 4 else 0)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if options.version == 4:
-            file.write(_zstd_file(scene, fraction, flags, [stream.tobytes() for stream in streams]))
+            file.write(_zstd_file(header, flags, streams))
         else:
-            header = struct.pack("<IIIBBBB", MAGIC, options.version, len(scene), scene.sh_degree, fraction, flags, 0)
+            start = struct.pack("<IIIBBBB", MAGIC, options.version, header.count, degree, fraction, flags, 0)
             with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0, filename="") as packed:
-                packed.write(header)
+                packed.write(start)
                 for stream in streams:
-                    packed.write(stream.tobytes())
+                    packed.write(stream.data)
 
 
 @dataclass(frozen=True)
@@ -197,6 +204,15 @@ def _extensions(path: Path, reader: ByteReader) -> Axes | None:
     return axes
 
 
+def _parts(header: _Header, streams: Streams, axes: Axes) -> Iterator[Gaussians]:
+    """The scene block by block, in our axes."""
+    widths = replace(header, count=1).sizes()
+    for place in ranges(header.count):
+        part = replace(header, count=place.stop - place.start)
+        cut = [stream[place.start * width : place.stop * width] for stream, width in zip(streams, widths, strict=True)]
+        yield turned(_decode(part, cut), axes)
+
+
 def _decode(header: _Header, streams: Streams) -> Gaussians:
     """Gaussians in the file's axes."""
     count = header.count
@@ -268,14 +284,16 @@ def _unpack_rotation(stream: Tensor) -> Tensor:  # [N, 4] wxyz
     return smallest_three.join(packed >> 30, rest)[:, [3, 0, 1, 2]]
 
 
-def _zstd_file(scene: Gaussians, fraction: int, flags: int, streams: list[bytes]) -> bytes:
-    streams = streams[:5] if not scene.sh_degree else streams
+def _zstd_file(header: _Header, flags: int, streams: Streams) -> bytes:
+    streams = streams[:5] if not header.degree else streams
     extension = struct.pack("<III", COORDINATES, 4, 4)  # axes number 4: right, up, back
     toc = 32 + len(extension)
-    header = struct.pack("<IIIBBBBI12x", MAGIC, 4, len(scene), scene.sh_degree, fraction, flags, len(streams), toc)
-    packed = [zstandard.ZstdCompressor(level=12).compress(stream) for stream in streams]
+    start = struct.pack(
+        "<IIIBBBBI12x", MAGIC, 4, header.count, header.degree, header.fraction, flags, len(streams), toc
+    )
+    packed = [zstandard.ZstdCompressor(level=12).compress(stream.data) for stream in streams]
     out = io.BytesIO()
-    out.write(header + extension)
+    out.write(start + extension)
     for stream, frame in zip(streams, packed, strict=True):
         out.write(struct.pack("<QQ", len(frame), len(stream)))
     for frame in packed:
