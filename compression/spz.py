@@ -6,12 +6,12 @@ written here name their axes in an extension; where a file does not, the specifi
 """
 
 import gzip
-import io
 import struct
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -69,6 +69,7 @@ def read(path: Path, options: SpzOptions | None = None) -> Gaussians:
         header, streams, axes = _read_zstd(path, data)
     else:
         raise InputError(f"{path}: not an .spz file: it begins with {data[:4].hex(' ') or 'nothing'}")
+    del data
     if options.frame != "auto":
         axes = FRAMES[options.frame]
     elif axes is None:
@@ -110,7 +111,7 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
     flags = (ANTIALIASED if antialiased else 0) | (HAS_EXTENSIONS if options.version == 4 else 0)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if options.version == 4:
-            file.write(_zstd_file(header, flags, streams))
+            _write_zstd(file, header, flags, streams)
         else:
             start = struct.pack("<IIIBBBB", MAGIC, options.version, header.count, degree, fraction, flags, 0)
             with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0, filename="") as packed:
@@ -284,18 +285,15 @@ def _unpack_rotation(stream: Tensor) -> Tensor:  # [N, 4] wxyz
     return smallest_three.join(packed >> 30, rest)[:, [3, 0, 1, 2]]
 
 
-def _zstd_file(header: _Header, flags: int, streams: Streams) -> bytes:
+def _write_zstd(file: BinaryIO, header: _Header, flags: int, streams: Streams) -> None:
     streams = streams[:5] if not header.degree else streams
     extension = struct.pack("<III", COORDINATES, 4, 4)  # axes number 4: right, up, back
     toc = 32 + len(extension)
-    start = struct.pack(
-        "<IIIBBBBI12x", MAGIC, 4, header.count, header.degree, header.fraction, flags, len(streams), toc
-    )
-    packed = [zstandard.ZstdCompressor(level=12).compress(stream.data) for stream in streams]
-    out = io.BytesIO()
-    out.write(start + extension)
-    for stream, frame in zip(streams, packed, strict=True):
-        out.write(struct.pack("<QQ", len(frame), len(stream)))
-    for frame in packed:
-        out.write(frame)
-    return out.getvalue()
+    numbers = (header.count, header.degree, header.fraction, flags, len(streams), toc)
+    file.write(struct.pack("<IIIBBBBI12x", MAGIC, 4, *numbers) + extension)
+    file.write(bytes(16 * len(streams)))
+    sizes = []
+    for stream in streams:
+        sizes += [file.write(zstandard.ZstdCompressor(level=12).compress(stream.data)), len(stream)]
+    file.seek(toc)
+    file.write(struct.pack(f"<{len(sizes)}Q", *sizes))
