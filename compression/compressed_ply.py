@@ -4,6 +4,7 @@ Chunks of 256 neighbours share the bounds between which positions (11, 10 and 11
 colours (8 bits) are stored; rotations have 2 + 3 x 10 bits.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from torch import Tensor
 
 from splat.atomic_file import replacing
 from splat.compression import smallest_three
-from splat.compression.frames import drawable
+from splat.compression.blocks import blocks, drawable_order, joined, ranges
 from splat.compression.ordering import morton_order
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.ply import REST_COUNTS
-from splat.ply_file import has_element, read_rows, write_binary
+from splat.ply_file import has_element, read_rows, row_blocks, write_binary
 
 CHUNK = 256
 POSITION_BITS = (11, 10, 11)
@@ -47,55 +48,27 @@ def read(path: Path) -> Gaussians:
     needed = -(-len(rows) // CHUNK)
     if len(chunks) < needed:
         raise InputError(f"{path}: expected {needed} chunks for {len(rows)} Gaussians, got {len(chunks)}")
-    packed = [torch.from_numpy(rows[name].astype(np.int64)) for name in PACKED]
-    return _decode(*_bounds(chunks), packed, _read_harmonics(path, len(rows)))
+    low, high = _bounds(chunks)
+    harmonics = _harmonic_rows(path, len(rows))
+    bases = 0 if harmonics is None else len(harmonics.dtype.names or ()) // 3
 
+    def parts() -> Iterator[Gaussians]:
+        for first, part in row_blocks(path, rows):
+            packed = torch.from_numpy(np.stack([part[name].astype(np.int64) for name in PACKED], axis=1))
+            codes = torch.zeros(len(part), 0, dtype=torch.uint8)
+            if harmonics is not None:
+                codes = _codes(harmonics[first : first + len(part)])
+            yield _decode(low[first // CHUNK :], high[first // CHUNK :], packed, codes)
 
-def _decode(low: Tensor, high: Tensor, packed: list[Tensor], sh_rest: Tensor) -> Gaussians:
-    """Gaussians from the chunks' bounds [C, 9] and the four packed numbers of each."""
-    position, rotation, scale, color = packed
-    chunk = torch.arange(len(position), device=position.device) // CHUNK
-
-    def spread(values: Tensor, first: int) -> Tensor:  # [N, 3] in 0..1 to the chunk's bounds
-        corner, size = low[:, first : first + 3][chunk], (high - low)[:, first : first + 3][chunk]
-        return corner + values * size
-
-    rgba = torch.stack([color >> shift & 255 for shift in (24, 16, 8, 0)], dim=1) / 255
-    return Gaussians(
-        means=spread(_unpack(position), 0),
-        quats=_unpack_rotation(rotation),
-        log_scales=spread(_unpack(scale), 3),
-        logit_opacities=rgba[:, 3].clamp(1e-6, 1 - 1e-6).logit(),
-        sh0=(spread(rgba[:, :3], 6) - 0.5) / SH_C0,
-        sh_rest=sh_rest,
-    )
-
-
-def _encode(scene: Gaussians) -> tuple[Tensor, Tensor, list[Tensor], Tensor]:
-    """The chunks' bounds [C, 9] twice, the four packed numbers [N] each, harmonics as bytes [N, 3 K], channel by channel."""
-    count = len(scene)
-    chunk = torch.arange(count, device=scene.device) // CHUNK
-    log_scales = scene.log_scales.clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)
-    values = torch.cat([scene.means, log_scales, scene.sh0 * SH_C0 + 0.5], dim=1)
-    chunks = -(-count // CHUNK)
-    padded = torch.cat([values, values[-1:].expand(chunks * CHUNK - count, -1)]) if count else values
-    low, high = (getattr(padded.reshape(chunks, CHUNK, 9), end)(dim=1) for end in ("amin", "amax"))
-    size = high - low
-    unit = torch.where(size[chunk] > 0, (values - low[chunk]) / size[chunk].clamp_min(1e-30), 0.0).clamp(0, 1)
-    color = torch.cat([unit[:, 6:], scene.opacities[:, None]], dim=1).mul(255).round().long()
-    packed = [_pack(unit[:, :3]), _pack_rotation(scene.quats), _pack(unit[:, 3:6]), _joined(color)]
-    flat = scene.sh_rest.transpose(1, 2).flatten(1)
-    return low, high, packed, ((flat / SH_RANGE + 0.5) * 256).clamp(0, 255).to(torch.uint8)
+    return joined(len(rows), bases, parts())
 
 
 def quantized(gaussians: Gaussians, order: Tensor) -> Gaussians:
     """What is read back of a file whose Gaussians have this order, in the order of those given. Written once more in that
     order, they stay the same up to the rounding of floats."""
     scene = gaussians.detach()[order]
-    low, high, packed, codes = _encode(scene)
-    found = _decode(low, high, packed, _harmonics(codes))
     quats = smallest_three.settled(scene.quats, lambda quats: _unpack_rotation(_pack_rotation(quats)))
-    return replace(found, quats=quats)[order.argsort()]
+    return replace(_decode(*_encode(scene)), quats=quats)[order.argsort()]
 
 
 def write(gaussians: Gaussians, path: Path, order: Tensor | None = None) -> None:
@@ -107,31 +80,65 @@ def write(gaussians: Gaussians, path: Path, order: Tensor | None = None) -> None
     Raises:
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
-    scene = gaussians.detach().to("cpu", torch.float32)
-    fine = drawable(scene)
-    if order is None:
-        rows = fine.nonzero()[:, 0]
-        rows = rows[morton_order(scene.means[rows])]
-    else:
-        rows = order[fine[order]]
-    scene = scene[rows]
-    low, high, packed, codes = _encode(scene)
-    count, chunks = len(scene), len(low)
-    vertex: NDArray[np.void] = np.zeros(count, dtype=[(name, "<u4") for name in PACKED])
-    for name, column in zip(PACKED, packed, strict=True):
-        vertex[name] = column.numpy()
-    names = [
-        f"{end}_{name}" for group in (BOUNDS[:3], BOUNDS[3:6], BOUNDS[6:]) for end in ("min", "max") for name in group
-    ]
-    table: NDArray[np.void] = np.zeros(chunks, dtype=[(name, "<f4") for name in names])
-    for index, name in enumerate(BOUNDS):
-        table[f"min_{name}"], table[f"max_{name}"] = low[:, index].numpy(), high[:, index].numpy()
-    elements = {"chunk": table, "vertex": vertex}
-    if scene.sh_degree:
-        layout = [(f"f_rest_{index}", "u1") for index in range(codes.shape[1])]
-        elements["sh"] = codes.contiguous().numpy().view(layout)[:, 0]
+    order = drawable_order(gaussians, order) if order is not None else _morton(gaussians, drawable_order(gaussians))
+    count, colors = len(order), 3 * gaussians.sh_rest.shape[1]
+    groups = (BOUNDS[:3], BOUNDS[3:6], BOUNDS[6:])
+    names = [f"{end}_{name}" for group in groups for end in ("min", "max") for name in group]
+    chunks: NDArray[np.void] = np.empty(-(-count // CHUNK), dtype=[(name, "<f4") for name in names])
+    vertices, harmonics = np.empty((count, len(PACKED)), dtype="<u4"), np.empty((count, colors), dtype=np.uint8)
+    for place, part in zip(ranges(count), blocks(gaussians, order), strict=True):
+        low, high, packed, codes = _encode(part)
+        within = slice(place.start // CHUNK, -(-place.stop // CHUNK))
+        for index, name in enumerate(BOUNDS):
+            chunks[f"min_{name}"][within], chunks[f"max_{name}"][within] = low[:, index].numpy(), high[:, index].numpy()
+        vertices[place], harmonics[place] = packed.numpy(), codes.numpy()
+    elements = {"chunk": chunks, "vertex": vertices.view([(name, "<u4") for name in PACKED])[:, 0]}
+    if colors:
+        elements["sh"] = harmonics.view([(f"f_rest_{index}", "u1") for index in range(colors)])[:, 0]
     with replacing(path) as temporary:
         write_binary(temporary, **elements)
+
+
+def _morton(gaussians: Gaussians, rows: Tensor) -> Tensor:
+    return rows[morton_order(gaussians.means.detach().cpu()[rows])]
+
+
+def _decode(low: Tensor, high: Tensor, packed: Tensor, codes: Tensor) -> Gaussians:
+    """Gaussians from the bounds [C, 9] of their chunks, packed numbers [N, 4] and harmonics [N, 3 K] as bytes."""
+    position, rotation, scale, color = packed.unbind(1)
+    chunk = torch.arange(len(packed), device=packed.device) // CHUNK
+    low, high = low[chunk], high[chunk]
+
+    def spread(values: Tensor, first: int) -> Tensor:  # [N, 3] in 0..1 to the chunk's bounds
+        return torch.lerp(low[:, first : first + 3], high[:, first : first + 3], values)
+
+    rgba = torch.stack([color >> shift & 255 for shift in (24, 16, 8, 0)], dim=1) / 255
+    return Gaussians(
+        means=spread(_unpack(position), 0),
+        quats=_unpack_rotation(rotation),
+        log_scales=spread(_unpack(scale), 3),
+        logit_opacities=rgba[:, 3].clamp(1e-6, 1 - 1e-6).logit(),
+        sh0=(spread(rgba[:, :3], 6) - 0.5) / SH_C0,
+        sh_rest=_harmonics(codes),
+    )
+
+
+def _encode(scene: Gaussians) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Least and largest values of the chunks [C, 9], packed numbers [N, 4], harmonics as bytes [N, 3 K], all of a channel
+    together."""
+    count = len(scene)
+    chunk = torch.arange(count, device=scene.device) // CHUNK
+    log_scales = scene.log_scales.clamp(-LOG_SCALE_LIMIT, LOG_SCALE_LIMIT)
+    values = torch.cat([scene.means, log_scales, scene.sh0 * SH_C0 + 0.5], dim=1)
+    chunks = -(-count // CHUNK)
+    padded = torch.cat([values, values[-1:].expand(chunks * CHUNK - count, -1)]) if count else values
+    low, high = (getattr(padded.reshape(chunks, CHUNK, 9), end)(dim=1) for end in ("amin", "amax"))
+    size = high - low
+    unit = torch.where(size[chunk] > 0, (values - low[chunk]) / size[chunk].clamp_min(1e-30), 0.0).clamp(0, 1)
+    color = torch.cat([unit[:, 6:], scene.opacities[:, None]], dim=1).mul(255).round().long()
+    packed = torch.stack([_pack(unit[:, :3]), _pack_rotation(scene.quats), _pack(unit[:, 3:6]), _joined(color)], dim=1)
+    flat = scene.sh_rest.transpose(1, 2).flatten(1)
+    return low, high, packed, ((flat / SH_RANGE + 0.5) * 256).clamp(0, 255).to(torch.uint8)
 
 
 def _expect(path: Path, rows: NDArray[np.void], names: list[str] | tuple[str, ...]) -> None:
@@ -178,15 +185,20 @@ def _joined(color: Tensor) -> Tensor:  # [N] from [N, 4] bytes
     return color[:, 0] << 24 | color[:, 1] << 16 | color[:, 2] << 8 | color[:, 3]
 
 
-def _read_harmonics(path: Path, count: int) -> Tensor:  # [N, K, 3]
+def _harmonic_rows(path: Path, count: int) -> NDArray[np.void] | None:
+    """The table of harmonics, if there is one."""
     if not has_element(path, "sh"):
-        return torch.zeros(count, 0, 3)
+        return None
     rows = read_rows(path, "sh")
     names = [f"f_rest_{index}" for index in range(len(rows.dtype.names or ()))]
     _expect(path, rows, names)
     if len(names) not in REST_COUNTS or len(rows) != count:
         raise InputError(f"{path}: expected {count} rows of 9, 24 or 45 harmonics, got {len(rows)} of {len(names)}")
-    return _harmonics(torch.from_numpy(np.stack([rows[name].astype(np.uint8) for name in names], axis=1)))
+    return rows
+
+
+def _codes(rows: NDArray[np.void]) -> Tensor:  # uint8 [N, 3 K]
+    return torch.from_numpy(np.stack([rows[name].astype(np.uint8) for name in rows.dtype.names or ()], axis=1))
 
 
 def _harmonics(codes: Tensor) -> Tensor:  # [N, K, 3] from bytes [N, 3 K]

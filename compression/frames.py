@@ -52,5 +52,6 @@ def drawable(gaussians: Gaussians) -> torch.Tensor:  # [N] bool
     """Which Gaussians can be drawn at all: finite, with a rotation. Only those fit into a quantised file."""
     fine = torch.ones(len(gaussians), dtype=torch.bool, device=gaussians.device)
     for tensor in gaussians.tensors().values():
-        fine &= tensor.reshape(len(gaussians), -1).isfinite().all(dim=1)
+        finite = tensor.isfinite()
+        fine &= finite.flatten(1).all(dim=1) if finite.ndim > 1 else finite
     return fine & (gaussians.quats != 0).any(dim=1)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from splat.atomic_file import replacing
+from splat.compression.blocks import blocks, drawable_order, joined, ranges
 from splat.compression.byte_reader import REMEDY, read_file
-from splat.compression.frames import drawable
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 
@@ -28,6 +28,10 @@ def read(path: Path) -> Gaussians:
     if len(data) % RECORD.itemsize or not data:
         raise InputError(f"{path}: expected records of 32 bytes, got {len(data):,} bytes. {REMEDY}")
     rows = np.frombuffer(data, dtype=RECORD)
+    return joined(len(rows), 0, (_decode(rows[place]) for place in ranges(len(rows))))
+
+
+def _decode(rows: NDArray[np.void]) -> Gaussians:
     color = torch.from_numpy(rows["color"].astype(np.float32)) / 255
     alpha = color[:, 3].clamp(1e-6, 1 - 1e-6)
     quats = (torch.from_numpy(rows["rotation"].astype(np.float32)) - 128) / 128
@@ -47,15 +51,18 @@ def write(gaussians: Gaussians, path: Path) -> None:
     Raises:
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
-    scene = gaussians.detach().to("cpu", torch.float32)
-    scene = scene[drawable(scene)]
-    weight = scene.log_scales.sum(dim=1).exp() * scene.opacities
-    scene = scene[weight.argsort(descending=True, stable=True)]
+    weight = gaussians.log_scales.detach().sum(dim=1).exp() * gaussians.opacities.detach()
+    order = drawable_order(gaussians, weight.argsort(descending=True, stable=True))
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        for part in blocks(gaussians, order):
+            file.write(_encode(part).data)
+
+
+def _encode(scene: Gaussians) -> NDArray[np.void]:
     color = torch.cat([scene.sh0 * SH_C0 + 0.5, scene.opacities[:, None]], dim=1)
     quats = torch.nn.functional.normalize(scene.quats, dim=1)
     rows: NDArray[np.void] = np.zeros(len(scene), dtype=RECORD)
     rows["position"], rows["scale"] = scene.means.numpy(), scene.scales.numpy()
     rows["color"] = (color * 255).round().clamp(0, 255).numpy()
     rows["rotation"] = (quats * 128 + 128).round().clamp(0, 255).numpy()
-    with replacing(path) as temporary:
-        rows.tofile(temporary)
+    return rows

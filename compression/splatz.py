@@ -104,7 +104,7 @@ def encode(
     ]
     steps, flags = grid.steps, ANTIALIASED if antialiased else 0
     degree = round(math.sqrt(grid.bases + 1)) - 1
-    numbers = (*steps.center, steps.radius, *steps.low, steps.cell)
+    numbers = [*steps.center, steps.radius, *steps.low, steps.cell]
     numbers += (steps.scale, steps.rotation, steps.opacity, steps.color, steps.sh)
     data = struct.pack(HEADER, MAGIC, VERSION, flags, len(scene), degree, steps.bits, *numbers)
     data += b"".join(struct.pack("<I", len(section)) for section in sections) + b"".join(sections)
@@ -250,7 +250,7 @@ def _unpack_rows(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, 
     if len(lengths) and not 0 <= lengths.min() <= lengths.max() <= width:
         raise InputError(f"{reader.name}: a row longer than {width}. {REMEDY}")
     order, held = _longest_first(lengths, width)
-    step = shifts[order].astype(np.uint16)
+    step = shifts[order]
     columns = np.zeros((width, len(shifts)), dtype=np.float32)
     for column, number in enumerate(held):
         columns[column, :number] = unpack(reader, number, step[:number])

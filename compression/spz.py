@@ -6,11 +6,12 @@ written here name their axes in an extension; where a file does not, the specifi
 """
 
 import gzip
-import io
 import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -20,8 +21,9 @@ from torch import Tensor
 
 from splat.atomic_file import replacing
 from splat.compression import smallest_three
+from splat.compression.blocks import blocks, drawable_order, joined, ranges
 from splat.compression.byte_reader import REMEDY, ByteReader, check_ratio, read_file, ungzip, unzstd
-from splat.compression.frames import RDF, RUB, drawable, turned
+from splat.compression.frames import RDF, RUB, turned
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
@@ -69,6 +71,7 @@ def read(path: Path, options: SpzOptions | None = None) -> Gaussians:
         header, streams, axes = _read_zstd(path, data)
     else:
         raise InputError(f"{path}: not an .spz file: it begins with {data[:4].hex(' ') or 'nothing'}")
+    del data
     if options.frame != "auto":
         axes = FRAMES[options.frame]
     elif axes is None:
@@ -78,7 +81,7 @@ def read(path: Path, options: SpzOptions | None = None) -> Gaussians:
             "Should the scene be upside down, say --spz-frame rdf",
             stacklevel=2,
         )
-    return turned(_decode(header, [torch.from_numpy(stream.copy()) for stream in streams]), axes)
+    return joined(header.count, (header.degree + 1) ** 2 - 1, _parts(header, streams, axes))
 
 
 def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, antialiased: bool = False) -> None:
@@ -89,22 +92,27 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
     options = options or SpzOptions()
-    scene = gaussians.detach().to("cpu", torch.float32)
-    scene = turned(scene[drawable(scene)], RUB)
-    if scene.sh_degree > 3 and options.version < 4:
+    order, degree = drawable_order(gaussians), gaussians.sh_degree
+    if degree > 3 and options.version < 4:
         raise InputError(f"{path}: version {options.version} of .spz holds harmonics up to degree 3; use version 4")
-    fraction = _fraction_bits(str(path), scene)
-    streams = [plane.contiguous().numpy().reshape(-1) for plane in _encode(scene, fraction, options)]
+    fraction = _fraction_bits(str(path), gaussians.means.detach()[order])
+    header = _Header(options.version, len(order), degree, fraction, 0)
+    streams = [np.empty(size, dtype=np.uint8) for size in header.sizes()]
+    first = [0] * len(streams)
+    for part in blocks(gaussians, order):
+        for index, plane in enumerate(_encode(turned(part, RUB), fraction, options)):
+            streams[index][first[index] : first[index] + plane.numel()] = plane.flatten().numpy()
+            first[index] += plane.numel()
     flags = (ANTIALIASED if antialiased else 0) | (HAS_EXTENSIONS if options.version == 4 else 0)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if options.version == 4:
-            file.write(_zstd_file(scene, fraction, flags, [stream.tobytes() for stream in streams]))
+            _write_zstd(file, header, flags, streams)
         else:
-            header = struct.pack("<IIIBBBB", MAGIC, options.version, len(scene), scene.sh_degree, fraction, flags, 0)
+            start = struct.pack("<IIIBBBB", MAGIC, options.version, header.count, degree, fraction, flags, 0)
             with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0, filename="") as packed:
-                packed.write(header)
+                packed.write(start)
                 for stream in streams:
-                    packed.write(stream.tobytes())
+                    packed.write(stream.data)
 
 
 def quantized(gaussians: Gaussians, options: SpzOptions | None = None) -> Gaussians:
@@ -115,7 +123,7 @@ def quantized(gaussians: Gaussians, options: SpzOptions | None = None) -> Gaussi
     """
     options = options or SpzOptions()
     scene = turned(gaussians.detach(), RUB)
-    fraction = _fraction_bits("the scene", scene)
+    fraction = _fraction_bits("the scene", scene.means)
     header = _Header(options.version, len(scene), scene.sh_degree, fraction, 0)
     found = turned(_decode(header, _encode(scene, fraction, options)), RUB)
 
@@ -126,9 +134,9 @@ def quantized(gaussians: Gaussians, options: SpzOptions | None = None) -> Gaussi
     return replace(found, quats=smallest_three.settled(found.quats * axes, rounded) * axes)
 
 
-def _fraction_bits(name: str, scene: Gaussians) -> int:
-    """Bits behind the point with which all positions fit into 24."""
-    largest = float(scene.means.abs().max()) if len(scene) else 0.0
+def _fraction_bits(name: str, means: Tensor) -> int:
+    """Bits behind the point with which all positions [N, 3] fit into 24."""
+    largest = float(means.abs().max()) if len(means) else 0.0
     fraction = FRACTION_BITS
     while fraction and round(largest * (1 << fraction)) >= 1 << 23:
         fraction -= 1
@@ -224,6 +232,15 @@ def _extensions(path: Path, reader: ByteReader) -> Axes | None:
     return axes
 
 
+def _parts(header: _Header, streams: Streams, axes: Axes) -> Iterator[Gaussians]:
+    """The scene block by block, in our axes."""
+    widths = replace(header, count=1).sizes()
+    for place in ranges(header.count):
+        part = replace(header, count=place.stop - place.start)
+        cut = [stream[place.start * width : place.stop * width] for stream, width in zip(streams, widths, strict=True)]
+        yield turned(_decode(part, [torch.from_numpy(stream.copy()) for stream in cut]), axes)
+
+
 def _decode(header: _Header, planes: list[Tensor]) -> Gaussians:
     """Gaussians in the file's axes, from the six attributes as bytes."""
     count = header.count
@@ -292,16 +309,15 @@ def _unpack_rotation(stream: Tensor, version: int) -> Tensor:  # [N, 4] wxyz
     return smallest_three.join(packed >> 30, rest)[:, [3, 0, 1, 2]]
 
 
-def _zstd_file(scene: Gaussians, fraction: int, flags: int, streams: list[bytes]) -> bytes:
-    streams = streams[:5] if not scene.sh_degree else streams
+def _write_zstd(file: BinaryIO, header: _Header, flags: int, streams: Streams) -> None:
+    streams = streams[:5] if not header.degree else streams
     extension = struct.pack("<III", COORDINATES, 4, 4)  # axes number 4: right, up, back
     toc = 32 + len(extension)
-    header = struct.pack("<IIIBBBBI12x", MAGIC, 4, len(scene), scene.sh_degree, fraction, flags, len(streams), toc)
-    packed = [zstandard.ZstdCompressor(level=12).compress(stream) for stream in streams]
-    out = io.BytesIO()
-    out.write(header + extension)
-    for stream, frame in zip(streams, packed, strict=True):
-        out.write(struct.pack("<QQ", len(frame), len(stream)))
-    for frame in packed:
-        out.write(frame)
-    return out.getvalue()
+    numbers = (header.count, header.degree, header.fraction, flags, len(streams), toc)
+    file.write(struct.pack("<IIIBBBBI12x", MAGIC, 4, *numbers) + extension)
+    file.write(bytes(16 * len(streams)))
+    sizes = []
+    for stream in streams:
+        sizes += [file.write(zstandard.ZstdCompressor(level=12).compress(stream.data)), len(stream)]
+    file.seek(toc)
+    file.write(struct.pack(f"<{len(sizes)}Q", *sizes))

@@ -6,6 +6,7 @@ Reading goes by property name, because other programs write other orders.
 """
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 from splat.atomic_file import replacing
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.ply_file import read_rows, write_binary
+from splat.ply_file import BLOCK, read_rows, row_blocks, write_binary, write_blocks
 
 POSITION = ("x", "y", "z")
 NORMAL = ("nx", "ny", "nz")
@@ -45,17 +46,26 @@ def load(path: str | Path) -> Gaussians:
     rest = rest_names(path, names)
     wanted = [*POSITION, *ROTATION, *SCALE, "opacity", *SH0, *rest]
     check_properties(path, names, wanted)
-    columns = torch.from_numpy(as_floats(rows, wanted))
-    means, quats, log_scales, opacity, sh0, flat = columns.split([3, 4, 3, 1, 3, len(rest)], dim=1)
-    warn_about_rows_not_finite(path, columns)
-    return Gaussians(
-        means=means.contiguous(),
-        quats=quats.contiguous(),
-        log_scales=log_scales.contiguous(),
-        logit_opacities=opacity[:, 0].contiguous(),
-        sh0=sh0.contiguous(),
-        sh_rest=flat.reshape(len(columns), 3, len(rest) // 3).transpose(1, 2).contiguous(),
+    count, bases = len(rows), len(rest) // 3
+    scene = Gaussians(
+        means=torch.empty(count, 3),
+        quats=torch.empty(count, 4),
+        log_scales=torch.empty(count, 3),
+        logit_opacities=torch.empty(count),
+        sh0=torch.empty(count, 3),
+        sh_rest=torch.empty(count, bases, 3),
     )
+    bad = 0
+    for first, part in row_blocks(path, rows):
+        columns = torch.from_numpy(as_floats(part, wanted))
+        bad += int((~columns.isfinite().all(dim=1)).sum())
+        place = slice(first, first + len(part))
+        means, quats, log_scales, opacity, sh0, flat = columns.split([3, 4, 3, 1, 3, len(rest)], dim=1)
+        scene.means[place], scene.quats[place], scene.log_scales[place] = means, quats, log_scales
+        scene.logit_opacities[place], scene.sh0[place] = opacity[:, 0], sh0
+        scene.sh_rest[place] = flat.reshape(len(part), 3, bases).transpose(1, 2)
+    warn_about_rows_not_finite(path, bad, count)
+    return scene
 
 
 def save(gaussians: Gaussians, path: str | Path) -> None:
@@ -68,27 +78,24 @@ def save(gaussians: Gaussians, path: str | Path) -> None:
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
     path = ply_path(path)
-    scene = gaussians.detach().to("cpu", torch.float32)
-    count = len(scene)
-    flat = scene.sh_rest.transpose(1, 2).flatten(1)
-    rest = [f"f_rest_{index}" for index in range(flat.shape[1])]
+    count = len(gaussians)
+    rest = [f"f_rest_{index}" for index in range(3 * gaussians.sh_rest.shape[1])]
     names = [*POSITION, *NORMAL, *SH0, *rest, "opacity", *SCALE, *ROTATION]
-    columns = torch.cat(
-        [
-            scene.means,
-            torch.zeros(count, 3),
-            scene.sh0,
-            flat,
-            scene.logit_opacities[:, None],
-            scene.log_scales,
-            scene.quats,
-        ],
-        dim=1,
-    )
-    warn_about_rows_not_finite(path, columns)
-    table = columns.numpy().astype("<f4", copy=False).view([(name, "<f4") for name in names])[:, 0]
+    bad = 0
+
+    def tables() -> Iterator[NDArray[np.float32]]:
+        nonlocal bad
+        for first in range(0, count, BLOCK):
+            part = gaussians[first : first + BLOCK].detach().to("cpu", torch.float32)
+            flat, opacity = part.sh_rest.transpose(1, 2).flatten(1), part.logit_opacities[:, None]
+            normals = torch.zeros(len(part), 3)
+            columns = torch.cat([part.means, normals, part.sh0, flat, opacity, part.log_scales, part.quats], dim=1)
+            bad += int((~columns.isfinite().all(dim=1)).sum())
+            yield columns.numpy()
+
     with replacing(path) as temporary:
-        write_binary(temporary, vertex=table)
+        write_blocks(temporary, "vertex", names, count, tables())
+    warn_about_rows_not_finite(path, bad, count)
 
 
 def load_points(path: str | Path) -> tuple[Tensor, Tensor]:  # [P, 3] float32 world units, [P, 3] uint8
@@ -189,10 +196,8 @@ def check_properties(path: Path, names: set[str], wanted: list[str]) -> None:
     raise InputError(f"{path}: properties missing: {shown}; {reason}.")
 
 
-def warn_about_rows_not_finite(path: Path, columns: Tensor) -> None:
-    bad = int((~columns.isfinite().all(dim=1)).sum())
+def warn_about_rows_not_finite(path: Path, bad: int, count: int) -> None:
     if bad:
         warnings.warn(
-            f"{path}: {bad} of {len(columns)} Gaussians have values that are not finite; they are not drawn",
-            stacklevel=3,
+            f"{path}: {bad} of {count} Gaussians have values that are not finite; they are not drawn", stacklevel=3
         )

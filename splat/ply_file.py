@@ -4,6 +4,7 @@ The counts of a header are compared with the file's size first: plyfile allocate
 """
 
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from splat.errors import InputError
 
 HEADER_LIMIT = 1 << 16
 """Longest header accepted, in bytes. One of degree 4 takes about 2 kB."""
+
+BLOCK = 1 << 17
+"""Rows handled at once."""
 
 REMEDY = "The file is damaged or was not copied completely: copy or export it again."
 
@@ -41,6 +45,19 @@ def read_rows(path: Path, name: str) -> NDArray[np.void]:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}). {REMEDY}") from None
     rows: NDArray[Any] = np.asarray(data[name].data)
     return rows
+
+
+def row_blocks(path: Path, rows: NDArray[np.void]) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """The rows that `read_rows` gave, some at a time, each with the number of its first. Those that are only mapped are read
+    from the file, so that its pages do not stay in memory."""
+    mapped = rows.base if isinstance(rows.base, np.memmap) else None
+    for first in range(0, len(rows), BLOCK):
+        count = min(BLOCK, len(rows) - first)
+        if mapped is None or mapped.dtype != rows.dtype or len(mapped) != len(rows):
+            yield first, rows[first : first + count]
+        else:
+            offset = mapped.offset + first * rows.dtype.itemsize
+            yield first, np.fromfile(path, dtype=rows.dtype, count=count, offset=offset)
 
 
 def check_header(path: Path, name: str) -> None:
@@ -95,3 +112,15 @@ def write_binary(path: Path, **tables: NDArray[np.void]) -> None:
     """Write structured arrays as the elements of a little-endian PLY."""
     elements = [plyfile.PlyElement.describe(table, name) for name, table in tables.items()]
     plyfile.PlyData(elements, byte_order="<").write(str(path))
+
+
+def write_blocks(
+    path: Path, name: str, properties: list[str], count: int, tables: Iterable[NDArray[np.float32]]
+) -> None:
+    """Write one element of 32-bit floats whose rows [*, properties] come in parts, as a little-endian PLY."""
+    lines = ["ply", "format binary_little_endian 1.0", f"element {name} {count}"]
+    lines += [f"property float {known}" for known in properties]
+    with open(path, "wb") as file:
+        file.write("\n".join([*lines, "end_header", ""]).encode())
+        for table in tables:
+            file.write(np.ascontiguousarray(table, dtype="<f4").data)

@@ -109,7 +109,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     def full_disk(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("splat.ply.write_binary", full_disk)
+    monkeypatch.setattr("splat.ply.write_blocks", full_disk)
     with pytest.raises(OSError, match="No space") as caught:
         save(scene(seed=2), path)
     assert caught.value.filename == str(path)
