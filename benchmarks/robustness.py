@@ -90,6 +90,9 @@ CASES: dict[str, tuple[Callable[[Path, np.random.Generator], None], dict[str, li
     "poses": (spoil_poses, {"plain": [], "--refine-poses": ["--refine-poses"]}),
 }
 
+UNSPOILED = {name: [name] for name in ("--exposure", "--bilateral-grid", "--refine-poses")}
+"""Remedies that are also tried on the capture as it is: what they do where there is nothing to mend."""
+
 
 def train(capture: Path, out: Path, options: argparse.Namespace, flags: list[str]) -> dict[str, float]:
     command = [sys.executable, "-m", "splat", "train", str(capture), "-o", str(out), "-r", str(options.resolution)]
@@ -121,9 +124,10 @@ def main() -> None:
     )
     for capture in options.captures:
         rows = [("nothing", "plain", train(capture, options.out / f"{capture.name}-unspoiled", options, []))]
-        if "poses" in options.cases:
-            flags = ["--refine-poses"]
-            rows.append(("nothing", flags[0], train(capture, options.out / f"{capture.name}-refined", options, flags)))
+        for remedy, flags in UNSPOILED.items():
+            if any(remedy in CASES[case][1] for case in options.cases.split(",")):
+                out = options.out / f"{capture.name}-unspoiled-{remedy.strip('-')}"
+                rows.append(("nothing", remedy, train(capture, out, options, flags)))
         show(capture, *rows[0], rows[0][2], results)
         for row in rows[1:]:
             show(capture, *row, rows[0][2], results)
