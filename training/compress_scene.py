@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -273,10 +274,13 @@ class Compression:
         whole, cameras = self.source.gaussians, self.views
         if not share:
             return whole
-        drawn = {"background": self.background, "settings": self.settings}
+        background, settings = self.background, self.settings
         if self.ranks is None:
-            self.ranks = ranks(whole, lambda scene: importance(scene, cameras, self.options.score, **drawn))
-        return recolored(prune(whole, self.ranks, share), whole, cameras, **drawn)
+            score = partial(
+                importance, cameras=cameras, kind=self.options.score, background=background, settings=settings
+            )
+            self.ranks = ranks(whole, score)
+        return recolored(prune(whole, self.ranks, share), whole, cameras, background=background, settings=settings)
 
     def rung(self, level: int) -> FormatOptions:
         """Of the format's ladder of precisions.
