@@ -8,7 +8,7 @@ from torch import Tensor
 from splat.compression.frames import drawable
 from splat.gaussians import Gaussians
 
-BLOCK = 1 << 17
+BLOCK = 1 << 15
 """Gaussians in a block; a multiple of the chunks of every format."""
 
 

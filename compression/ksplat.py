@@ -77,9 +77,8 @@ def _section(path: Path, reader: ByteReader, head: bytes, level: int, low: float
     color = torch.from_numpy(rows["color"].astype(np.float32)) / 255
     rest = torch.zeros(count, 0, 3)
     if bases:
-        values = rows["sh"].astype(np.float32)
-        values = (low + values / 255 * (high - low)).astype(np.float32) if level == 2 else values
-        rest = _by_coefficient(torch.from_numpy(values), bases)
+        values = torch.from_numpy(rows["sh"].astype(np.float32))
+        rest = _by_coefficient(low + values / 255 * (high - low) if level == 2 else values, bases)
     return Gaussians(
         means=torch.from_numpy(means),
         quats=torch.from_numpy(rows["rotation"].astype(np.float32)),

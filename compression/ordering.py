@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from splat.compression.blocks import ranges
+
 BITS = 21
 """Per axis, so that three axes fit into 63 bits."""
 
@@ -13,8 +15,10 @@ def morton_order(means: Tensor) -> Tensor:  # [N] int64
         return torch.empty(0, dtype=torch.int64, device=means.device)
     low, high = means.amin(dim=0), means.amax(dim=0)
     size = (high - low).clamp_min(1e-30)
-    cells = ((means - low).double() / size * ((1 << BITS) - 1)).round().long()
-    code = _spread(cells[:, 0]) | _spread(cells[:, 1]) << 1 | _spread(cells[:, 2]) << 2
+    code = torch.empty(len(means), dtype=torch.int64, device=means.device)
+    for place in ranges(len(means)):
+        cells = ((means[place] - low).double() / size * ((1 << BITS) - 1)).round().long()
+        code[place] = _spread(cells[:, 0]) | _spread(cells[:, 1]) << 1 | _spread(cells[:, 2]) << 2
     return code.argsort(stable=True)
 
 

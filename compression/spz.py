@@ -318,6 +318,9 @@ def _write_zstd(file: BinaryIO, header: _Header, flags: int, streams: Streams) -
     file.write(bytes(16 * len(streams)))
     sizes = []
     for stream in streams:
-        sizes += [file.write(zstandard.ZstdCompressor(level=12).compress(stream.data)), len(stream)]
+        began, compressor = file.tell(), zstandard.ZstdCompressor(level=12)
+        with compressor.stream_writer(file, size=len(stream), closefd=False) as packed:
+            packed.write(stream.data)
+        sizes += [file.tell() - began, len(stream)]
     file.seek(toc)
     file.write(struct.pack(f"<{len(sizes)}Q", *sizes))

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-ABI = 3
+ABI = 4
 """Number of the layout shared with csrc/bindings.cpp."""
 
 

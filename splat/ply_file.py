@@ -17,7 +17,7 @@ from splat.errors import InputError
 HEADER_LIMIT = 1 << 16
 """Longest header accepted, in bytes. One of degree 4 takes about 2 kB."""
 
-BLOCK = 1 << 17
+BLOCK = 1 << 15
 """Rows handled at once."""
 
 REMEDY = "The file is damaged or was not copied completely: copy or export it again."

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -274,14 +275,12 @@ class Compression:
         if not share:
             return whole
         background, settings = self.background, self.settings
-
-        def scored(scene: Gaussians) -> torch.Tensor:  # [N]
-            return importance(scene, cameras, self.options.score, background=background, settings=settings)
-
         if self.ranks is None:
-            self.ranks = ranks(whole, scored)
-        pruned = prune(whole, self.ranks, share)
-        return recolored(pruned, whole, cameras, background=background, settings=settings)
+            score = partial(
+                importance, cameras=cameras, kind=self.options.score, background=background, settings=settings
+            )
+            self.ranks = ranks(whole, score)
+        return recolored(prune(whole, self.ranks, share), whole, cameras, background=background, settings=settings)
 
     def rung(self, level: int) -> FormatOptions:
         """Of the format's ladder of precisions.

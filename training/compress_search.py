@@ -12,7 +12,7 @@ import numpy as np
 
 from splat.training.compress_judge import Score
 
-SHARES = (0.0, 0.2, 0.4, 0.55, 0.7, 0.8, 0.9)
+SHARES = (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
 """Pruned shares at which the loss is measured; between them it is interpolated."""
 TRIED = 3
 """Combinations that are written and measured at the end."""
@@ -91,9 +91,7 @@ class Model:
 
     def drop(self, recipe: Recipe) -> float:
         """dB lost."""
-        kinds = self._kinds(recipe)
-        stored = sum(self.whole - trial.score.psnr for trial in kinds) - (self.whole - self.finest.score.psnr)
-        return float(np.interp(recipe.share, SHARES, self.drops)) + stored
+        return float(np.interp(recipe.share, SHARES, self.drops)) + self._stored(recipe)
 
     def share_for(self, degree: int, level: int, target: Target) -> float | None:
         """The least share that keeps within a size, or the largest that keeps within a loss; None where none does."""
@@ -101,9 +99,10 @@ class Model:
             share = 1 - MARGIN * target.size / self.size(Recipe(0.0, degree, level))
             return min(max(share, 0.0), 1.0) if share < SHARES[-1] else None
         assert target.drop is not None
-        shares = np.linspace(0, SHARES[-1], 181)
-        fitting = [share for share in shares if self.drop(Recipe(float(share), degree, level)) <= target.drop]
-        return float(max(fitting)) if fitting else None
+        shares = np.linspace(0, SHARES[-1], 1901)
+        drops = np.interp(shares, SHARES, self.drops) + self._stored(Recipe(0.0, degree, level))
+        fitting = shares[drops <= target.drop]
+        return float(fitting.max()) if len(fitting) else None
 
     def best(self, target: Target) -> list[Recipe]:
         """Recipes that should reach the target, the most promising first."""
@@ -113,6 +112,11 @@ class Model:
             if share is not None:
                 found.append(Recipe(round(share, 4), degree, level))
         return sorted(found, key=self.drop if target.size is not None else self.size)
+
+    def _stored(self, recipe: Recipe) -> float:
+        """dB lost by degree and precision alone."""
+        kinds = self._kinds(recipe)
+        return sum(self.whole - trial.score.psnr for trial in kinds) - (self.whole - self.finest.score.psnr)
 
     def _kinds(self, recipe: Recipe) -> tuple[Trial, Trial]:
         return self.kinds[recipe.degree, 0], self.kinds[self.degree, recipe.level]
@@ -157,10 +161,11 @@ def _correct(model: Model, target: Target, follow: Follow, recipe: Recipe) -> li
             assert target.drop is not None
             lost = model.whole - trial.score.psnr
             off = lost - model.drop(recipe)
-            found = model.share_for(recipe.degree, recipe.level, Target(drop=target.drop - off))
+            # Aims within the limit: what is a little beyond it is lost altogether.
+            found = model.share_for(recipe.degree, recipe.level, Target(drop=target.drop - NEAR / 2 - off))
             share = 0.0 if found is None else found
-            done = abs(share - recipe.share) < STEP or 0 <= target.drop - lost < NEAR
-        if done or share >= 1:
+            done = lost <= target.drop and (abs(share - recipe.share) < STEP or target.drop - lost < NEAR)
+        if done or share >= 1 or round(share, 4) == recipe.share:
             break
         recipe = Recipe(round(share, 4), recipe.degree, recipe.level)
     return trials

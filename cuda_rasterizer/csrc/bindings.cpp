@@ -23,8 +23,8 @@ using namespace splat;
 
 namespace {
 
-// Raised when a struct here changes: cuda_rasterizer/native.py refuses a module of another number.
-constexpr int ABI = 3;
+// Raised when a struct or function here changes: cuda_rasterizer/native.py refuses a module of another number.
+constexpr int ABI = 4;
 
 const Kernels* chosen = nullptr;
 
