@@ -39,10 +39,10 @@ def test_a_pruned_scene_recovers_without_growing(trained):
     cameras = [frame.camera for frame in capture.frames]
     pruned = prune(whole, importance(whole, cameras), 0.7)
     told = []
-    tuned = finetune(pruned, capture.frames, capture.extent, 150, config=config, watch=told.append)
+    tuned = finetune(pruned, capture.frames, capture.extent, 150, config=config, progress=told.append)
     assert len(tuned) == len(pruned)
     assert psnr(tuned, capture) > psnr(pruned, capture) + 0.5
-    assert [step.iteration for step in told] == list(range(1, 151))
+    assert told == list(range(1, 151))
     assert not any(tensor.requires_grad for tensor in tuned.tensors().values())
 
 
