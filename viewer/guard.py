@@ -5,6 +5,7 @@ service for sharing. Here only known messages pass, their numbers finite and in 
 from a bounded number of browsers that the viewer's own page was loaded in.
 """
 
+import asyncio
 import logging
 import math
 import time
@@ -20,6 +21,8 @@ from viser import _messages as messages
 MOST_CLIENTS = 8
 MOST_PER_SECOND = 400
 """Messages of one browser that are listened to; moving a camera sends 60."""
+LATE = 0.05
+"""Seconds after which a camera that came too fast is tried again."""
 MOST_BYTES = 4 << 20
 """Of one message; the largest that our controls send is a part of an uploaded file."""
 MOST_UPLOADED = 16 << 20
@@ -82,22 +85,45 @@ class Guard:
         return page == asked
 
     def guarded(self, handler: Handler) -> Handler:
-        """The handler, told only of what passes."""
+        """The handler, told only of what passes. Of too many messages the last camera is told when there is room again:
+        it is where the browser stands."""
         allowance: dict[Any, tuple[float, float]] = {}  # client -> messages that it may send, and since when
+        late: dict[Any, Any] = {}  # client -> its last camera, while that waits
+        waiting: set[asyncio.Task[None]] = set()  # asyncio itself does not hold on to them
 
-        async def handle(client_id: Any, message: Any) -> None:
+        def allowed(client_id: Any) -> bool:
             left, then = allowance.get(client_id, (float(MOST_PER_SECOND), time.monotonic()))
             now = time.monotonic()
             left = min(MOST_PER_SECOND, left + (now - then) * MOST_PER_SECOND) - 1
             allowance[client_id] = max(left, 0.0), now
-            if left < 0:
-                return
+            return left >= 0
+
+        async def tell(client_id: Any, message: Any) -> None:
             try:
                 checked = self.checked(client_id, message)
             except (TypeError, ValueError, OverflowError, KeyError, AttributeError):
                 return  # not of the shape that it says
             if checked is not None:
                 await handler(client_id, checked)
+
+        async def tell_late(client_id: Any) -> None:
+            while not allowed(client_id):
+                await asyncio.sleep(LATE)
+            camera = late.pop(client_id)
+            if client_id in self.connections._live_connections:
+                await tell(client_id, camera)
+
+        async def handle(client_id: Any, message: Any) -> None:
+            camera = isinstance(message, messages.ViewerCameraMessage)
+            if camera and client_id in late:
+                late[client_id] = message  # in its turn
+            elif allowed(client_id):
+                await tell(client_id, message)
+            elif camera:
+                late[client_id] = message
+                task = asyncio.ensure_future(tell_late(client_id))
+                waiting.add(task)
+                task.add_done_callback(waiting.discard)
 
         return handle
 

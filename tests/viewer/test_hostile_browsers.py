@@ -149,10 +149,10 @@ def test_a_flood(viewer: Viewer) -> None:
         wire.settled()
         for step in range(1500):
             wire.look(FRONT, position=[0.001 * step, 0, -4])
-        time.sleep(1.0)  # of so many some are dropped, perhaps the last; who calms down is listened to again
-        wire.look(FRONT)
         wire.settled()
         assert len(wire.frames()) < 1000
+        (view,) = viewer.loop.views.values()
+        wire.wait(lambda: view.camera.position[0] == pytest.approx(0.001 * 1499) or None)  # the last is never lost
     draws_for_others(viewer)
 
 

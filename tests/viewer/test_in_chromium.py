@@ -43,17 +43,16 @@ def page(browser: "Browser", shown: Viewer) -> "Iterator[Page]":
 
 
 def opened(browser: "Browser", viewer: Viewer, width: int = 960, height: int = 540) -> "Page":
-    """A page that shows its first full picture."""
+    """A page that shows its first full picture, pixel for pixel however slow WebGL is."""
     page = browser.new_page(viewport={"width": width, "height": height})
     page.set_default_timeout(1000 * WAIT)
     page.failures = []  # type: ignore[attr-defined]
     page.on("pageerror", lambda error: page.failures.append(str(error)))  # type: ignore[attr-defined]
-    page.goto(f"http://127.0.0.1:{viewer.port}")
+    page.goto(f"http://127.0.0.1:{viewer.port}?fixedDpr=1")
     page.get_by_text("Keys and help").wait_for()
     until(lambda: bool(viewer.loop.views) and viewer.loop.idle)
-    close = page.get_by_role("alert").get_by_role("button")  # that there is no GPU
-    if close.count():
-        close.first.click()
+    page.get_by_role("alert").get_by_role("button").first.click()  # that there is no GPU
+    page.get_by_role("alert").wait_for(state="detached")
     return page
 
 
@@ -96,13 +95,24 @@ def direct(viewer: Viewer, count: int = 300, **options: object) -> torch.Tensor:
 
 def psnr(image: torch.Tensor, expected: torch.Tensor) -> float:
     """dB, away from the corners, where the page shows the axes and its messages."""
-    if image.shape != expected.shape:  # viser draws with fewer pixels where WebGL is slow
-        channels = expected.permute(2, 0, 1)[None].float()
-        larger = torch.nn.functional.interpolate(channels, image.shape[:2], mode="bilinear", align_corners=False)
-        expected = larger[0].permute(1, 2, 0)
     h, w = image.shape[0] // 6, image.shape[1] // 6
     error = image[h:-h, w:-w].double() - expected[h:-h, w:-w].double()
     return float(10 * torch.log10(255**2 / error.square().mean().clamp_min(1e-9)))
+
+
+def comes_to_show(page: "Page", viewer: Viewer, expected: Callable[[], torch.Tensor], least: float = 36) -> None:
+    """Wait until the page shows a picture: a server that has sent it does not know when a browser has drawn it."""
+    deadline = time.monotonic() + WAIT
+    while (found := psnr(picture(page, viewer), expected())) <= least:
+        assert time.monotonic() < deadline, f"{found:.1f} dB from what it should show, expected {least}"
+
+
+def ceases_to_show(page: "Page", viewer: Viewer, before: torch.Tensor, most: float = 30) -> torch.Tensor:
+    """Wait until the page shows something else, and return that."""
+    deadline = time.monotonic() + WAIT
+    while (found := psnr(shown := picture(page, viewer), before)) >= most:
+        assert time.monotonic() < deadline, f"still {found:.1f} dB from what it showed before, expected {most}"
+    return shown
 
 
 def choose(page: "Page", label: str, option: str) -> None:
@@ -123,7 +133,7 @@ def number(page: "Page", label: str, value: float) -> None:
 
 
 def test_the_page_shows_the_render(page: "Page", shown: Viewer) -> None:
-    assert psnr(picture(page, shown), direct(shown)) > 36
+    comes_to_show(page, shown, lambda: direct(shown))
     assert page.failures == []  # type: ignore[attr-defined]
 
 
@@ -135,9 +145,8 @@ def test_the_mouse_moves_the_camera(page: "Page", shown: Viewer) -> None:
         page.mouse.move(250 + 15 * step, 250 + 4 * step)
     page.mouse.up()
     until(lambda: newest(shown).camera != first)
-    after = picture(page, shown)
-    assert psnr(after, before) < 30
-    assert psnr(after, direct(shown)) > 36
+    ceases_to_show(page, shown, before)
+    comes_to_show(page, shown, lambda: direct(shown))
 
 
 def test_two_pages(browser: "Browser", page: "Page", shown: Viewer) -> None:
@@ -147,16 +156,17 @@ def test_two_pages(browser: "Browser", page: "Page", shown: Viewer) -> None:
         other.mouse.wheel(0, 300)
         choose(other, "Show", "alpha")
         until(lambda: newest(shown).look.mode == "alpha")
-        seen = picture(other, shown)
-        camera = newest(shown).camera
-        assert camera is not None and first.camera is not None
-        assert camera.position != first.camera.position
-        with torch.no_grad():
-            alpha = splat.render(subject(), camera.camera()).alpha[..., None].expand(-1, -1, 3)
-        assert psnr(seen, to_uint8(alpha)) > 36
+        until(lambda: newest(shown).camera.position != first.camera.position)
+
+        def alpha() -> torch.Tensor:
+            with torch.no_grad():
+                rendered = splat.render(subject(), newest(shown).camera.camera())
+            return to_uint8(rendered.alpha[..., None].expand(-1, -1, 3))
+
+        comes_to_show(other, shown, alpha)
     until(lambda: len(shown.loop.views) == 1)
     assert first.look.mode == "colour"
-    assert psnr(picture(page, shown), before) > 45
+    comes_to_show(page, shown, lambda: before, 45)
 
 
 def test_controls(page: "Page", shown: Viewer) -> None:
@@ -166,13 +176,14 @@ def test_controls(page: "Page", shown: Viewer) -> None:
     for mode in ("depth", "normals", "overdraw", "centres", "ellipsoids"):
         choose(page, "Show", mode)
         until(lambda mode=mode: view.look.mode == mode)
-        assert psnr(picture(page, shown), plain) < 30
+        ceases_to_show(page, shown, plain)
     choose(page, "Show", "colour")
     until(lambda: view.look.mode == "colour")
-    assert psnr(picture(page, shown), plain) > 36
+    comes_to_show(page, shown, lambda: plain)
     number(page, "Opacity", 0.5)
     until(lambda: view.look.opacity == 0.5)
-    number(page, "Opacity", 1)
+    number(page, "Opacity", 1)  # viser's page sends the last of what is typed into several fields within 50 ms
+    until(lambda: view.look.opacity == 1)
     number(page, "Size", 0.5)
     until(lambda: view.look.scale == 0.5)
     number(page, "Size", 1)
@@ -181,7 +192,7 @@ def test_controls(page: "Page", shown: Viewer) -> None:
     before = view.camera.fov
     number(page, "View angle", 80)
     until(lambda: view.camera is not None and view.camera.fov > before)
-    assert psnr(picture(page, shown), direct(shown)) > 36
+    comes_to_show(page, shown, lambda: direct(shown))
 
 
 def test_scenes(page: "Page", shown: Viewer) -> None:
@@ -191,7 +202,7 @@ def test_scenes(page: "Page", shown: Viewer) -> None:
     boxes.nth(0).click()
     boxes.nth(1).click()
     until(lambda: [slot.visible for slot in shown.scenes] == [False, True])
-    assert psnr(picture(page, shown), direct(shown, 150)) > 36
+    comes_to_show(page, shown, lambda: direct(shown, 150))
     boxes.nth(0).click()
     boxes.nth(1).click()
     until(lambda: [slot.visible for slot in shown.scenes] == [True, False])
@@ -210,8 +221,7 @@ def test_photos_with_the_keyboard_and_by_clicking_a_camera(page: "Page", shown: 
     until(lambda: view.photo is None)
     plain = picture(page, shown)
     page.get_by_label("Show cameras").click()
-    time.sleep(1)
-    assert psnr(picture(page, shown), plain) < 36  # the cameras are drawn over the picture
+    ceases_to_show(page, shown, plain, 36)  # the cameras are drawn over the picture
     page.get_by_label("Show cameras").click()
     tab(page, "Look")
     page.mouse.click(300, 300)
@@ -248,9 +258,17 @@ def test_a_phone(browser: "Browser", page: "Page", shown: Viewer) -> None:
     """Everything is reachable in 360 pixels of width, and nothing is wider."""
     with closing(opened(browser, shown, 360, 740)) as phone:
         assert phone.evaluate("document.documentElement.scrollWidth") <= 360
-        seen, expected = picture(phone, shown), direct(shown)
-        assert seen.shape == expected.shape
-        assert psnr(seen[200:340], expected[200:340]) > 36  # above the sheet of controls
+        picture(phone, shown)
+        sheet = phone.get_by_role("tab", name="Look").bounding_box()
+        assert sheet is not None and sheet["y"] > 250
+        above = int(sheet["y"]) - 80  # the sheet's handle is higher than its tabs
+
+        def seen_through() -> float:
+            seen, expected = picture(phone, shown), direct(shown)
+            assert seen.shape == expected.shape
+            return psnr(seen[:above], expected[:above])
+
+        until(lambda: seen_through() > 36)
         tab(phone, "Photos")
         phone.get_by_text("Show cameras").wait_for()
     until(lambda: len(shown.loop.views) == 1)
@@ -262,12 +280,10 @@ def test_the_browser_can_draw(page: "Page", shown: Viewer) -> None:
     choose(page, "Drawn by", "browser")
     page.get_by_text("approximate").wait_for()
     until(lambda: newest(shown).splats is not None)
-    time.sleep(3)
-    drawn = picture(page, shown)
-    assert 15 < psnr(drawn, before) < 50
+    until(lambda: 15 < psnr(picture(page, shown), before) < 50)
     choose(page, "Drawn by", "server")
     until(lambda: newest(shown).splats is None)
-    assert psnr(picture(page, shown), before) > 36
+    comes_to_show(page, shown, lambda: before)
 
 
 def test_a_scene_that_cannot_be_read_is_told(browser: "Browser", tmp_path: Path) -> None:
