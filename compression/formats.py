@@ -68,7 +68,7 @@ def _splatz_ladder(options: FormatOptions) -> list[FormatOptions]:
     coarse = options.splatz.coarseness
     return [
         replace(options, splatz=replace(options.splatz, coarseness=factor * coarse))
-        for factor in (0.5, 0.75, 1.1, 1.6, 2.4)
+        for factor in (0.5, 0.65, 0.8, 0.95, 1.15, 1.4, 1.8, 2.4)
     ]
 
 

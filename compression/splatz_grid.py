@@ -48,14 +48,14 @@ class SplatzOptions:
     """Multiplies every step below: above 1 the file becomes smaller, below 1 better."""
     position_step: float = 0.25
     """Cells of positions, against the size that three quarters of the Gaussians exceed."""
-    scale_step: float = 0.13
+    scale_step: float = 0.096
     """Of logarithms of scales."""
-    rotation_step: float = 0.09
+    rotation_step: float = 0.076
     """Shift of the end of an axis, against the width there."""
-    opacity_step: float = 1 / 28
-    color_step: float = 0.07
-    """Of the constant harmonic; 0.07 is 0.02 of full brightness."""
-    sh_step: float = 0.013
+    opacity_step: float = 1 / 44
+    color_step: float = 0.049
+    """Of the constant harmonic; 0.049 is 0.014 of full brightness."""
+    sh_step: float = 0.0166
     """Of view-dependent colour, root of the mean square over directions, in the codebook and besides it."""
     sh_codes: int | None = 0
     """Entries of the codebook of harmonics, up to 65,536; None: by the number of Gaussians. 0: no codebook, all harmonics on

@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,10 @@ FINETUNE_GAIN = 0.6
 FINETUNE_TRIALS = 3
 VIEWS = 40
 """Cameras that say what matters, at most: every so many of a larger capture."""
+REPAIRS = 2
+"""Rounds of colours making up for what a format loses."""
+REPAIR_STRIDE = 2
+"""Of these, every so many say how colours make up for what a format loses."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,8 @@ class Compression:
             with self.step() as seconds:
                 scene = self.tune(scene, grid, options.finetune)
                 self.record(f"fine-tune {options.finetune} iterations", scene, seconds)
+        else:
+            scene = self.repaired(scene, grid)
         return self.written(scene, Recipe(options.prune or 0.0, degree, options.precision or 0), grid)
 
     def to_target(self) -> Gaussians:
@@ -152,10 +158,7 @@ class Compression:
         if options.finetune:
             best = self.search_finetuned(model, target)
         else:
-            try:
-                search(model, target, self.follow)
-            except ValueError:
-                raise InputError(self.unreachable(target)) from None
+            search(model, target, self.follow)
             best = choose(self.trials, target, whole)
         if best is None:
             raise InputError(self.unreachable(target))
@@ -217,8 +220,7 @@ class Compression:
             scene = _of_degree(self.pruned(recipe.share), recipe.degree)
             options = self.rung(recipe.level)
             grid = self.grid(scene, options)
-            if iterations:
-                scene = self.tune(scene, grid, iterations)
+            scene = self.tune(scene, grid, iterations) if iterations else self.repaired(scene, grid)
             name = self.trial_file(recipe, iterations)
             self.save(scene, name, options, grid)
             score = self.judge(formats.load(name, options))
@@ -281,6 +283,17 @@ class Compression:
             )
             self.ranks = ranks(whole, score)
         return recolored(prune(whole, self.ranks, share), whole, cameras, background=background, settings=settings)
+
+    def repaired(self, scene: Gaussians, grid: Grid | None) -> Gaussians:
+        """The scene with base colours that make up for what the format loses elsewhere, as far as they can."""
+        if grid is None:
+            return scene
+        whole, views = self.source.gaussians, self.views[::REPAIR_STRIDE]
+        for _ in range(REPAIRS):
+            held = grid(scene).detach()
+            mended = recolored(held, whole, views, 1, background=self.background, settings=self.settings)
+            scene = replace(scene, sh0=scene.sh0 + (mended.sh0 - held.sh0))
+        return scene
 
     def rung(self, level: int) -> FormatOptions:
         """Of the format's ladder of precisions.

@@ -1,10 +1,12 @@
 """A target instead of knobs: which share to prune, which degree of harmonics and which precision give the best picture for a
 size, or the smallest file for a loss.
 
-Losses of different kinds nearly add up in dB, and bytes are nearly in proportion to the Gaussians that are left. So each kind
-is measured alone, the sums say which combinations are promising, and those are written, read back and measured for real.
+Losses of different kinds nearly add up in dB, and bytes go with a power of the Gaussians left. So each kind is measured
+alone, the sums say which combination is promising, and that is written, read back and measured for real, which corrects the
+sums and says what to try next.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,13 +14,17 @@ import numpy as np
 
 from splat.training.compress_judge import Score
 
-SHARES = (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
+SHARES = (0.0, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
 """Pruned shares at which the loss is measured; between them it is interpolated."""
-TRIED = 3
-"""Combinations that are written and measured at the end."""
-CORRECTIONS = 3
-"""How often the share of one combination is corrected by what was measured."""
-STEP = 0.01
+TRIALS = 9
+"""Recipes that are followed, at most."""
+WORTH = 0.01
+"""Gain in size, relative, or in dB below which the next trial is not worth its time."""
+POWER = 0.8
+"""Bytes go with this power of the Gaussians that are left, at first: those that go are stored more coarsely than others."""
+TELLING = 0.02
+"""Shares below this say nothing about pruning."""
+STEP = 0.0005
 """Shares nearer to each other than this are the same."""
 NEAR = 0.03
 """dB within which a limit is used up."""
@@ -76,6 +82,17 @@ class Model:
         self.kinds = {(trial.recipe.degree, trial.recipe.level): trial for trial in kinds}
         self.degree = max(degree for degree, _ in self.kinds)
         self.finest = self.kinds[self.degree, 0]
+        self.learned: dict[tuple[int, int], tuple[float, float]] = {}  # what `_correction` gives
+
+    def learn(self, trial: Trial) -> None:
+        """Correct the predictions by what came out: for this degree and precision, and in the mean for the others."""
+        recipe, share = trial.recipe, trial.recipe.share
+        if share < TELLING or share >= 1:
+            return
+        self.learned[recipe.degree, recipe.level] = 1.0, 0.0
+        off = self.whole - trial.score.psnr - self.drop(recipe)
+        power = math.log(trial.size / self.size(Recipe(0.0, recipe.degree, recipe.level))) / math.log(1 - share)
+        self.learned[recipe.degree, recipe.level] = min(max(power, 0.3), 2.0), off / share
 
     def combinations(self) -> Iterator[tuple[int, int]]:
         """Degrees and levels of which something is known."""
@@ -87,20 +104,22 @@ class Model:
         """Bytes."""
         by_degree, by_level = self._kinds(recipe)
         ratio = by_degree.size / self.finest.size * by_level.size / self.finest.size
-        return self.finest.size * ratio * (1 - recipe.share)
+        return self.finest.size * ratio * (1 - recipe.share) ** self._correction(recipe)[0]
 
     def drop(self, recipe: Recipe) -> float:
         """dB lost."""
-        return float(np.interp(recipe.share, SHARES, self.drops)) + self._stored(recipe)
+        pruned = float(np.interp(recipe.share, SHARES, self.drops))
+        return pruned + self._stored(recipe) + self._correction(recipe)[1] * recipe.share
 
     def share_for(self, degree: int, level: int, target: Target) -> float | None:
         """The least share that keeps within a size, or the largest that keeps within a loss; None where none does."""
+        whole = Recipe(0.0, degree, level)
         if target.size is not None:
-            share = 1 - MARGIN * target.size / self.size(Recipe(0.0, degree, level))
+            share = 1 - (MARGIN * target.size / self.size(whole)) ** (1 / self._correction(whole)[0])
             return min(max(share, 0.0), 1.0) if share < SHARES[-1] else None
         assert target.drop is not None
         shares = np.linspace(0, SHARES[-1], 1901)
-        drops = np.interp(shares, SHARES, self.drops) + self._stored(Recipe(0.0, degree, level))
+        drops = np.interp(shares, SHARES, self.drops) + self._stored(whole) + self._correction(whole)[1] * shares
         fitting = shares[drops <= target.drop]
         return float(fitting.max()) if len(fitting) else None
 
@@ -115,26 +134,52 @@ class Model:
 
     def _stored(self, recipe: Recipe) -> float:
         """dB lost by degree and precision alone."""
-        kinds = self._kinds(recipe)
-        return sum(self.whole - trial.score.psnr for trial in kinds) - (self.whole - self.finest.score.psnr)
+        return sum(self.whole - trial.score.psnr for trial in self._kinds(recipe)) - (
+            self.whole - self.finest.score.psnr
+        )
 
     def _kinds(self, recipe: Recipe) -> tuple[Trial, Trial]:
         return self.kinds[recipe.degree, 0], self.kinds[self.degree, recipe.level]
 
+    def _correction(self, recipe: Recipe) -> tuple[float, float]:
+        """The power of what is left to which bytes are in proportion, and dB to add for all Gaussians pruned."""
+        known = self.learned.get((recipe.degree, recipe.level))
+        if known is None and self.learned:
+            powers, offs = zip(*self.learned.values(), strict=True)
+            known = sum(powers) / len(powers), sum(offs) / len(offs)
+        return known or (POWER, 0.0)
+
 
 def search(model: Model, target: Target, follow: Follow) -> list[Trial]:
-    """Follow the most promising recipes, correct their shares by what comes out, and return every trial.
-
-    Raises:
-        ValueError: no recipe is predicted to come near the target.
-    """
-    recipes = model.best(target)[:TRIED]
-    if not recipes:
-        raise ValueError("no recipe reaches the target")
+    """Follow the most promising recipe, learn from what comes out, and so on while another promises more. Returns every trial;
+    none if no recipe is predicted to come near the target."""
     trials: list[Trial] = []
-    for recipe in recipes:
-        trials += _correct(model, target, follow, recipe)
+    # Aims within the limit: what is a little beyond it is lost altogether.
+    aim = target if target.drop is None else Target(drop=max(target.drop - NEAR / 2, target.drop / 2))
+    for _ in range(TRIALS):
+        best = choose([*model.kinds.values(), *trials], target, model.whole)
+        for recipe in model.best(aim):
+            if not _is_near(recipe, trials) and (best is None or _promises(model, recipe, best, target)):
+                break
+        else:
+            break
+        trial = follow(recipe)
+        trials.append(trial)
+        model.learn(trial)
     return trials
+
+
+def _is_near(recipe: Recipe, trials: Sequence[Trial]) -> bool:
+    """Whether nearly the same was tried already."""
+    tried = [t.recipe for t in trials if (t.recipe.degree, t.recipe.level) == (recipe.degree, recipe.level)]
+    return any(abs(one.share - recipe.share) < STEP for one in tried)
+
+
+def _promises(model: Model, recipe: Recipe, best: Trial, target: Target) -> bool:
+    """Whether a recipe should do better than the best that reaches the target."""
+    if target.size is not None:
+        return model.whole - best.score.psnr - model.drop(recipe) > WORTH
+    return model.size(recipe) < (1 - WORTH) * best.size
 
 
 def choose(trials: Sequence[Trial], target: Target, whole: float) -> Trial | None:
@@ -145,30 +190,6 @@ def choose(trials: Sequence[Trial], target: Target, whole: float) -> Trial | Non
     assert target.drop is not None
     fitting = [trial for trial in trials if whole - trial.score.psnr <= target.drop]
     return min(fitting, key=lambda trial: trial.size) if fitting else None
-
-
-def _correct(model: Model, target: Target, follow: Follow, recipe: Recipe) -> list[Trial]:
-    """Follow a recipe, and again with its share moved by how far the prediction was off."""
-    trials: list[Trial] = []
-    for _ in range(CORRECTIONS):
-        trial = follow(recipe)
-        trials.append(trial)
-        if target.size is not None:
-            # Bytes are in proportion to what is left: aim again by the bytes a Gaussian really took.
-            share = max(1 - (1 - recipe.share) * MARGIN * target.size / trial.size, 0.0)
-            done = trial.size <= target.size and share > recipe.share - 2 * STEP
-        else:
-            assert target.drop is not None
-            lost = model.whole - trial.score.psnr
-            off = lost - model.drop(recipe)
-            # Aims within the limit: what is a little beyond it is lost altogether.
-            found = model.share_for(recipe.degree, recipe.level, Target(drop=target.drop - NEAR / 2 - off))
-            share = 0.0 if found is None else found
-            done = lost <= target.drop and (abs(share - recipe.share) < STEP or target.drop - lost < NEAR)
-        if done or share >= 1 or round(share, 4) == recipe.share:
-            break
-        recipe = Recipe(round(share, 4), recipe.degree, recipe.level)
-    return trials
 
 
 def pareto(trials: Sequence[Trial]) -> list[Trial]:

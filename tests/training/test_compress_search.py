@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,8 +36,9 @@ def model_of(follow) -> Model:
 @given(drop=st.floats(0.1, 2.0), mixed=st.floats(0, 1.0))
 def test_the_smallest_file_within_a_loss(drop, mixed):
     follow, target = follow_of(mixed), Target(drop=drop)
-    trials = search(model_of(follow), target, follow)
-    best = choose(trials, target, WHOLE)
+    model = model_of(follow)
+    trials = search(model, target, follow)
+    best = choose([*model.kinds.values(), *trials], target, WHOLE)
     assert best is not None and WHOLE - best.score.psnr <= drop
     shares = [place / 50 for place in range(48)]
     possible = [follow(Recipe(s, d, level)) for s in shares for d in range(4) for level in range(4)]
@@ -49,8 +49,9 @@ def test_the_smallest_file_within_a_loss(drop, mixed):
 @given(size=st.integers(60_000, 2_000_000), mixed=st.floats(0, 1.0))
 def test_the_best_picture_within_a_size(size, mixed):
     follow, target = follow_of(mixed), Target(size=size)
-    trials = search(model_of(follow), target, follow)
-    best = choose(trials, target, WHOLE)
+    model = model_of(follow)
+    trials = search(model, target, follow)
+    best = choose([*model.kinds.values(), *trials], target, WHOLE)
     assert best is not None and best.size <= size
     shares = [place / 50 for place in range(50)]
     possible = [follow(Recipe(s, d, level)) for s in shares for d in range(4) for level in range(4)]
@@ -61,10 +62,8 @@ def test_the_best_picture_within_a_size(size, mixed):
 def test_what_cannot_be_reached_is_said():
     follow = follow_of(0.0)
     model = model_of(follow)
-    with pytest.raises(ValueError, match="no recipe"):
-        search(model, Target(size=1000), follow)
-    with pytest.raises(ValueError, match="no recipe"):
-        search(model, Target(drop=0.001), follow)
+    assert search(model, Target(size=1000), follow) == []
+    assert search(model, Target(drop=0.001), follow) == []
     assert choose([follow(Recipe(0.0, 3, 0))], Target(size=10), WHOLE) is None
 
 
