@@ -159,8 +159,9 @@ class SogGrid:
 
 
 class SplatzGrid:
-    """The grid of `.splatz`. Steps, importance and which entry of the codebook each Gaussian has are fitted once; an entry
-    itself is the weighted mean of the harmonics that have it, so that it learns from all of them.
+    """The grid of `.splatz`. Steps, importance and which entry of the codebook each Gaussian has are fitted once, and anew for
+    another number of Gaussians; an entry itself is the weighted mean of the harmonics that have it, so that it learns from
+    all of them.
 
     Args:
         weights: [N] how much each Gaussian matters; its opacity times its area unless given.
@@ -174,15 +175,20 @@ class SplatzGrid:
         metric: Tensor | None = None,
         antialiased: bool = False,
     ) -> None:
-        self.options, self.weights, self.metric, self.antialiased = options, weights, metric, antialiased
+        self.options, self.given, self.metric, self.antialiased = options, weights, metric, antialiased
+        self.weights = torch.zeros(0)  # in use
         self.fitted: Fitted | None = None
 
     def refresh(self, gaussians: Gaussians) -> None:
-        if self.fitted is not None:
+        """Raises:
+        ValueError: the weights are not one for each.
+        """
+        if self.fitted is not None and len(self.fitted) == len(gaussians):
             return
         scene = gaussians.detach()
-        if self.weights is None:
-            self.weights = area(scene)
+        self.weights = area(scene) if self.given is None else self.given.to(scene.means)
+        if len(self.weights) != len(scene):
+            raise ValueError(f"weights: expected one for each of {len(scene)} Gaussians, got {len(self.weights)}")
         self.fitted = make_grid(scene, self.options, self.weights, self.metric)
 
     def __call__(self, gaussians: Gaussians) -> Gaussians:
@@ -196,7 +202,7 @@ class SplatzGrid:
         """The grid with the codebook of the Gaussians as they are; gradients flow from an entry to all of its Gaussians."""
         self.refresh(gaussians)
         fitted = self.fitted
-        assert fitted is not None and self.weights is not None
+        assert fitted is not None
         rows = gaussians.sh_rest[:, : fitted.bases].flatten(1)
         floor = least_weights(self.weights)
         return replace(fitted, codebook=means_of(rows, fitted.labels, floor, fitted.codebook.detach()))

@@ -33,7 +33,7 @@ from splat.training.compress_report import print_table, write_results
 from splat.training.compress_search import SHARES, Model, Recipe, Target, Trial, choose, search
 from splat.training.compress_source import Source, check, open_source
 from splat.training.config import parse_bytes
-from splat.training.finetune import finetune
+from splat.training.finetune import prune_and_finetune
 from splat.training.trainer import evaluation_background
 
 if TYPE_CHECKING:
@@ -139,15 +139,14 @@ class Compression:
             with self.step() as seconds:
                 scene = _of_degree(scene, degree)
                 self.record(f"degree {degree}", scene, seconds)
-        scene = _of_degree(scene, degree)
-        grid = self.grid(scene, self.knob)
+        recipe = Recipe(options.prune or 0.0, degree, options.precision or 0)
         if options.finetune:
             with self.step() as seconds:
-                scene = self.tune(scene, grid, options.finetune)
+                scene, grid = self.tuned_to(recipe, options.finetune)
                 self.record(f"fine-tune {options.finetune} iterations", scene, seconds)
         else:
-            scene = self.repaired(scene, grid)
-        return self.written(scene, Recipe(options.prune or 0.0, degree, options.precision or 0), grid)
+            scene, grid = self.repaired_to(recipe)
+        return self.written(scene, recipe, grid)
 
     def to_target(self) -> Gaussians:
         """The best that reaches the target, found by trial."""
@@ -217,11 +216,8 @@ class Compression:
     def follow(self, recipe: Recipe, iterations: int = 0) -> Trial:
         """Prune, write and measure one recipe, and remember it."""
         with self.step() as seconds:
-            scene = _of_degree(self.pruned(recipe.share), recipe.degree)
-            options = self.rung(recipe.level)
-            grid = self.grid(scene, options)
-            scene = self.tune(scene, grid, iterations) if iterations else self.repaired(scene, grid)
-            name = self.trial_file(recipe, iterations)
+            scene, grid = self.tuned_to(recipe, iterations) if iterations else self.repaired_to(recipe)
+            name, options = self.trial_file(recipe, iterations), self.rung(recipe.level)
             self.save(scene, name, options, grid)
             score = self.judge(formats.load(name, options))
             trial = Trial(recipe, formats.size_of(name), len(scene), score, seconds())
@@ -242,17 +238,30 @@ class Compression:
         weights = found / found.mean().clamp_min(1e-30)
         return self.format.grid(options, formats.Matter(weights, view_metric(scene, self.views, weights)))
 
-    def tune(self, scene: Gaussians, grid: Grid | None, iterations: int) -> Gaussians:
-        """Fine-tune what the format can hold."""
+    def tuned_to(self, recipe: Recipe, iterations: int) -> tuple[Gaussians, Grid | None]:
+        """The scene pruned and fine-tuned to what a recipe's file can hold, and the grid of that."""
         source = self.source
+        grid: Grid | None = None
+
+        def fit(left: Gaussians) -> Grid | None:
+            nonlocal grid
+            grid = self.grid(left, self.rung(recipe.level))
+            return grid
+
         with tqdm(desc="fine-tune", total=iterations, disable=not sys.stderr.isatty(), leave=False) as bar:
-
-            def advance(iteration: int) -> None:
-                bar.update(iteration - bar.n)
-
-            return finetune(
-                scene, source.frames, source.extent, iterations, config=source.config, grid=grid, progress=advance
+            scene = prune_and_finetune(
+                _of_degree(source.gaussians, recipe.degree),
+                source.frames,
+                source.extent,
+                recipe.share,
+                iterations,
+                config=source.config,
+                fit=fit,
+                score=self.options.score,
+                views=self.views,
+                progress=lambda iteration: bar.update(iteration - bar.n),
             )
+        return scene, grid
 
     def save(self, scene: Gaussians, path: Path, options: FormatOptions, grid: Grid | None) -> None:
         if grid is not None:
@@ -284,16 +293,19 @@ class Compression:
             self.ranks = ranks(whole, score)
         return recolored(prune(whole, self.ranks, share), whole, cameras, background=background, settings=settings)
 
-    def repaired(self, scene: Gaussians, grid: Grid | None) -> Gaussians:
-        """The scene with base colours that make up for what the format loses elsewhere, as far as they can."""
+    def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
+        """The scene pruned to a recipe, with base colours that make up for what the format loses elsewhere, as far as they can;
+        and the format's grid of that."""
+        scene = _of_degree(self.pruned(recipe.share), recipe.degree)
+        grid = self.grid(scene, self.rung(recipe.level))
         if grid is None:
-            return scene
+            return scene, None
         whole, views = self.source.gaussians, self.views[::REPAIR_STRIDE]
         for _ in range(REPAIRS):
             held = grid(scene).detach()
             mended = recolored(held, whole, views, 1, background=self.background, settings=self.settings)
             scene = replace(scene, sh0=scene.sh0 + (mended.sh0 - held.sh0))
-        return scene
+        return scene, grid
 
     def rung(self, level: int) -> FormatOptions:
         """Of the format's ladder of precisions.

@@ -11,7 +11,7 @@ import splat
 from scenes import cameras, cloud
 from splat import Gaussians
 from splat.compression import compressed_ply, formats, smallest_three, sog, spz
-from splat.compression.quantize import CompressedPlyGrid, Grid, SogGrid, SpzGrid, straight_through
+from splat.compression.quantize import CompressedPlyGrid, Grid, SogGrid, SplatzGrid, SpzGrid, straight_through
 from splat.compression.spz import SpzOptions
 from splat.quaternions import rotation_matrix
 
@@ -126,13 +126,14 @@ def test_straight_through_keeps_the_other_values():
     assert bool((one.means.grad == 1).all())
 
 
-def test_a_palette_belongs_to_one_set_of_gaussians():
-    grid = SogGrid(palette=64)
+@pytest.mark.parametrize("kind", [lambda **of: SogGrid(palette=64, **of), SplatzGrid])
+def test_what_is_fitted_belongs_to_one_set_of_gaussians(kind):
+    grid = kind()
     grid.refresh(scene(700))
     grid.refresh(scene(300))
     assert grid(scene(300)).sh_rest.shape == (300, 8, 3)
     with pytest.raises(ValueError, match="one for each of 300 Gaussians, got 700"):
-        SogGrid(weights=torch.ones(700))(scene(300))
+        kind(weights=torch.ones(700))(scene(300))
 
 
 def test_weights_decide_what_a_palette_keeps():

@@ -147,6 +147,8 @@ def test_stages_reach_the_share_and_lose_little(trained):
     same = finetune(whole, capture.frames, capture.extent, 200, config=config)
     assert psnr(tuned, capture) > psnr(same, capture) - 1.5
     grid = Coarse()
-    found = prune_and_finetune(whole, capture.frames, capture.extent, 0.5, 60, stages=3, config=config, grid=grid)
+    found = prune_and_finetune(
+        whole, capture.frames, capture.extent, 0.5, 60, stages=3, config=config, fit=lambda left: grid
+    )
     assert len(found) == round(0.5 * len(whole)) and grid.fitted > 0
     assert torch.equal(found.sh0, (2 * found.sh0).round() / 2)
