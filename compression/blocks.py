@@ -30,14 +30,7 @@ def blocks(gaussians: Gaussians, order: Tensor) -> Iterator[Gaussians]:
 
 def joined(count: int, bases: int, parts: Iterable[Gaussians]) -> Gaussians:
     """One scene of `count` Gaussians with `bases` harmonics, made of consecutive parts."""
-    whole = Gaussians(
-        means=torch.empty(count, 3),
-        quats=torch.empty(count, 4),
-        log_scales=torch.empty(count, 3),
-        logit_opacities=torch.empty(count),
-        sh0=torch.empty(count, 3),
-        sh_rest=torch.empty(count, bases, 3),
-    )
+    whole = Gaussians.empty(count, bases)
     first = 0
     for part in parts:
         for name, tensor in whole.tensors().items():

@@ -47,6 +47,19 @@ class Gaussians:
         if bases not in (1, 4, 9, 16, 25):
             raise ValueError(f"Gaussians: sh_rest must hold 0, 3, 8, 15 or 24 coefficients, got {bases - 1}")
 
+    @staticmethod
+    def empty(count: int, bases: int) -> "Gaussians":
+        """Room for `count` Gaussians with `bases` harmonics besides the constant one, for parts of a file to fill; float32 on
+        the CPU, its values arbitrary."""
+        return Gaussians(
+            means=torch.empty(count, 3),
+            quats=torch.empty(count, 4),
+            log_scales=torch.empty(count, 3),
+            logit_opacities=torch.empty(count),
+            sh0=torch.empty(count, 3),
+            sh_rest=torch.empty(count, bases, 3),
+        )
+
     def __len__(self) -> int:
         return self.means.shape[0]
 

@@ -47,14 +47,7 @@ def load(path: str | Path) -> Gaussians:
     wanted = [*POSITION, *ROTATION, *SCALE, "opacity", *SH0, *rest]
     check_properties(path, names, wanted)
     count, bases = len(rows), len(rest) // 3
-    scene = Gaussians(
-        means=torch.empty(count, 3),
-        quats=torch.empty(count, 4),
-        log_scales=torch.empty(count, 3),
-        logit_opacities=torch.empty(count),
-        sh0=torch.empty(count, 3),
-        sh_rest=torch.empty(count, bases, 3),
-    )
+    scene = Gaussians.empty(count, bases)
     bad = 0
     for first, part in row_blocks(path, rows):
         columns = torch.from_numpy(as_floats(part, wanted))

@@ -30,6 +30,7 @@ class Scores:
         return len(self.contribution) == len(gaussians)
 
 
+@torch.no_grad()
 def score(
     gaussians: Gaussians,
     frames: Sequence[Frame],
@@ -37,28 +38,19 @@ def score(
     progress: Callable[[float], None] = lambda share: None,
 ) -> Scores:
     """Sum every Gaussian's blend weights over the pixels of the photos, once as they are and once times the pixels' error.
-
-    The weights come out as gradients: features of zero change nothing, and the derivative of their sum by a Gaussian's
-    feature is the sum of its weights. Blame is the mean error over what a Gaussian covers.
-    """
-    weight = torch.zeros(len(gaussians), device=gaussians.device)
+    Blame is the mean error over what a Gaussian covers."""
+    weight = torch.zeros(len(gaussians), dtype=torch.float64, device=gaussians.device)
     missed = torch.zeros_like(weight)
     chosen = list(frames)[:: max(1, -(-len(frames) // PHOTOS))]
     for number, frame in enumerate(chosen):
-        view = PhotoView(number, frame)
         scale = min(1.0, LONGEST / max(frame.camera.width, frame.camera.height))
         size = max(1, round(frame.camera.width * scale)), max(1, round(frame.camera.height * scale))
         camera = frame.camera.resized(*size)
-        probe = torch.zeros(len(gaussians), 2, device=gaussians.device, requires_grad=True)
-        with torch.enable_grad():
-            result = splat.render(gaussians, camera, features=probe, settings=settings)
-            assert result.features is not None
-            photo = view.photo(*size, torch.zeros(3)).to(result.rgb)
-            error = (result.rgb.detach().clamp(0, 1) - photo).abs().mean(-1)
-            (result.features[..., 0] + result.features[..., 1] * error).sum().backward()
-        assert probe.grad is not None
-        weight += probe.grad[:, 0]
-        missed += probe.grad[:, 1]
+        rendered = splat.render(gaussians, camera, settings=settings).rgb.clamp(0, 1)
+        photo = PhotoView(number, frame).photo(*size, torch.zeros(3)).to(rendered)
+        error = (rendered - photo).abs().mean(-1)
+        weight += splat.contribution(gaussians, camera, settings=settings).weight
+        missed += splat.contribution(gaussians, camera, pixel_weights=[error], settings=settings).weight
         progress((number + 1) / len(chosen))
     return Scores(gaussians, ranks(weight), ranks(missed / weight.clamp_min(1e-3)))
 
@@ -66,6 +58,6 @@ def score(
 def ranks(values: Tensor) -> Tensor:  # [N] 0 to 1
     """The place of each among all."""
     order = values.argsort()
-    places = torch.empty_like(values)
+    places = torch.empty(len(values), device=values.device)
     places[order] = torch.linspace(0, 1, len(values), device=values.device)
     return places
