@@ -33,7 +33,7 @@ from splat.training.compress_report import print_table, write_results
 from splat.training.compress_search import SHARES, Model, Recipe, Target, Trial, choose, search
 from splat.training.compress_source import Source, check, open_source
 from splat.training.config import parse_bytes
-from splat.training.finetune import prune_and_finetune
+from splat.training.finetune import finetune
 from splat.training.trainer import evaluation_background
 
 if TYPE_CHECKING:
@@ -240,28 +240,35 @@ class Compression:
 
     def tuned_to(self, recipe: Recipe, iterations: int) -> tuple[Gaussians, Grid | None]:
         """The scene pruned and fine-tuned to what a recipe's file can hold, and the grid of that."""
+        scene, grid = self.pruned_to(recipe)
         source = self.source
-        grid: Grid | None = None
-
-        def fit(left: Gaussians) -> Grid | None:
-            nonlocal grid
-            grid = self.grid(left, self.rung(recipe.level))
-            return grid
-
         with tqdm(desc="fine-tune", total=iterations, disable=not sys.stderr.isatty(), leave=False) as bar:
-            scene = prune_and_finetune(
-                _of_degree(source.gaussians, recipe.degree),
-                source.frames,
-                source.extent,
-                recipe.share,
-                iterations,
-                config=source.config,
-                fit=fit,
-                score=self.options.score,
-                views=self.views,
-                progress=lambda iteration: bar.update(iteration - bar.n),
+
+            def advance(iteration: int) -> None:
+                bar.update(iteration - bar.n)
+
+            tuned = finetune(
+                scene, source.frames, source.extent, iterations, config=source.config, grid=grid, progress=advance
             )
+        return tuned, grid
+
+    def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
+        """The scene pruned to a recipe, with base colours that make up for what the format loses elsewhere, as far as they can;
+        and the grid of that."""
+        scene, grid = self.pruned_to(recipe)
+        if grid is None:
+            return scene, None
+        whole, views = self.source.gaussians, self.views[::REPAIR_STRIDE]
+        for _ in range(REPAIRS):
+            held = grid(scene).detach()
+            mended = recolored(held, whole, views, 1, background=self.background, settings=self.settings)
+            scene = replace(scene, sh0=scene.sh0 + (mended.sh0 - held.sh0))
         return scene, grid
+
+    def pruned_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
+        """The scene pruned to a recipe, and the grid of that."""
+        scene = _of_degree(self.pruned(recipe.share), recipe.degree)
+        return scene, self.grid(scene, self.rung(recipe.level))
 
     def save(self, scene: Gaussians, path: Path, options: FormatOptions, grid: Grid | None) -> None:
         if grid is not None:
@@ -292,20 +299,6 @@ class Compression:
             )
             self.ranks = ranks(whole, score)
         return recolored(prune(whole, self.ranks, share), whole, cameras, background=background, settings=settings)
-
-    def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
-        """The scene pruned to a recipe, with base colours that make up for what the format loses elsewhere, as far as they can;
-        and the format's grid of that."""
-        scene = _of_degree(self.pruned(recipe.share), recipe.degree)
-        grid = self.grid(scene, self.rung(recipe.level))
-        if grid is None:
-            return scene, None
-        whole, views = self.source.gaussians, self.views[::REPAIR_STRIDE]
-        for _ in range(REPAIRS):
-            held = grid(scene).detach()
-            mended = recolored(held, whole, views, 1, background=self.background, settings=self.settings)
-            scene = replace(scene, sh0=scene.sh0 + (mended.sh0 - held.sh0))
-        return scene, grid
 
     def rung(self, level: int) -> FormatOptions:
         """Of the format's ladder of precisions.

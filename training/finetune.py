@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from splat.cameras import Camera
-from splat.compression.importance import Kind, importance
+from splat.compression.importance import importance
 from splat.compression.prune import prune, ranks, recolored
 from splat.compression.quantize import Grid
 from splat.datasets.scene import Frame
@@ -99,51 +98,42 @@ def prune_and_finetune(
     *,
     stages: int = 2,
     config: TrainConfig | None = None,
-    fit: Callable[[Gaussians], Grid | None] | None = None,
-    score: Kind = "removal",
-    views: Sequence[Camera] | None = None,
+    fit: Callable[[Gaussians], Grid] | None = None,
     device: torch.device | str = "cpu",
-    progress: Callable[[int], None] | None = None,
 ) -> Gaussians:
     """Leave out a share of the Gaussians in stages, each by what the photos' cameras see, and fine-tune after each. Most of
     the iterations, and the grid, are for the last.
 
     Args:
-        share: of all Gaussians, 0 to 1; with 0 there is one stage.
-        stages: which leave out equal shares of what each finds; two do a little better than one.
+        share: of all Gaussians, 0 to 1.
+        stages: which leave out equal shares of what each finds. Two do a little better than one; with a grid, which takes
+            all the iterations it can get, one does.
         fit: makes the grid of what is left for the last stage.
-        score: what matters; see importance.py.
-        views: cameras that say what matters; those of all photos unless given.
-        progress: is told the number of every iteration.
     """
     config = config or TrainConfig()
-    cameras = [frame.camera for frame in frames] if views is None else views
+    cameras = [frame.camera for frame in frames]
     background = evaluation_background(config)
     settings = RenderSettings(antialiased=config.optimization.antialiased)
 
     def scored(left: Gaussians) -> Tensor:
-        return importance(left, cameras, score, background=background, settings=settings)
+        return importance(left, cameras, background=background, settings=settings)
 
-    done = 0
-
-    def advance(iteration: int) -> None:
-        if progress is not None:
-            progress(done + iteration)
-
-    count, scene, stages = len(gaussians), gaussians.detach(), stages if share > 0 else 1
+    count, scene = len(gaussians), gaussians.detach()
     early = round(EARLY_STAGES * iterations / max(1, stages - 1)) if stages > 1 else 0
     for stage in range(1, stages + 1):
         keep = round(count * (1 - share) ** (stage / stages))
-        if keep < len(scene):
-            left = prune(scene, ranks(scene, scored), 1 - keep / len(scene))
-            scene = recolored(left, scene, cameras, background=background, settings=settings)
+        left = prune(scene, ranks(scene, scored), 1 - keep / max(1, len(scene)))
+        scene = recolored(left, scene, cameras, background=background, settings=settings)
         last = stage == stages
-        grid = fit(scene) if last and fit is not None else None
-        share_of_iterations = iterations - early * (stages - 1) if last else early
         scene = finetune(
-            scene, frames, extent, share_of_iterations, config=config, grid=grid, device=device, progress=advance
+            scene,
+            frames,
+            extent,
+            iterations - early * (stages - 1) if last else early,
+            config=config,
+            grid=fit(scene) if last and fit is not None else None,
+            device=device,
         )
-        done += share_of_iterations
     return scene
 
 
