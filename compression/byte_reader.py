@@ -20,8 +20,8 @@ ALWAYS = 1 << 20
 """So many bytes are accepted from any file."""
 
 
-def read_file(path: Path) -> bytes:
-    """All bytes of a file.
+def read_file(path: Path, limit: int = -1) -> bytes:
+    """All bytes of a file, or so many from its start.
 
     Raises:
         InputError: there is none, or it cannot be read.
@@ -29,7 +29,8 @@ def read_file(path: Path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path}: expected a file, got a folder")
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            return file.read(limit)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Check the path.") from None
     except PermissionError:

@@ -6,8 +6,10 @@ glTF's axes are left, up, forward. Scales and opacities are stored as they are, 
 
 import json
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -15,8 +17,9 @@ from torch import Tensor
 
 from splat import __version__
 from splat.atomic_file import replacing
+from splat.compression.blocks import blocks, drawable_order, joined, ranges
 from splat.compression.byte_reader import REMEDY, ByteReader, read_file
-from splat.compression.frames import LUF, drawable, turned
+from splat.compression.frames import LUF, turned
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 
@@ -25,6 +28,8 @@ FLOAT, POINTS = 5126, 0
 EXTENSION = "KHR_gaussian_splatting"
 KIND = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
 JSON_LIMIT = 1 << 22
+MOST_STRIDE = 252
+"""Bytes from one Gaussian to the next, at most (glTF 2.0)."""
 NUMBERS = {5120: ("i1", 127.0), 5121: ("u1", 255.0), 5122: ("<i2", 32767.0), 5123: ("<u2", 65535.0), 5126: ("<f4", 1.0)}
 """Component types of accessors, and what normalised integers are divided by."""
 
@@ -41,12 +46,38 @@ def write(gaussians: Gaussians, path: Path) -> None:
         InputError: harmonics of a degree above 3, or more than the 4 GiB that a .glb holds.
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
-    scene = gaussians.detach().to("cpu", torch.float32)
-    scene = turned(scene[drawable(scene)], LUF)
-    if scene.sh_degree > 3:
+    if gaussians.sh_degree > 3:
         raise InputError(f"{path}: {EXTENSION} holds harmonics up to degree 3; reduce the degree (--sh-degree 3)")
+    order = drawable_order(gaussians)
+    count = len(order)
+    widths = {name: columns.shape[1] for name, columns in _columns(gaussians[:0]).items()}
+    low, high = torch.full((3,), torch.inf), torch.full((3,), -torch.inf)
+    for block in blocks(gaussians, order):
+        means = turned(block, LUF).means
+        low, high = torch.minimum(low, means.amin(dim=0)), torch.maximum(high, means.amax(dim=0))
+    text = _document(count, widths, (low.tolist(), high.tolist()) if count else None)
+    size = 4 * count * sum(widths.values())
+    total = 12 + 8 + len(text) + 8 + size
+    if total >= 1 << 32:
+        raise InputError(f"{path}: {count:,} Gaussians take {total:,} bytes, a .glb holds 4 GiB; use .spz or .sog")
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        file.write(struct.pack("<III", MAGIC, 2, total))
+        file.write(struct.pack("<II", len(text), JSON_CHUNK) + text)
+        file.write(struct.pack("<II", size, BINARY_CHUNK))
+        base, first = file.tell(), 0
+        for block in blocks(gaussians, order):
+            start = base
+            for name, columns in _columns(turned(block, LUF)).items():
+                file.seek(start + 4 * widths[name] * first)
+                file.write(columns.contiguous().numpy().astype("<f4", copy=False).data)
+                start += 4 * widths[name] * count
+            first += len(block)
+
+
+def _columns(scene: Gaussians) -> dict[str, Tensor]:  # each [N, 1, 3 or 4]
+    """What the attributes hold, by name, in the order of the file."""
     color = torch.cat([(scene.sh0 * SH_C0 + 0.5).clamp(0, 1), scene.opacities[:, None]], dim=1)
-    attributes = {
+    columns = {
         "POSITION": scene.means,
         "COLOR_0": color,
         f"{EXTENSION}:ROTATION": torch.nn.functional.normalize(scene.quats, dim=1)[:, [1, 2, 3, 0]],
@@ -54,25 +85,24 @@ def write(gaussians: Gaussians, path: Path) -> None:
         f"{EXTENSION}:OPACITY": scene.opacities[:, None],
     }
     harmonics = (scene.sh0, *scene.sh_rest.unbind(1))
-    attributes |= dict(zip(harmonic_names(scene.sh_degree), harmonics, strict=True))
-    views, accessors, offset = [], [], 0
-    for tensor in attributes.values():
-        size = 4 * tensor.numel()
+    return columns | dict(zip(harmonic_names(scene.sh_degree), harmonics, strict=True))
+
+
+def _document(count: int, widths: dict[str, int], bounds: tuple[list[float], list[float]] | None) -> bytes:
+    """The JSON: attributes one after the other, as floats."""
+    views: list[dict[str, Any]] = []
+    accessors: list[dict[str, Any]] = []
+    offset = 0
+    for width in widths.values():
+        size = 4 * width * count
+        accessors.append({"bufferView": len(views), "componentType": FLOAT, "count": count, "type": KIND[width]})
         views.append({"buffer": 0, "byteOffset": offset, "byteLength": size})
-        accessors.append(
-            {
-                "bufferView": len(views) - 1,
-                "componentType": FLOAT,
-                "count": len(tensor),
-                "type": KIND[tensor.shape[1]],
-            }
-        )
         offset += size
-    if len(scene):
-        accessors[0] |= {"min": scene.means.amin(dim=0).tolist(), "max": scene.means.amax(dim=0).tolist()}
+    if bounds is not None:
+        accessors[0] |= {"min": bounds[0], "max": bounds[1]}
     primitive = {
         "mode": POINTS,
-        "attributes": {name: index for index, name in enumerate(attributes)},
+        "attributes": {name: index for index, name in enumerate(widths)},
         "extensions": {EXTENSION: {"kernel": "ellipse", "colorSpace": "srgb_rec709_display"}},
     }
     document = {
@@ -87,16 +117,7 @@ def write(gaussians: Gaussians, path: Path) -> None:
         "accessors": accessors,
     }
     text = json.dumps(document).encode()
-    text += b" " * (-len(text) % 4)
-    total = 12 + 8 + len(text) + 8 + offset
-    if total >= 1 << 32:
-        raise InputError(f"{path}: {len(scene):,} Gaussians take {total:,} bytes, a .glb holds 4 GiB; use .spz or .sog")
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(struct.pack("<III", MAGIC, 2, total))
-        file.write(struct.pack("<II", len(text), JSON_CHUNK) + text)
-        file.write(struct.pack("<II", offset, BINARY_CHUNK))
-        for tensor in attributes.values():
-            file.write(tensor.contiguous().numpy().astype("<f4", copy=False).data)
+    return text + b" " * (-len(text) % 4)
 
 
 def read(path: Path) -> Gaussians:
@@ -111,7 +132,7 @@ def read(path: Path) -> Gaussians:
     if not isinstance(attributes, dict):
         raise InputError(f"{path}: the primitive has no attributes. {REMEDY}")
 
-    def column(name: str, width: int) -> Tensor:
+    def column(name: str, width: int) -> Column:
         if name not in attributes:
             raise InputError(f"{path}: the attribute {name} is missing. {REMEDY}")
         return _accessor(path, document, binary, attributes[name], width, name)
@@ -121,43 +142,77 @@ def read(path: Path) -> Gaussians:
         degree += 1
     if degree < 0:
         raise InputError(f"{path}: the attribute {EXTENSION}:SH_DEGREE_0_COEF_0 is missing. {REMEDY}")
-    means = column("POSITION", 3)
+    shape = {f"{EXTENSION}:ROTATION": 4, f"{EXTENSION}:SCALE": 3, f"{EXTENSION}:OPACITY": 1}
+    means, quats, scales, opacities = (column(name, width) for name, width in {"POSITION": 3, **shape}.items())
     sh0, *rest = (column(name, 3) for name in harmonic_names(degree))
-    parts = {
-        "quats": column(f"{EXTENSION}:ROTATION", 4)[:, [3, 0, 1, 2]],
-        "log_scales": column(f"{EXTENSION}:SCALE", 3).clamp_min(1e-30).log(),
-        "logit_opacities": column(f"{EXTENSION}:OPACITY", 1)[:, 0].clamp(1e-6, 1 - 1e-6).logit(),
-        "sh0": sh0,
-        "sh_rest": torch.stack(rest, dim=1)
-        if rest and all(len(r) == len(means) for r in rest)
-        else means[:, None][:, :0],
-    }
-    if any(len(part) != len(means) for part in (*parts.values(), *rest)):
+    if any(one.count != means.count for one in (quats, scales, opacities, sh0, *rest)):
         raise InputError(f"{path}: its attributes are of different lengths. {REMEDY}")
-    return turned(Gaussians(means=means, **parts), LUF)
+
+    def parts() -> Iterator[Gaussians]:
+        with open(path, "rb") as file:
+            for place in ranges(means.count):
+                harmonics = [one.rows(file, place) for one in rest]
+                block = Gaussians(
+                    means=means.rows(file, place),
+                    quats=quats.rows(file, place)[:, [3, 0, 1, 2]],
+                    log_scales=scales.rows(file, place).clamp_min(1e-30).log(),
+                    logit_opacities=opacities.rows(file, place)[:, 0].clamp(1e-6, 1 - 1e-6).logit(),
+                    sh0=sh0.rows(file, place),
+                    sh_rest=torch.stack(harmonics, dim=1) if rest else torch.zeros(place.stop - place.start, 0, 3),
+                )
+                yield turned(block, LUF)
+
+    return joined(means.count, len(rest), parts())
 
 
-def _chunks(path: Path) -> tuple[dict[str, Any], bytes | memoryview]:
-    """The JSON and the binary part."""
-    reader = ByteReader(read_file(path), str(path))
-    magic, version, _ = reader.unpack("<III", "a header")
+@dataclass(frozen=True)
+class Column:
+    """Where the numbers of an attribute lie in the file."""
+
+    count: int
+    width: int
+    dtype: str
+    scale: float  # that normalised integers are divided by
+    first: int  # byte
+    stride: int  # bytes
+
+    def rows(self, file: BinaryIO, place: slice) -> Tensor:  # [M, width] float32
+        """Those of some Gaussians."""
+        number, size = place.stop - place.start, np.dtype(self.dtype).itemsize
+        file.seek(self.first + place.start * self.stride)
+        data = file.read((number - 1) * self.stride + size * self.width)
+        rows = np.ndarray((number, self.width), self.dtype, data, 0, (self.stride, size))
+        values = torch.from_numpy(rows.astype(np.float32))
+        return values if self.scale == 1 else (values / self.scale).clamp_min(-1)
+
+
+def _chunks(path: Path) -> tuple[dict[str, Any], tuple[int, int]]:
+    """The JSON, and where the binary part begins and ends."""
+    start = ByteReader(read_file(path, JSON_LIMIT + 28), str(path))
+    length = path.stat().st_size
+    magic, version, _ = start.unpack("<III", "a header")
     if magic != MAGIC or version != 2:
         raise InputError(f"{path}: not a binary glTF 2.0 file: it begins with {magic:08x}, version {version}")
-    size, kind = reader.unpack("<II", "a chunk's header")
+    size, kind = start.unpack("<II", "a chunk's header")
     if kind != JSON_CHUNK or size > JSON_LIMIT:
         raise InputError(f"{path}: at byte 12: expected JSON of at most {JSON_LIMIT:,} bytes. {REMEDY}")
     try:
-        document = json.loads(bytes(reader.take(size, "JSON")))
+        document = json.loads(bytes(start.take(size, "JSON")))
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: its JSON cannot be read ({error}). {REMEDY}") from None
     if not isinstance(document, dict):
         raise InputError(f"{path}: its JSON is not an object. {REMEDY}")
-    if reader.left < 8:
+    if start.left < 8:
         raise InputError(f"{path}: has no binary part: its Gaussians are in another file, which is not supported")
-    size, kind = reader.unpack("<II", "a chunk's header")
+    size, kind = start.unpack("<II", "a chunk's header")
     if kind != BINARY_CHUNK:
-        raise InputError(f"{path}: at byte {reader.offset - 4}: expected a binary chunk. {REMEDY}")
-    return document, reader.take(size, "the binary part")
+        raise InputError(f"{path}: at byte {start.offset - 4}: expected a binary chunk. {REMEDY}")
+    if size > length - start.offset:
+        raise InputError(
+            f"{path}: at byte {start.offset}: expected the binary part of {size:,} bytes, got {length - start.offset:,}. "
+            f"{REMEDY}"
+        )
+    return document, (start.offset, start.offset + size)
 
 
 def _primitive(path: Path, document: dict[str, Any]) -> dict[str, Any]:
@@ -177,30 +232,22 @@ def _list(value: Any) -> list[dict[str, Any]]:
 
 
 def _accessor(
-    path: Path, document: dict[str, Any], binary: bytes | memoryview, index: Any, width: int, name: str
-) -> Tensor:  # [N, width]
-    """Numbers as an accessor describes them, normalised integers as floats."""
+    path: Path, document: dict[str, Any], binary: tuple[int, int], index: Any, width: int, name: str
+) -> Column:
+    """Where the numbers of an accessor lie, within the binary part."""
     try:
         accessor = document["accessors"][index]
         view = document["bufferViews"][accessor["bufferView"]]
-        kind, count = accessor["componentType"], accessor["count"]
+        count = accessor["count"]
         first = int(view.get("byteOffset", 0)) + int(accessor.get("byteOffset", 0))
-        dtype, scale = NUMBERS[kind]
+        dtype, scale = NUMBERS[accessor["componentType"]]
         size = np.dtype(dtype).itemsize * width
         stride = int(view.get("byteStride", size))
-        end = first + (count - 1) * stride + size
         fits = accessor["type"] == KIND[width] and view.get("buffer", 0) == 0 and "sparse" not in accessor
-        fits &= (
-            isinstance(count, int)
-            and count >= 0
-            and first >= 0
-            and stride >= size
-            and (not count or end <= len(binary))
-        )
+        fits &= isinstance(count, int) and count >= 0 and first >= 0 and size <= stride <= MOST_STRIDE
+        fits &= not count or binary[0] + first + (count - 1) * stride + size <= binary[1]
     except (KeyError, IndexError, TypeError, ValueError):
         fits = False
     if not fits:
         raise InputError(f"{path}: {name}: its accessor does not fit the file. {REMEDY}")
-    rows = np.ndarray((count, width), dtype, binary, first, (stride, np.dtype(dtype).itemsize)) if count else []
-    values = torch.from_numpy(np.asarray(rows, dtype=np.float32).reshape(count, width).copy())
-    return values if kind == FLOAT else (values / scale).clamp_min(-1)
+    return Column(count, width, dtype, scale, binary[0] + first, stride)
