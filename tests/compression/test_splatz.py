@@ -15,7 +15,7 @@ from splat.compression import splatz
 from splat.compression.byte_reader import ByteReader
 from splat.compression.canonical import BOUND, canonical, quaternions
 from splat.compression.entropy import pack, unpack
-from splat.compression.octree import cell_codes, cells_of, pack_cells, unpack_cells
+from splat.compression.octree import MOST_BITS, cell_codes, pack_cells, unpack_cells
 from splat.compression.splatz_grid import SplatzOptions, importance_classes, make_grid
 from splat.compression.view_metric import UNSEEN, isotropic_metric, view_metric
 from splat.errors import InputError
@@ -68,9 +68,17 @@ def test_numbers_take_little_more_than_their_entropy():
 @settings(max_examples=60, deadline=None)
 def test_cells_come_back(cells, bits):
     codes = np.sort(cell_codes(np.array(cells, dtype=np.int64)))
-    assert np.array_equal(cell_codes(cells_of(codes)), codes)
     reader = ByteReader(pack_cells(codes, bits), "x")
-    assert np.array_equal(unpack_cells(reader, len(codes), bits), codes) and reader.left == 0
+    found = unpack_cells(reader, len(codes), bits)
+    assert np.array_equal(cell_codes(found.astype(np.int64)), codes) and reader.left == 0
+    assert sorted(found.tolist()) == sorted(map(list, cells))
+
+
+def test_cells_use_all_bits():
+    cells = np.array([[0, 0, 0], [1, 2, 4], [(1 << MOST_BITS) - 1] * 3, [1 << MOST_BITS - 1, 5, 0]], dtype=np.int64)
+    codes = np.sort(cell_codes(cells))
+    found = unpack_cells(ByteReader(pack_cells(codes, MOST_BITS), "x"), 4, MOST_BITS)
+    assert sorted(found.tolist()) == sorted(cells.tolist())
 
 
 def test_the_order_of_positions_is_not_paid_for():
@@ -103,6 +111,23 @@ def test_the_file_decodes_to_what_the_grid_gives(count, degree, codes, exact, cl
     wanted, found = by_place(grid(before)), by_place(splatz.decode(splatz.encode(before, grid=grid), "x"))
     for name, tensor in wanted.tensors().items():
         torch.testing.assert_close(found.tensors()[name], tensor, rtol=0, atol=2e-6, msg=name)
+
+
+@pytest.mark.parametrize("codes", [0, 64])
+def test_threads_change_nothing(codes):
+    before = scene(40_000)
+    grid = make_grid(before, SplatzOptions(sh_codes=codes, sh_exact=0.3))
+    data, wanted, threads = splatz.encode(before, grid=grid), by_place(grid(before)), torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            found.append(splatz.decode(data, "x"))
+    finally:
+        torch.set_num_threads(threads)
+    for name, tensor in found[0].tensors().items():
+        assert tensor.is_contiguous() and all(torch.equal(tensor, other.tensors()[name]) for other in found[1:]), name
+        torch.testing.assert_close(by_place(found[0]).tensors()[name], wanted.tensors()[name], rtol=0, atol=2e-6)
 
 
 def test_errors_stay_within_half_a_step():
