@@ -6,7 +6,7 @@ the positions need to know the importance first.
 
 import math
 import struct
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,8 @@ from splat.compression.byte_reader import ALWAYS, RATIO, REMEDY, ByteReader, che
 from splat.compression.entropy import Contexts, Shifts, Stream, Whole, pack, unpack
 from splat.compression.frames import drawable
 from splat.compression.octree import MOST_BITS, cell_codes, pack_cells, unpack_cells
-from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, Steps, make_grid, values
+from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, Steps, make_grid
+from splat.compression.splatz_values import values_in_blocks, workers
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
@@ -33,8 +34,6 @@ LEVELS = 63
 """Numbers known before, clamped to so many contexts."""
 MIDDLES = np.array([(LEVELS + 1 >> shift) * 3 // 4 for shift in range(4)], dtype=np.int32)
 """Added to scales, which are mostly below zero, by class of importance."""
-MOST_THREADS = 8
-"""Each may hold a model of 6 MB."""
 COLOR_BUCKET = 3
 """Steps of the previous Gaussian's colour that are told apart."""
 
@@ -120,15 +119,14 @@ def decode(data: bytes, name: str) -> Gaussians:
     Raises:
         InputError: see `read`.
     """
-    codes, steps, basis = read_codes(data, name)
-    scene = values(codes, steps, basis)
-    ends = (end for tensor in scene.tensors().values() if tensor.numel() for end in tensor.aminmax())
-    if not all(math.isfinite(float(end)) for end in ends):
+    with workers() as pool:
+        scene, finite = values_in_blocks(*read_codes(data, name, pool), pool)
+    if not finite:
         raise InputError(f"{name}: holds numbers that are not finite. {REMEDY}")
     return scene
 
 
-def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
+def read_codes(data: bytes, name: str, pool: Executor) -> tuple[Codes, Steps, Tensor]:
     """The whole numbers in a file, its steps, and its principal components."""
     if data[:4] != MAGIC:
         raise InputError(f"{name}: not a .splatz file: it begins with {data[:4].hex(' ') or 'nothing'}")
@@ -146,15 +144,14 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
     steps = Steps(tuple(numbers[:3]), numbers[3], tuple(numbers[4:7]), numbers[7], bits, *numbers[8:])
     sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in SECTIONS]
     parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, SECTIONS, strict=True)]
-    with ThreadPoolExecutor(max(1, min(MOST_THREADS, torch.get_num_threads()))) as pool:
-        shifts = _unpack_shifts(parts[1], count)
-        positions = pool.submit(unpack_cells, parts[0], count, bits)
-        shape = pool.submit(_unpack_shape, parts[1], shifts)
-        appearance = pool.submit(_unpack_appearance, parts[2], shifts)
-        harmonics = _unpack_harmonics(parts[3], shifts, 3 * ((degree + 1) ** 2 - 1), pool)
-        scales, rotations = shape.result()
-        opacities, colors = appearance.result()
-        cells = positions.result()
+    shifts = _unpack_shifts(parts[1], count)
+    positions = pool.submit(unpack_cells, parts[0], count, bits)
+    shape = pool.submit(_unpack_shape, parts[1], shifts)
+    appearance = pool.submit(_unpack_appearance, parts[2], shifts)
+    harmonics = _unpack_harmonics(parts[3], shifts, 3 * ((degree + 1) ** 2 - 1), pool)
+    scales, rotations = shape.result()
+    opacities, colors = appearance.result()
+    cells = positions.result()
     labels, book, exact, rests, basis = harmonics
     whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
     return Codes(*(torch.from_numpy(array) for array in whole)), steps, basis

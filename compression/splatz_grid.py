@@ -36,8 +36,6 @@ NEAREST_OPACITY = 1e-4
 """To 0 and to 1."""
 LARGEST = 1 << 29
 """Number of steps that anything is from 0, at most; differences then have 31 bits."""
-BLOCK = 1 << 14
-"""Rows of harmonics that are made at once: what is made on the way stays in the cache."""
 LUMA = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
 """From red, green, blue to the mean and the differences to green."""
 
@@ -256,22 +254,32 @@ def make_grid(
 
 def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
     """Gaussians from whole numbers: what every reader gets."""
+    gaussians = shared_values(codes, steps, codes.book.float() * steps.sh @ basis)
+    own = own_harmonics(codes.rests, codes.shifts[codes.exact], steps, basis)
+    gaussians.sh_rest.flatten(1).index_add_(0, codes.exact, own)
+    return gaussians
+
+
+def shared_values(codes: Codes, steps: Steps, entries: Tensor) -> Gaussians:
+    """Gaussians with the harmonics of the codebook [K, D] only."""
     coarser = _coarser(codes.shifts)
     place = codes.cells.double() * steps.cell + _row(steps.low, codes.cells)
     means = place.clamp(-REACH, REACH).sinh() * steps.radius + _row(steps.center, codes.cells)
     colors = codes.colors * (steps.color * coarser)
     opacities = (codes.opacities + 0.5) * steps.opacity
-    harmonics = (codes.book.float() * steps.sh @ basis).index_select(0, codes.labels)
-    for exact, rests in zip(codes.exact.split(BLOCK), codes.rests.split(BLOCK), strict=True):
-        harmonics.index_add_(0, exact, (rests * (steps.sh * coarser[exact])) @ basis)
     return Gaussians(
         means=means.float(),
         quats=quaternions(codes.rotations * rotation_steps(codes.scales, codes.shifts, steps)),
-        log_scales=(codes.scales * (steps.scale * coarser)).contiguous(),
+        log_scales=codes.scales * (steps.scale * coarser),
         logit_opacities=opacities.clamp(NEAREST_OPACITY, 1 - NEAREST_OPACITY).logit(),
         sh0=colors @ torch.linalg.inv(LUMA).to(colors).T,
-        sh_rest=harmonics.reshape(len(codes.shifts), -1, 3),
+        sh_rest=entries.index_select(0, codes.labels).reshape(len(codes.shifts), -1, 3),
     )
+
+
+def own_harmonics(rests: Tensor, shifts: Tensor, steps: Steps, basis: Tensor) -> Tensor:  # [M, D]
+    """What Gaussians of classes [M] differ from their entries of the codebook."""
+    return rests * (steps.sh * _coarser(shifts)) @ basis
 
 
 def differences(scales: Tensor) -> Tensor:  # [N, 3] int64
@@ -283,8 +291,7 @@ def rotation_steps(scales: Tensor, shifts: Tensor, steps: Steps) -> Tensor:  # [
     """Step of each component of a Rodrigues vector, which is about half the angle of a turn about that axis."""
     coarser = _coarser(shifts)
     apart = differences(scales) * (steps.scale * coarser)
-    # Of doubles: how sinh rounds depends on where threads divide the rows.
-    shown = 2 * apart.clamp(max=20).double().sinh().float().clamp_min(1e-6)
+    shown = 2 * torch.sinh(apart.clamp(max=20)).clamp_min(1e-6)
     return (steps.rotation * coarser / shown).clamp(min=min(0.003, steps.rotation), max=LARGEST_TURN)
 
 
