@@ -18,16 +18,17 @@ MOST_BITS = 10
 """Of a symbol; values beyond 2^10 - 1 steps are stored apart."""
 HEAD = "<iBII"
 """Least value, bits of a symbol, far values, bytes."""
+Integers = NDArray[np.integer[Any]]
 Whole = NDArray[np.int32]
 Contexts = NDArray[np.uint16]
 Shifts = NDArray[np.uint8]
 
 
 def pack(
-    values: NDArray[np.integer],
-    contexts: Contexts | None = None,
+    values: Integers,
+    contexts: Integers | None = None,
     bucket: int = 0,
-    shifts: Shifts | None = None,
+    shifts: Integers | None = None,
     most_bits: int = MOST_BITS,
 ) -> bytes:
     """Whole numbers [N] as bytes.
@@ -38,18 +39,18 @@ def pack(
         shifts: [N] of each value's step: 2^shift; what comes before is compared in the common unit.
         most_bits: of a symbol.
     """
-    values = np.ascontiguousarray(values, dtype=np.int32)
-    low, bits = _window(values, most_bits)
+    whole: Whole = np.ascontiguousarray(values, dtype=np.int32)
+    low, bits = _window(whole, most_bits)
     if not bits:
         return struct.pack(HEAD, low, 0, 0, 0)
     known = _Known(contexts, shifts)
-    symbols = known.symbols(values, bits, low, bucket)
-    out = np.empty(len(values) * 3 + 16, dtype=np.uint8)
+    symbols = known.symbols(whole, bits, low, bucket)
+    out = np.empty(len(whole) * 3 + 16, dtype=np.uint8)
     size = load().encode_symbols(symbols, out.ctypes.data, len(out))
     if size > len(out):
         out = np.empty(size, dtype=np.uint8)
         size = load().encode_symbols(symbols, out.ctypes.data, len(out))
-    far = values[(values < low) | (values >= low + (1 << bits) - 1)]
+    far = whole[(whole < low) | (whole >= low + (1 << bits) - 1)]
     return struct.pack(HEAD, low, bits, len(far), size) + out[:size].tobytes() + far.astype("<i4").tobytes()
 
 
@@ -100,7 +101,7 @@ class Stream:
 class _Known:
     """What is known before each symbol, kept alive as the native coder wants it."""
 
-    def __init__(self, contexts: Contexts | None, shifts: Shifts | None) -> None:
+    def __init__(self, contexts: Integers | None, shifts: Integers | None) -> None:
         self.contexts = None if contexts is None else np.ascontiguousarray(contexts, dtype=np.uint16)
         self.shifts = None if shifts is None else np.ascontiguousarray(shifts, dtype=np.uint8)
 

@@ -290,11 +290,6 @@ def _longest_first(lengths: Whole, width: int) -> tuple[NDArray[np.int64], list[
     return order, [int(number) for number in longer[1:] if number]
 
 
-def _joined(known: Whole, shifts: Whole) -> Whole:
-    """Two things known, as one context."""
-    return known.clip(0, LEVELS) * 4 + shifts
-
-
 def _reordered(codes: Codes, order: Tensor) -> Codes:
     place = torch.empty_like(order)
     place[order] = torch.arange(len(order))

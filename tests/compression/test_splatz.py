@@ -1,6 +1,7 @@
 """`.splatz`: what is written is what the grid said, errors stay within the steps, and gradients pass through the rounding."""
 
 import dataclasses
+import struct
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from splat import Camera, Gaussians
 from splat.compression import splatz
 from splat.compression.byte_reader import ByteReader
 from splat.compression.canonical import BOUND, canonical, quaternions
-from splat.compression.entropy import pack, unpack
+from splat.compression.entropy import HEAD, pack, unpack
 from splat.compression.octree import MOST_BITS, cell_codes, pack_cells, unpack_cells
 from splat.compression.splatz_grid import SplatzOptions, importance_classes, make_grid
 from splat.compression.view_metric import UNSEEN, isotropic_metric, view_metric
@@ -61,7 +62,16 @@ def test_numbers_take_little_more_than_their_entropy():
     walk = np.cumsum(random.integers(-1, 2, 100_000)) // 3
     walk = np.abs(walk % 40 - 20)
     assert len(pack(walk, bucket=1)) < 0.8 * len(pack(walk))
-    assert len(pack(np.zeros(1_000_000, dtype=np.int64))) < 1000
+    assert len(pack(np.full(1_000_000, -7))) == struct.calcsize(HEAD)
+
+
+@pytest.mark.parametrize(("extra", "message"), [(-1, "a far value is missing"), (1, "far values are left over")])
+def test_far_values_must_be_as_many_as_their_places(extra, message):
+    data = pack(np.array([1, 2, 1 << 20, 3, -(1 << 20), 2]))
+    low, bits, far, size = struct.unpack_from(HEAD, data)
+    changed = struct.pack(HEAD, low, bits, far + extra, size) + data[struct.calcsize(HEAD) :] + bytes(4)
+    with pytest.raises(InputError, match=message):
+        unpack(ByteReader(changed, "x"), 6)
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 1023)] * 3), min_size=1, max_size=300), st.integers(10, 12))
