@@ -5,6 +5,7 @@ anew. A stream here begins with its least value, the bits of its symbols, and th
 """
 
 import struct
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +16,19 @@ from splat.errors import InputError
 
 MOST_BITS = 10
 """Of a symbol; values beyond 2^10 - 1 steps are stored apart."""
-HEAD = "<iBI"
-Whole = NDArray[np.int64]
+HEAD = "<iBII"
+"""Least value, bits of a symbol, far values, bytes."""
+Integers = NDArray[np.integer[Any]]
+Whole = NDArray[np.int32]
+Contexts = NDArray[np.uint16]
 Shifts = NDArray[np.uint8]
 
 
 def pack(
-    values: Whole,
-    contexts: Whole | None = None,
+    values: Integers,
+    contexts: Integers | None = None,
     bucket: int = 0,
-    shifts: Shifts | None = None,
+    shifts: Integers | None = None,
     most_bits: int = MOST_BITS,
 ) -> bytes:
     """Whole numbers [N] as bytes.
@@ -35,73 +39,87 @@ def pack(
         shifts: [N] of each value's step: 2^shift; what comes before is compared in the common unit.
         most_bits: of a symbol.
     """
-    low, bits = _window(values, most_bits)
-    escape = (1 << bits) - 1
-    symbols = values - low
-    far = (symbols < 0) | (symbols >= escape)
-    symbols[far] = escape
-    codes = np.ascontiguousarray(symbols, dtype=np.uint16)
-    stream = _Stream(codes, contexts, shifts, bits, low, bucket)
-    out = np.empty(len(codes) * 3 + 16, dtype=np.uint8)
-    size = load().encode_symbols(stream.native, out.ctypes.data, len(out))
+    whole: Whole = np.ascontiguousarray(values, dtype=np.int32)
+    low, bits = _window(whole, most_bits)
+    if not bits:
+        return struct.pack(HEAD, low, 0, 0, 0)
+    known = _Known(contexts, shifts)
+    symbols = known.symbols(whole, bits, low, bucket)
+    out = np.empty(len(whole) * 3 + 16, dtype=np.uint8)
+    size = load().encode_symbols(symbols, out.ctypes.data, len(out))
     if size > len(out):
         out = np.empty(size, dtype=np.uint8)
-        size = load().encode_symbols(stream.native, out.ctypes.data, len(out))
-    head = struct.pack(HEAD, low, bits, int(far.sum()))
-    return head + struct.pack("<I", size) + out[:size].tobytes() + values[far].astype("<i4").tobytes()
+        size = load().encode_symbols(symbols, out.ctypes.data, len(out))
+    far = whole[(whole < low) | (whole >= low + (1 << bits) - 1)]
+    return struct.pack(HEAD, low, bits, len(far), size) + out[:size].tobytes() + far.astype("<i4").tobytes()
 
 
 def unpack(
-    reader: ByteReader, count: int, contexts: Whole | None = None, bucket: int = 0, shifts: Shifts | None = None
+    reader: ByteReader, count: int, contexts: Contexts | None = None, bucket: int = 0, shifts: Shifts | None = None
 ) -> Whole:  # [count]
     """The numbers again, from the same contexts, bucket and shifts.
 
     Raises:
         InputError: the stream is damaged.
     """
-    low, bits, far = reader.unpack(HEAD, "a stream's header")
-    (size,) = reader.unpack("<I", "a stream's size")
-    data = np.frombuffer(reader.take(size, "a stream"), dtype=np.uint8)
-    escapes = reader.array("<i4", (far,), "far values")
-    if not 1 <= bits <= 16 or abs(low) > 1 << 30:
-        raise InputError(f"{reader.name}: symbols of {bits} bits from {low} on cannot be. {REMEDY}")
-    codes = np.empty(count, dtype=np.uint16)
-    stream = _Stream(codes, contexts, shifts, bits, low, bucket)
-    try:
-        load().decode_symbols(stream.native, data.ctypes.data, size)
-    except ValueError as error:
-        raise InputError(f"{reader.name}: a stream cannot be read ({error}). {REMEDY}") from None
-    values = codes.astype(np.int64) + low
-    if far:
-        place = codes == (1 << bits) - 1
-        if int(place.sum()) != far:
-            raise InputError(f"{reader.name}: {far} far values for {int(place.sum())} places. {REMEDY}")
-        values[place] = escapes
+    values = np.empty(count, dtype=np.int32)
+    Stream(reader).unpack(values, contexts, bucket, shifts)
     return values
 
 
-class _Stream:
-    """Arrays and what the native coder is told of them, kept alive together."""
+class Stream:
+    """The next stream of a reader, to be unpacked later.
 
-    def __init__(
-        self, codes: NDArray[np.uint16], contexts: Whole | None, shifts: Shifts | None, bits: int, low: int, bucket: int
+    Raises:
+        InputError: it is cut off, or its head cannot be.
+    """
+
+    def __init__(self, reader: ByteReader) -> None:
+        self.name = reader.name
+        self.low, self.bits, far, size = reader.unpack(HEAD, "a stream's header")
+        self.data = reader.array("u1", (size,), "a stream")
+        self.far = reader.array("<i4", (far,), "far values").astype(np.int32)
+        if self.bits > 16 or abs(self.low) > 1 << 30:
+            raise InputError(f"{self.name}: symbols of {self.bits} bits from {self.low} on cannot be. {REMEDY}")
+
+    def unpack(
+        self, out: Whole, contexts: Contexts | None = None, bucket: int = 0, shifts: Shifts | None = None
     ) -> None:
-        self.codes = codes
+        """Fill `out` with the numbers; see `unpack`."""
+        if not self.bits:
+            out[:] = self.low
+            return
+        known = _Known(contexts, shifts)
+        symbols = known.symbols(out, self.bits, self.low, bucket)
+        far = self.far.ctypes.data, len(self.far)
+        try:
+            load().decode_symbols(symbols, self.data.ctypes.data, len(self.data), *far)
+        except ValueError as error:
+            raise InputError(f"{self.name}: a stream cannot be read ({error}). {REMEDY}") from None
+
+
+class _Known:
+    """What is known before each symbol, kept alive as the native coder wants it."""
+
+    def __init__(self, contexts: Integers | None, shifts: Integers | None) -> None:
         self.contexts = None if contexts is None else np.ascontiguousarray(contexts, dtype=np.uint16)
         self.shifts = None if shifts is None else np.ascontiguousarray(shifts, dtype=np.uint8)
-        number = 1 if contexts is None or not len(contexts) else int(contexts.max()) + 1
-        addresses = [0 if array is None else array.ctypes.data for array in (self.codes, self.contexts, self.shifts)]
-        self.native = load().Symbols(*addresses, len(codes), bits, number, low, bucket)
+
+    def symbols(self, values: Whole, bits: int, low: int, bucket: int) -> Any:
+        """Description of a stream of contiguous values."""
+        number = 1 if self.contexts is None or not len(values) else int(self.contexts.max()) + 1
+        addresses = [0 if array is None else array.ctypes.data for array in (values, self.contexts, self.shifts)]
+        return load().Symbols(*addresses, len(values), bits, number, low, bucket)
 
 
 def _window(values: Whole, most_bits: int) -> tuple[int, int]:
-    """Least value and bits of the symbols that hold nearly all values, with one symbol to spare."""
-    if not len(values):
-        return 0, 1
-    low, high = int(values.min()), int(values.max())
+    """Least value and bits of the symbols that hold nearly all values, with one symbol to spare; no bits where all are one."""
+    low, high = (int(values.min()), int(values.max())) if len(values) else (0, 0)
+    if low == high:
+        return low, 0
     most = (1 << most_bits) - 2
     if high - low > most:
         middle = int(np.median(values))
         low = min(max(middle - most // 2, low), high - most)
         high = low + most
-    return low, max(1, (high - low + 1).bit_length())
+    return low, (high - low + 1).bit_length()

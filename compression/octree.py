@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from splat.compression.byte_reader import REMEDY, ByteReader
 from splat.compression.entropy import Whole, pack, unpack
+from splat.cuda_rasterizer.native import load
 from splat.errors import InputError
+
+Places = NDArray[np.int64]
 
 MOST_BITS = 20
 """Levels at most: three axes of 20 bits fit into 60."""
 CROWD = 1.1
 """Gaussians in an occupied cell, on average, below which the octree ends."""
+CHILDREN = np.array([occupancy.bit_count() for occupancy in range(256)], dtype=np.uint8)
 STEPS = (
     (32, 0x1F00000000FFFF),
     (16, 0x1F0000FF0000FF),
@@ -27,17 +31,12 @@ STEPS = (
 )
 
 
-def cell_codes(cells: Whole) -> Whole:  # [N]
+def cell_codes(cells: Places) -> Places:  # [N]
     """Place of cells [N, 3] on the Z-order curve; children of a node follow each other."""
     return _spread(cells[:, 0]) | _spread(cells[:, 1]) << 1 | _spread(cells[:, 2]) << 2
 
 
-def cells_of(codes: Whole) -> Whole:  # [N, 3]
-    """The cells that codes stand for."""
-    return np.stack([_gather(codes >> axis) for axis in range(3)], axis=1)
-
-
-def pack_cells(codes: Whole, bits: int) -> bytes:
+def pack_cells(codes: Places, bits: int) -> bytes:
     """Ascending codes [N] of `bits` levels as bytes."""
     depth = 0
     while depth < bits and len(codes) > CROWD * len(_starts(codes >> 3 * (bits - depth))):
@@ -57,8 +56,8 @@ def pack_cells(codes: Whole, bits: int) -> bytes:
     return out + pack(counts - 1) + np.packbits(np.unpackbits(low, axis=1)[:, 64 - rest :]).tobytes()
 
 
-def unpack_cells(reader: ByteReader, count: int, bits: int) -> Whole:  # [N] ascending
-    """The codes again.
+def unpack_cells(reader: ByteReader, count: int, bits: int) -> Whole:  # [N, 3], ascending by code
+    """The cells again.
 
     Raises:
         InputError: the stream is damaged, or holds another number of Gaussians.
@@ -66,42 +65,37 @@ def unpack_cells(reader: ByteReader, count: int, bits: int) -> Whole:  # [N] asc
     (depth,) = reader.unpack("<B", "the depth of the octree")
     if depth > bits:
         raise InputError(f"{reader.name}: an octree of {depth} levels for {bits} bits. {REMEDY}")
-    nodes, siblings = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    nodes, siblings = np.zeros(1, dtype=np.uint64), np.zeros(1, dtype=np.uint16)
     for _ in range(depth):
         occupancy = unpack(reader, len(nodes), siblings)
-        if ((occupancy < 1) | (occupancy > 255)).any():
+        if not 1 <= occupancy.min() <= occupancy.max() <= 255:
             raise InputError(f"{reader.name}: a node without children. {REMEDY}")
-        children = np.unpackbits(occupancy.astype(np.uint8)[:, None], axis=1, bitorder="little")
-        node, child = children.nonzero()
-        if len(node) > count:
+        number = int(CHILDREN[occupancy].sum(dtype=np.int64))
+        if number > count:
             raise InputError(f"{reader.name}: more than the {count:,} cells promised. {REMEDY}")
-        nodes = nodes[node] << 3 | child
-        siblings = children.sum(axis=1, dtype=np.int64)[node]
+        children, siblings = np.empty(number, dtype=np.uint64), np.empty(number, dtype=np.uint16)
+        addresses = [array.ctypes.data for array in (nodes, occupancy, children, siblings)]
+        load().expand_nodes(*addresses[:2], len(nodes), *addresses[2:])
+        nodes = children
     counts = unpack(reader, len(nodes)) + 1
-    if (counts < 1).any() or int(counts.sum()) != count:
-        raise InputError(f"{reader.name}: {int(counts.sum()):,} Gaussians in cells, expected {count:,}. {REMEDY}")
+    if counts.min() < 1 or int(counts.sum(dtype=np.int64)) != count:
+        found = int(counts.sum(dtype=np.int64))
+        raise InputError(f"{reader.name}: {found:,} Gaussians in cells, expected {count:,}. {REMEDY}")
     rest = 3 * (bits - depth)
     packed = reader.array("u1", ((count * rest + 7) // 8,), "bits of positions")
-    low = np.zeros((count, 64), dtype=np.uint8)
-    low[:, 64 - rest :] = np.unpackbits(packed, count=count * rest).reshape(count, rest)
-    return np.repeat(nodes, counts) << rest | np.packbits(low, axis=1).view(">u8")[:, 0].astype(np.int64)
+    cells = np.empty((count, 3), dtype=np.int32)
+    addresses = [array.ctypes.data for array in (nodes, counts, packed, cells)]
+    load().place_cells(*addresses[:2], len(nodes), rest, addresses[2], len(packed), addresses[3])
+    return cells
 
 
-def _starts(ascending: Whole) -> Whole:
+def _starts(ascending: Places) -> Places:
     """Where runs of equal values begin."""
     return np.flatnonzero(np.diff(ascending, prepend=ascending[:1] - 1))
 
 
-def _spread(value: Whole) -> Whole:
+def _spread(value: Places) -> Places:
     """Two empty bits between any two of the lowest 21."""
     for shift, mask in STEPS:
         value = (value | value << shift) & mask
-    return value
-
-
-def _gather(value: NDArray[np.int64]) -> Whole:
-    """Every third bit, from the lowest on."""
-    value = value & STEPS[-1][1]
-    for (shift, _), mask in zip(reversed(STEPS), [*(mask for _, mask in reversed(STEPS[:-1])), 0x1FFFFF], strict=True):
-        value = (value | value >> shift) & mask
     return value

@@ -1,12 +1,12 @@
 """`.splatz`, the densest format here: whole numbers on a grid (splatz_grid.py), entropy coded. Described in docs/splatz.md.
 
-Sections stand for themselves, so that threads read them side by side: positions; importance, scales and rotations; opacities
-and colours; harmonics.
+Threads read side by side: positions; scales and rotations; opacities and colours; every column of the harmonics. All but
+the positions need to know the importance first.
 """
 
 import math
 import struct
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +16,14 @@ from torch import Tensor
 
 from splat.atomic_file import replacing
 from splat.compression.byte_reader import ALWAYS, RATIO, REMEDY, ByteReader, check_ratio, read_file
-from splat.compression.entropy import Whole, pack, unpack
+from splat.compression.entropy import Contexts, Shifts, Stream, Whole, pack, unpack
 from splat.compression.frames import drawable
-from splat.compression.octree import MOST_BITS, cell_codes, cells_of, pack_cells, unpack_cells
-from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, Steps, differences, make_grid, values
+from splat.compression.octree import MOST_BITS, cell_codes, pack_cells, unpack_cells
+from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, Steps, make_grid
+from splat.compression.splatz_values import values_in_blocks, workers
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
-Floats = NDArray[np.float32]
 MAGIC, VERSION = b"SPLZ", 1
 HEADER = "<4sHHIBB3dd3dd5d"
 """Magic, version, flags, Gaussians, degree of harmonics, bits of positions; centre, radius, low, cell; other steps."""
@@ -32,6 +32,8 @@ SECTIONS = ("positions", "shape", "appearance", "harmonics")
 MOST = 1 << 26
 LEVELS = 63
 """Numbers known before, clamped to so many contexts."""
+MIDDLES = np.array([(LEVELS + 1 >> shift) * 3 // 4 for shift in range(4)], dtype=np.int32)
+"""Added to scales, which are mostly below zero, by class of importance."""
 COLOR_BUCKET = 3
 """Steps of the previous Gaussian's colour that are told apart."""
 
@@ -117,15 +119,14 @@ def decode(data: bytes, name: str) -> Gaussians:
     Raises:
         InputError: see `read`.
     """
-    codes, steps, basis = read_codes(data, name)
-    scene = values(codes, steps, basis)
-    ends = (end for tensor in scene.tensors().values() if tensor.numel() for end in tensor.aminmax())
-    if not all(math.isfinite(float(end)) for end in ends):
+    with workers() as pool:
+        scene, finite = values_in_blocks(*read_codes(data, name, pool), pool)
+    if not finite:
         raise InputError(f"{name}: holds numbers that are not finite. {REMEDY}")
     return scene
 
 
-def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
+def read_codes(data: bytes, name: str, pool: Executor) -> tuple[Codes, Steps, Tensor]:
     """The whole numbers in a file, its steps, and its principal components."""
     if data[:4] != MAGIC:
         raise InputError(f"{name}: not a .splatz file: it begins with {data[:4].hex(' ') or 'nothing'}")
@@ -143,62 +144,78 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
     steps = Steps(tuple(numbers[:3]), numbers[3], tuple(numbers[4:7]), numbers[7], bits, *numbers[8:])
     sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in SECTIONS]
     parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, SECTIONS, strict=True)]
-    with ThreadPoolExecutor(max(1, min(len(SECTIONS), torch.get_num_threads()))) as pool:
-        positions = pool.submit(lambda: cells_of(unpack_cells(parts[0], count, bits)))
-        shape = pool.submit(_unpack_shape, parts[1], count, steps)
-        shifts, scales, rotations = shape.result()
-        harmonics = pool.submit(_unpack_harmonics, parts[3], shifts, 3 * ((degree + 1) ** 2 - 1))
-        opacities, colors = _unpack_appearance(parts[2], shifts)
-        labels, book, exact, rests, basis = harmonics.result()
-        cells = positions.result()
+    shifts = _unpack_shifts(parts[1], count)
+    positions = pool.submit(unpack_cells, parts[0], count, bits)
+    shape = pool.submit(_unpack_shape, parts[1], shifts)
+    appearance = pool.submit(_unpack_appearance, parts[2], shifts)
+    harmonics = _unpack_harmonics(parts[3], shifts, 3 * ((degree + 1) ** 2 - 1), pool)
+    scales, rotations = shape.result()
+    opacities, colors = appearance.result()
+    cells = positions.result()
+    labels, book, exact, rests, basis = harmonics
     whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
     return Codes(*(torch.from_numpy(array) for array in whole)), steps, basis
 
 
 def _pack_shape(codes: Codes) -> bytes:
-    shifts, scales, turns = (tensor.numpy() for tensor in (codes.shifts, codes.scales, codes.rotations))
+    shifts = codes.shifts.numpy()
+    scales, turns = codes.scales.numpy().astype(np.int32).T, codes.rotations.numpy().T
     out = pack(shifts, bucket=1)
     for axis in range(3):
-        out += pack(scales[:, axis], _scale_context(scales, shifts, axis))
-    apart = differences(codes.scales).numpy()
+        out += pack(scales[axis], _scale_context(scales, shifts, axis))
     for axis in range(3):
-        out += pack(turns[:, axis], _joined(apart[:, axis], shifts))
+        out += pack(turns[axis], _turn_context(scales, shifts, axis))
     return out
 
 
-def _unpack_shape(reader: ByteReader, count: int, steps: Steps) -> tuple[Whole, Whole, Whole]:
+def _unpack_shifts(reader: ByteReader, count: int) -> Shifts:
     shifts = unpack(reader, count, bucket=1)
-    if count and not 0 <= shifts.min() <= shifts.max() < 4:
+    if not 0 <= shifts.min() <= shifts.max() < 4:
         raise InputError(f"{reader.name}: there are four classes of importance. {REMEDY}")
-    scales, turns = np.zeros((count, 3), dtype=np.int64), np.zeros((count, 3), dtype=np.int64)
-    for axis in range(3):
-        scales[:, axis] = unpack(reader, count, _scale_context(scales, shifts, axis))
-    apart = differences(torch.from_numpy(scales)).numpy()
-    for axis in range(3):
-        turns[:, axis] = unpack(reader, count, _joined(apart[:, axis], shifts))
-    return shifts, scales, turns
+    return shifts.astype(np.uint8)
 
 
-def _scale_context(scales: Whole, shifts: Whole, axis: int) -> Whole:
-    """The importance, and the scales of the axes before."""
+def _unpack_shape(reader: ByteReader, shifts: Shifts) -> tuple[Whole, Whole]:  # [N, 3], [N, 3]
+    scales, turns = np.empty((3, len(shifts)), dtype=np.int32), np.empty((3, len(shifts)), dtype=np.int32)
+    for axis in range(3):
+        Stream(reader).unpack(scales[axis], _scale_context(scales, shifts, axis))
+    for axis in range(3):
+        Stream(reader).unpack(turns[axis], _turn_context(scales, shifts, axis))
+    return scales.T, turns.T
+
+
+def _scale_context(scales: Whole, shifts: Shifts, axis: int) -> Contexts:
+    """The importance, and the scales [3, N] of the axes before."""
     if axis == 0:
-        return shifts
-    before = scales[:, :axis].sum(axis=1) // axis
-    return _joined(before + (LEVELS + 1 >> shifts) * 3 // 4, shifts)
+        return shifts.astype(np.uint16)
+    before = scales[0] if axis == 1 else scales[0] + scales[1] >> 1
+    return _joined(before + MIDDLES[shifts], shifts)
+
+
+def _turn_context(scales: Whole, shifts: Shifts, axis: int) -> Contexts:
+    """The importance, and by how much the other two scales differ."""
+    return _joined(np.abs(scales[(axis + 1) % 3] - scales[(axis + 2) % 3]), shifts)
+
+
+def _joined(known: Whole, shifts: Shifts) -> Contexts:
+    """Two things known, as one context."""
+    return known.clip(0, LEVELS).astype(np.uint16) * np.uint16(4) + shifts
 
 
 def _pack_appearance(codes: Codes) -> bytes:
     shifts, colors = codes.shifts.numpy(), codes.colors.numpy()
     out = pack(codes.opacities.numpy(), shifts)
     for channel in range(3):
-        out += pack(colors[:, channel], shifts, COLOR_BUCKET, shifts.astype(np.uint8))
+        out += pack(colors[:, channel], shifts, COLOR_BUCKET, shifts)
     return out
 
 
-def _unpack_appearance(reader: ByteReader, shifts: Whole) -> tuple[Whole, Whole]:
-    opacities = unpack(reader, len(shifts), shifts)
-    channels = [unpack(reader, len(shifts), shifts, COLOR_BUCKET, shifts.astype(np.uint8)) for _ in range(3)]
-    return opacities, np.stack(channels, axis=1)
+def _unpack_appearance(reader: ByteReader, shifts: Shifts) -> tuple[Whole, Whole]:  # [N], [N, 3]
+    known = shifts.astype(np.uint16)
+    opacities, colors = unpack(reader, len(shifts), known), np.empty((3, len(shifts)), dtype=np.int32)
+    for channel in range(3):
+        Stream(reader).unpack(colors[channel], known, COLOR_BUCKET, shifts)
+    return opacities, colors.T
 
 
 def _pack_harmonics(codes: Codes, basis: Tensor) -> bytes:
@@ -210,16 +227,19 @@ def _pack_harmonics(codes: Codes, basis: Tensor) -> bytes:
     return out + pack(exact, bucket=1) + _pack_rows(codes.rests.numpy(), codes.shifts[codes.exact].numpy())
 
 
-def _unpack_harmonics(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, Floats, Whole, Floats, Tensor]:
+def _unpack_harmonics(
+    reader: ByteReader, shifts: Shifts, width: int, pool: Executor
+) -> tuple[Whole, Whole, NDArray[np.int64], Whole, Tensor]:
+    """Labels [N], codebook [K, D], which Gaussians have rows of their own [M], those [M, D], principal components."""
     count = len(shifts)
     if not width:
-        none, labels = np.zeros((1, 0), dtype=np.float32), np.zeros(count, dtype=np.int64)
-        return labels, none, labels[:0], none[:0], torch.zeros(0, 0)
+        none, labels = np.zeros((1, 0), dtype=np.int32), np.zeros(count, dtype=np.int32)
+        return labels, none, np.zeros(0, dtype=np.int64), none[:0], torch.zeros(0, 0)
     (entries,) = reader.unpack("<I", "the size of the codebook")
     if not 0 < entries <= 1 << 16:
         raise InputError(f"{reader.name}: a codebook of {entries:,} entries cannot be. {REMEDY}")
     basis = torch.from_numpy(reader.array("<f2", (width, width), "principal components").astype(np.float32))
-    order, entry = _unpack_rows(reader, np.zeros(entries, dtype=np.int64), width)
+    order, entry = _unpack_rows(reader, np.zeros(entries, dtype=np.uint8), width, pool)
     book = np.empty_like(entry)
     book[order] = entry
     labels = unpack(reader, count)
@@ -229,7 +249,7 @@ def _unpack_harmonics(reader: ByteReader, shifts: Whole, width: int) -> tuple[Wh
     if not 0 <= exact.min() <= exact.max() <= 1:
         raise InputError(f"{reader.name}: harmonics are exact or not. {REMEDY}")
     place = exact.nonzero()[0]
-    order, rests = _unpack_rows(reader, shifts[place], width)
+    order, rests = _unpack_rows(reader, shifts[place], width, pool)
     return labels, book, place[order], rests, basis
 
 
@@ -244,29 +264,30 @@ def _pack_rows(rows: Whole, shifts: Whole) -> bytes:
     return out
 
 
-def _unpack_rows(reader: ByteReader, shifts: Whole, width: int) -> tuple[Whole, Floats]:  # [M], [M, width]
+def _unpack_rows(
+    reader: ByteReader, shifts: Shifts, width: int, pool: Executor
+) -> tuple[NDArray[np.int64], Whole]:  # [M], [M, width]
     """The rows, longest first, and which each is."""
-    lengths = unpack(reader, len(shifts), shifts)
+    lengths = unpack(reader, len(shifts), shifts.astype(np.uint16))
     if len(lengths) and not 0 <= lengths.min() <= lengths.max() <= width:
         raise InputError(f"{reader.name}: a row longer than {width}. {REMEDY}")
     order, held = _longest_first(lengths, width)
-    step = shifts[order]
-    columns = np.zeros((width, len(shifts)), dtype=np.float32)
-    for column, number in enumerate(held):
-        columns[column, :number] = unpack(reader, number, step[:number])
+    known = shifts[order].astype(np.uint16)
+    columns = np.zeros((width, len(shifts)), dtype=np.int32)
+
+    def read(stream: Stream, column: int, number: int) -> None:
+        stream.unpack(columns[column, :number], known[:number])
+
+    for _ in pool.map(read, [Stream(reader) for _ in held], range(width), held):
+        pass
     return order, columns.T
 
 
-def _longest_first(lengths: Whole, width: int) -> tuple[Whole, list[int]]:
+def _longest_first(lengths: Whole, width: int) -> tuple[NDArray[np.int64], list[int]]:
     """An order of rows, and how many of them have a number in each column."""
     order = (width - lengths).astype(np.uint8).argsort(kind="stable")
     longer = np.bincount(lengths, minlength=width + 1)[::-1].cumsum()[::-1]
     return order, [int(number) for number in longer[1:] if number]
-
-
-def _joined(known: Whole, shifts: Whole) -> Whole:
-    """Two things known, as one context."""
-    return known.clip(0, LEVELS) * 4 + shifts
 
 
 def _reordered(codes: Codes, order: Tensor) -> Codes:

@@ -34,8 +34,8 @@ CLUSTERED = 24
 """Principal components of harmonics by which they are clustered; the others are faint, and cost as much time."""
 NEAREST_OPACITY = 1e-4
 """To 0 and to 1."""
-LARGEST = 1 << 30
-"""Number of steps that anything is from 0, at most."""
+LARGEST = 1 << 29
+"""Number of steps that anything is from 0, at most; differences then have 31 bits."""
 LUMA = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
 """From red, green, blue to the mean and the differences to green."""
 
@@ -100,7 +100,7 @@ class Steps:
 
 @dataclass
 class Codes:
-    """Gaussians as whole numbers, int64; those of book and rests also as float32."""
+    """Gaussians as whole numbers, of 32 or 64 bits."""
 
     cells: Tensor  # [N, 3]
     shifts: Tensor  # [N] importance: steps are 2^shift times as large
@@ -175,7 +175,7 @@ class Grid:
     def codes(self, gaussians: Gaussians) -> Codes:
         """The whole numbers nearest to Gaussians."""
         self._check(gaussians)
-        steps, coarser = self.steps, (2.0**self.shifts)[:, None]
+        steps, coarser = self.steps, _coarser(self.shifts)
         place = torch.asinh((gaussians.means.double() - _row(steps.center, gaussians)) / steps.radius)
         cells = _whole((place - _row(steps.low, gaussians)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
@@ -254,22 +254,32 @@ def make_grid(
 
 def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
     """Gaussians from whole numbers: what every reader gets."""
-    coarser = (2.0**codes.shifts)[:, None]
+    gaussians = shared_values(codes, steps, codes.book.float() * steps.sh @ basis)
+    own = own_harmonics(codes.rests, codes.shifts[codes.exact], steps, basis)
+    gaussians.sh_rest.flatten(1).index_add_(0, codes.exact, own)
+    return gaussians
+
+
+def shared_values(codes: Codes, steps: Steps, entries: Tensor) -> Gaussians:
+    """Gaussians with the harmonics of the codebook [K, D] only."""
+    coarser = _coarser(codes.shifts)
     place = codes.cells.double() * steps.cell + _row(steps.low, codes.cells)
     means = place.clamp(-REACH, REACH).sinh() * steps.radius + _row(steps.center, codes.cells)
     colors = codes.colors * (steps.color * coarser)
     opacities = (codes.opacities + 0.5) * steps.opacity
-    harmonics = (codes.book.float() * steps.sh @ basis)[codes.labels]
-    if len(codes.rests):
-        harmonics.index_add_(0, codes.exact, (codes.rests * (steps.sh * coarser[codes.exact])) @ basis)
     return Gaussians(
         means=means.float(),
         quats=quaternions(codes.rotations * rotation_steps(codes.scales, codes.shifts, steps)),
         log_scales=codes.scales * (steps.scale * coarser),
         logit_opacities=opacities.clamp(NEAREST_OPACITY, 1 - NEAREST_OPACITY).logit(),
         sh0=colors @ torch.linalg.inv(LUMA).to(colors).T,
-        sh_rest=harmonics.reshape(len(codes.shifts), -1, 3),
+        sh_rest=entries.index_select(0, codes.labels).reshape(len(codes.shifts), -1, 3),
     )
+
+
+def own_harmonics(rests: Tensor, shifts: Tensor, steps: Steps, basis: Tensor) -> Tensor:  # [M, D]
+    """What Gaussians of classes [M] differ from their entries of the codebook."""
+    return rests * (steps.sh * _coarser(shifts)) @ basis
 
 
 def differences(scales: Tensor) -> Tensor:  # [N, 3] int64
@@ -279,7 +289,7 @@ def differences(scales: Tensor) -> Tensor:  # [N, 3] int64
 
 def rotation_steps(scales: Tensor, shifts: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
     """Step of each component of a Rodrigues vector, which is about half the angle of a turn about that axis."""
-    coarser = (2.0**shifts)[:, None]
+    coarser = _coarser(shifts)
     apart = differences(scales) * (steps.scale * coarser)
     shown = 2 * torch.sinh(apart.clamp(max=20)).clamp_min(1e-6)
     return (steps.rotation * coarser / shown).clamp(min=min(0.003, steps.rotation), max=LARGEST_TURN)
@@ -375,6 +385,10 @@ def _straight(value: Tensor, rounded: Tensor) -> Tensor:
 
 def _whole(values: Tensor) -> Tensor:  # int64
     return values.round().clamp(-LARGEST, LARGEST).long()
+
+
+def _coarser(shifts: Tensor) -> Tensor:  # [N, 1]
+    return (2.0**shifts)[:, None]
 
 
 def _row(numbers: tuple[float, float, float], like: Gaussians | Tensor) -> Tensor:  # [1, 3]

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-ABI = 4
+ABI = 5
 """Number of the layout shared with csrc/bindings.cpp."""
 
 

@@ -10,6 +10,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/entropy.h"
 #include "cpu/memory.h"
+#include "cpu/octree.h"
 #if defined(SPLAT_HAS_CUDA)
 #include "cuda/kernels.h"
 #endif
@@ -24,7 +25,7 @@ using namespace splat;
 namespace {
 
 // Raised when a struct or function here changes: cuda_rasterizer/native.py refuses a module of another number.
-constexpr int ABI = 4;
+constexpr int ABI = 5;
 
 const Kernels* chosen = nullptr;
 
@@ -145,9 +146,14 @@ NB_MODULE(_splat_native, m) {
     m.def("loss", [](const LossArguments& a) { kernels_for(a).loss(a); }, Release());
     m.def("adam", [](const AdamArguments& a) { kernels_for(a).adam(a); }, Release());
     nb::class_<Symbols>(m, "Symbols")
-        .def(nb::init<uint64_t, uint64_t, uint64_t, int64_t, int, int, int, int>(), nb::arg("symbols"),
+        .def(nb::init<uint64_t, uint64_t, uint64_t, int64_t, int, int, int, int>(), nb::arg("values"),
              nb::arg("contexts"), nb::arg("shifts"), nb::arg("count"), nb::arg("bits"), nb::arg("context_count"),
-             nb::arg("offset"), nb::arg("bucket"));
+             nb::arg("low"), nb::arg("bucket"));
     m.def("encode_symbols", &encode_symbols, nb::arg("symbols"), nb::arg("out"), nb::arg("capacity"), Release());
-    m.def("decode_symbols", &decode_symbols, nb::arg("symbols"), nb::arg("data"), nb::arg("size"), Release());
+    m.def("decode_symbols", &decode_symbols, nb::arg("symbols"), nb::arg("data"), nb::arg("size"), nb::arg("far"),
+          nb::arg("far_count"), Release());
+    m.def("expand_nodes", &expand_nodes, nb::arg("nodes"), nb::arg("occupancy"), nb::arg("count"), nb::arg("children"),
+          nb::arg("siblings"), Release());
+    m.def("place_cells", &place_cells, nb::arg("leaves"), nb::arg("counts"), nb::arg("leaf_count"), nb::arg("bits"),
+          nb::arg("data"), nb::arg("size"), nb::arg("cells"), Release());
 }

@@ -1,6 +1,7 @@
 """`.splatz`: what is written is what the grid said, errors stay within the steps, and gradients pass through the rounding."""
 
 import dataclasses
+import struct
 
 import numpy as np
 import pytest
@@ -14,8 +15,8 @@ from splat import Camera, Gaussians
 from splat.compression import splatz
 from splat.compression.byte_reader import ByteReader
 from splat.compression.canonical import BOUND, canonical, quaternions
-from splat.compression.entropy import pack, unpack
-from splat.compression.octree import cell_codes, cells_of, pack_cells, unpack_cells
+from splat.compression.entropy import HEAD, pack, unpack
+from splat.compression.octree import MOST_BITS, cell_codes, pack_cells, unpack_cells
 from splat.compression.splatz_grid import SplatzOptions, importance_classes, make_grid
 from splat.compression.view_metric import UNSEEN, isotropic_metric, view_metric
 from splat.errors import InputError
@@ -61,16 +62,33 @@ def test_numbers_take_little_more_than_their_entropy():
     walk = np.cumsum(random.integers(-1, 2, 100_000)) // 3
     walk = np.abs(walk % 40 - 20)
     assert len(pack(walk, bucket=1)) < 0.8 * len(pack(walk))
-    assert len(pack(np.zeros(1_000_000, dtype=np.int64))) < 1000
+    assert len(pack(np.full(1_000_000, -7))) == struct.calcsize(HEAD)
+
+
+@pytest.mark.parametrize(("extra", "message"), [(-1, "a far value is missing"), (1, "far values are left over")])
+def test_far_values_must_be_as_many_as_their_places(extra, message):
+    data = pack(np.array([1, 2, 1 << 20, 3, -(1 << 20), 2]))
+    low, bits, far, size = struct.unpack_from(HEAD, data)
+    changed = struct.pack(HEAD, low, bits, far + extra, size) + data[struct.calcsize(HEAD) :] + bytes(4)
+    with pytest.raises(InputError, match=message):
+        unpack(ByteReader(changed, "x"), 6)
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 1023)] * 3), min_size=1, max_size=300), st.integers(10, 12))
 @settings(max_examples=60, deadline=None)
 def test_cells_come_back(cells, bits):
     codes = np.sort(cell_codes(np.array(cells, dtype=np.int64)))
-    assert np.array_equal(cell_codes(cells_of(codes)), codes)
     reader = ByteReader(pack_cells(codes, bits), "x")
-    assert np.array_equal(unpack_cells(reader, len(codes), bits), codes) and reader.left == 0
+    found = unpack_cells(reader, len(codes), bits)
+    assert np.array_equal(cell_codes(found.astype(np.int64)), codes) and reader.left == 0
+    assert sorted(found.tolist()) == sorted(map(list, cells))
+
+
+def test_cells_use_all_bits():
+    cells = np.array([[0, 0, 0], [1, 2, 4], [(1 << MOST_BITS) - 1] * 3, [1 << MOST_BITS - 1, 5, 0]], dtype=np.int64)
+    codes = np.sort(cell_codes(cells))
+    found = unpack_cells(ByteReader(pack_cells(codes, MOST_BITS), "x"), 4, MOST_BITS)
+    assert sorted(found.tolist()) == sorted(cells.tolist())
 
 
 def test_the_order_of_positions_is_not_paid_for():
@@ -103,6 +121,23 @@ def test_the_file_decodes_to_what_the_grid_gives(count, degree, codes, exact, cl
     wanted, found = by_place(grid(before)), by_place(splatz.decode(splatz.encode(before, grid=grid), "x"))
     for name, tensor in wanted.tensors().items():
         torch.testing.assert_close(found.tensors()[name], tensor, rtol=0, atol=2e-6, msg=name)
+
+
+@pytest.mark.parametrize("codes", [0, 64])
+def test_threads_change_nothing(codes):
+    before = scene(40_000)
+    grid = make_grid(before, SplatzOptions(sh_codes=codes, sh_exact=0.3))
+    data, wanted, threads = splatz.encode(before, grid=grid), by_place(grid(before)), torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            found.append(splatz.decode(data, "x"))
+    finally:
+        torch.set_num_threads(threads)
+    for name, tensor in found[0].tensors().items():
+        assert tensor.is_contiguous() and all(torch.equal(tensor, other.tensors()[name]) for other in found[1:]), name
+        torch.testing.assert_close(by_place(found[0]).tensors()[name], wanted.tensors()[name], rtol=0, atol=2e-6)
 
 
 def test_errors_stay_within_half_a_step():
