@@ -36,9 +36,7 @@ def workers() -> Iterator[Executor]:
 def values_in_blocks(codes: Codes, steps: Steps, basis: Tensor, pool: Executor) -> tuple[Gaussians, bool]:
     """`splatz_grid.values`, up to rounding, and whether they all are finite."""
     count, entries = len(codes.shifts), codes.book.float() * steps.sh @ basis
-    shapes = {"means": (3,), "quats": (4,), "log_scales": (3,), "logit_opacities": (), "sh0": (3,)}
-    shapes["sh_rest"] = (len(basis) // 3, 3)
-    gaussians = Gaussians(**{name: torch.empty(count, *shape) for name, shape in shapes.items()})
+    gaussians = Gaussians.empty(count, len(basis) // 3)
 
     def share(block: slice) -> None:
         found = shared_values(_rows(codes, block), steps, entries).tensors()
