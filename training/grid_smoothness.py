@@ -1,4 +1,4 @@
-"""Smoothness of neighbours in a grid (Morgenstern et al. 2023, arXiv 2312.13299): what makes a scene small before it is written.
+"""Smoothness of neighbours in a grid (Morgenstern et al. 2023, arXiv 2312.13299): trains a scene to be small when written.
 
 The Gaussians lie in an image that is sorted by position, colour and size (see `grid_order`). A Huber loss pulls what it is not
 sorted by, opacities and rotations, towards a blurred version of the image: where the photos do not mind, neighbours become
