@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from splat.compression import grid_order as grids
 from splat.compression.grid_order import grid_order, grid_size
 from splat.gaussians import Gaussians
 
@@ -23,6 +24,8 @@ EVERY = 4
 a step on small photos."""
 SORT_EVERY = 1000
 """Iterations after which a grid is sorted again though no Gaussian has come or gone."""
+PASSES = 2
+"""Of the sorting after an edit: the next edit is near."""
 
 
 class GridSmoothness:
@@ -44,7 +47,7 @@ class GridSmoothness:
             return None
         edited = self.order is None
         if edited or iteration - self.sorted_at >= SORT_EVERY:
-            self.order = grid_order(gaussians.detach(), self.seed, quick=edited)
+            self.order = grid_order(gaussians.detach(), self.seed, passes=PASSES if edited else grids.PASSES)
             self.sorted_at = iteration
         assert self.order is not None
         term = smoothness_loss(gaussians, self.order)

@@ -68,8 +68,8 @@ def test_descending_makes_neighbours_alike_and_leaves_the_rest():
 def test_a_grid_is_sorted_when_the_set_has_changed_or_long_ago(monkeypatch):
     sorts = []
 
-    def sort(gaussians, seed, *, quick):
-        sorts.append((len(gaussians), quick))
+    def sort(gaussians, seed, *, passes):
+        sorts.append((len(gaussians), passes))
         return torch.arange(len(gaussians))
 
     monkeypatch.setattr(grid_smoothness, "grid_order", sort)
@@ -78,13 +78,13 @@ def test_a_grid_is_sorted_when_the_set_has_changed_or_long_ago(monkeypatch):
     value = term(cloud(50), EVERY)
     assert float(value) == pytest.approx(2 * EVERY * float(term.last))
     term(cloud(50), 2 * EVERY)
-    assert sorts == [(50, True)]
+    assert sorts == [(50, 2)]
     term.forget()
     term(cloud(60), 3 * EVERY)
     term(cloud(60), SORT_EVERY)
-    assert sorts == [(50, True), (60, True)]
+    assert sorts == [(50, 2), (60, 2)]
     term(cloud(60), SORT_EVERY + 3 * EVERY)
-    assert sorts == [(50, True), (60, True), (60, False)]
+    assert sorts == [(50, 2), (60, 2), (60, 8)]
     again = GridSmoothness(2.0)
     again.load_state_dict(term.state_dict(), torch.device("cpu"))
     assert torch.equal(again(cloud(60), SORT_EVERY + 4 * EVERY), term(cloud(60), SORT_EVERY + 4 * EVERY))
