@@ -1,9 +1,11 @@
 """How much smaller a .sog is whose pixels are sorted into a smooth grid, and what training for smoothness adds.
 
-    python benchmarks/ordering.py SCENE ... [--capture CAPTURE] [-r 4] [--iterations 3000] [--weights 0,1] [--json FILE]
+    python benchmarks/ordering.py SCENE ... [--capture CAPTURE] [-r 4] [--iterations 3000] [--weights 0,0.1,1]
+        [--budgets 43000] [--json FILE]
 
 Every scene is written along a Z-order curve and as a grid; both files hold the same Gaussians, so pictures are the same. With
-a capture, it is also trained on with each weight of --grid-smoothness; PSNR is of its held-out photos.
+a capture, it is also trained on with each weight of --grid-smoothness and, for comparison, with none and smaller budgets; PSNR
+is of its held-out photos, of the scene as trained.
 """
 
 import argparse
@@ -37,14 +39,14 @@ def sizes(scene: Gaussians) -> dict[str, Any]:
     return found
 
 
-def trained(weight: float, options: argparse.Namespace) -> dict[str, Any]:
-    """A run with a weight of the smoothness: quality, time and sizes."""
-    out = options.out / f"{options.capture.name}-smoothness-{weight:g}"
-    flags = ["--iterations", str(options.iterations), "-r", str(options.resolution), *options.flags.split()]
-    command = ["train", str(options.capture), "-o", str(out), "--eval", "--overwrite", "--grid-smoothness", str(weight)]
-    subprocess.run([sys.executable, "-m", "splat", *command, *flags], check=True, stdout=subprocess.DEVNULL)
+def trained(flag: str, value: str, options: argparse.Namespace) -> dict[str, Any]:
+    """A run with a flag: quality, time and sizes."""
+    out = options.out / f"{options.capture.name}-{flag}-{value}"
+    command = ["train", str(options.capture), "-o", str(out), "--eval", "--overwrite", f"--{flag}", value]
+    command += ["--iterations", str(options.iterations), "-r", str(options.resolution), *options.flags.split()]
+    subprocess.run([sys.executable, "-m", "splat", *command], check=True, stdout=subprocess.DEVNULL)
     metrics = json.loads((out / "metrics.json").read_text())
-    facts = {"weight": weight, "psnr": metrics["psnr"], "train_seconds": metrics["train_seconds"]}
+    facts = {flag: float(value), "psnr": metrics["psnr"], "train_seconds": metrics["train_seconds"]}
     return {**facts, **sizes(formats.load(out))}
 
 
@@ -52,7 +54,7 @@ def line(name: str, found: dict[str, Any]) -> str:
     morton, grid = found["morton"]["bytes"], found["grid"]["bytes"]
     quality = f"{found['psnr']:6.2f} dB, trained {found['train_seconds']:.0f} s" if "psnr" in found else ""
     return (
-        f"{name:24s} {found['gaussians']:9,}  {morton:10,}  {grid:10,}  {100 * (grid / morton - 1):+5.1f} %  "
+        f"{name:26s} {found['gaussians']:9,}  {morton:10,}  {grid:10,}  {100 * (grid / morton - 1):+5.1f} %  "
         f"{found['sort_seconds']:5.1f} s  {quality}"
     )
 
@@ -63,21 +65,23 @@ def main() -> None:
     parser.add_argument("--capture", type=Path)
     parser.add_argument("-r", "--resolution", type=int, default=4)
     parser.add_argument("--iterations", type=int, default=3000)
-    parser.add_argument("--weights", default="0,1")
+    parser.add_argument("--weights", default="0,0.1,1", help="of --grid-smoothness, separated by commas")
+    parser.add_argument("--budgets", default="", help="of runs without it")
     parser.add_argument("--flags", default="", help="more flags of every `splat train`")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/ordering"))
     parser.add_argument("--json", type=Path, help="also write the results here")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    print("scene                    Gaussians  morton [B]    grid [B]  change  sorting")
+    print("scene                      Gaussians  morton [B]    grid [B]  change  sorting")
     results: dict[str, list[dict[str, Any]]] = {"scenes": [], "training": []}
     for path in options.scenes:
         results["scenes"].append({"scene": path.name, **sizes(formats.load(path))})
         print(line(path.name, results["scenes"][-1]), flush=True)
-    for weight in options.weights.split(",") if options.capture else ():
-        results["training"].append(trained(float(weight), options))
-        print(line(f"{options.capture.name}, weight {weight}", results["training"][-1]), flush=True)
+    cases = [("grid-smoothness", options.weights), ("budget", options.budgets)] if options.capture else []
+    for flag, value in [(flag, value) for flag, values in cases for value in values.split(",") if value]:
+        results["training"].append(trained(flag, value, options))
+        print(line(f"{options.capture.name}, {flag} {value}", results["training"][-1]), flush=True)
     if options.json:
         kept = ("resolution", "iterations", "flags", "threads")
         settings = {"torch": torch.__version__, **{name: getattr(options, name) for name in kept}}
