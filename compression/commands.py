@@ -29,6 +29,11 @@ class FormatFlags:
     sog_palette: Annotated[int | None, tyro.conf.arg(metavar="N")] = None
     """Entries of the palette of harmonics in `.sog`, up to 65536; a sixteenth of the Gaussians unless given."""
 
+    order: Literal["morton", "grid"] = "morton"
+    """Of the Gaussians in `.sog`: along a space-filling curve, or sorted into smooth images, which makes the file a little
+    smaller and takes some seconds. All other formats have an order of their own; that of `.splatz` comes from its octree,
+    which saves more."""
+
     splatz_coarseness: float = 1.0
     """Steps of all attributes in `.splatz`: 2 makes files a third smaller, 0.5 nearly twice as large."""
 
@@ -84,7 +89,7 @@ def convert(options: ConvertOptions) -> None:
     """Write a scene in another format. The endings of the names say which."""
     from splat.compression import formats
 
-    target = formats.format_of(options.output)
+    target = formats.writable(options.output, options.formats.order)
     if options.output.exists() and not options.overwrite:
         raise InputError(f"{options.output}: exists already; choose another name, or say --overwrite")
     if options.sh_degree is not None and not 0 <= options.sh_degree <= 4:
@@ -133,7 +138,7 @@ def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     spz = SpzOptions(flags.spz_version, flags.spz_sh_bits, flags.spz_frame)
     splatz = SplatzOptions(coarseness=flags.splatz_coarseness, sh_codes=flags.splatz_codes)
     splatz.check()
-    return FormatOptions(spz=spz, splatz=splatz, sog_palette=flags.sog_palette, antialiased=antialiased)
+    return FormatOptions(spz, splatz, flags.sog_palette, flags.order, antialiased)
 
 
 def _trained_antialiased(path: Path) -> bool:

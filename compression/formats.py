@@ -23,6 +23,8 @@ class FormatOptions:
     splatz: SplatzOptions = field(default_factory=SplatzOptions)
     sog_palette: int | None = None
     """Entries of SOG's palette of harmonics; chosen by the number of Gaussians unless given."""
+    order: sog.Order = "morton"
+    """Of the pixels of SOG."""
     antialiased: bool = False
     """The scene was trained with antialiasing; formats that can say so do."""
     seed: int = 0
@@ -49,6 +51,16 @@ class Format:
     """From options, rungs of precision, the finest first; what a search for a size chooses from."""
     grid: Callable[[FormatOptions, Matter], Grid] | None = None
     """From options and what matters, what a file can hold: draws it, and writes it."""
+    any_order: bool = False
+    """Whether `FormatOptions.order` has a say in it."""
+
+
+def _write_sog(scene: Gaussians, path: Path, options: FormatOptions) -> None:
+    sog.write(scene, path, options.antialiased, options.sog_palette, options.seed, order=options.order)
+
+
+def _sog_grid(options: FormatOptions, matter: Matter) -> Grid:
+    return SogGrid(options.sog_palette, options.seed, matter.weights, options.antialiased, options.order)
 
 
 def _sog_ladder(options: FormatOptions) -> list[FormatOptions]:
@@ -76,9 +88,10 @@ FORMATS = {
     "meta.json": Format(
         "SOG, unzipped",
         lambda path, options: sog.read(path),
-        lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+        _write_sog,
         ladder=_sog_ladder,
-        grid=lambda options, matter: SogGrid(options.sog_palette, options.seed, matter.weights, options.antialiased),
+        grid=_sog_grid,
+        any_order=True,
     ),
     ".compressed.ply": Format(
         "compressed PLY",
@@ -107,9 +120,10 @@ FORMATS = {
     ".sog": Format(
         "SOG",
         lambda path, options: sog.read(path),
-        lambda scene, path, options: sog.write(scene, path, options.antialiased, options.sog_palette, options.seed),
+        _write_sog,
         ladder=_sog_ladder,
-        grid=lambda options, matter: SogGrid(options.sog_palette, options.seed, matter.weights, options.antialiased),
+        grid=_sog_grid,
+        any_order=True,
     ),
     ".splat": Format(
         "splat",
@@ -136,6 +150,21 @@ def format_of(path: Path) -> Format:
     raise InputError(f"{path}: scenes are files ending in {', '.join(FORMATS)}; which one is this? Rename it")
 
 
+def writable(path: Path, order: sog.Order = "morton") -> Format:
+    """The format of a file to write.
+
+    Raises:
+        InputError: it can only be read, or its order cannot be chosen.
+    """
+    known = format_of(path)
+    if known.write is None:
+        raise InputError(f"{path}: {known.name} can be read only; write another format")
+    if order != "morton" and not known.any_order:
+        others = ", ".join(end for end, other in FORMATS.items() if other.any_order)
+        raise InputError(f"{path}: {known.name} has an order of its own; --order {order} is for {others}")
+    return known
+
+
 def load(path: str | Path, options: FormatOptions | None = None) -> Gaussians:
     """Read a scene of any format, also from the folder of a run (its latest scene) or of an unzipped SOG.
 
@@ -153,16 +182,15 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
         InputError: the format cannot be written, or cannot hold this scene.
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
-    path = Path(path)
-    known = format_of(path)
-    if known.write is None:
-        raise InputError(f"{path}: {known.name} can be read only; write another format")
+    path, options = Path(path), options or FormatOptions()
+    known = writable(path, options.order)
     if gaussians.sh_degree > known.degree > 0:
         raise InputError(
             f"{path}: {known.name} holds harmonics up to degree {known.degree}, the scene has {gaussians.sh_degree}; "
             f"say --sh-degree {known.degree}"
         )
-    known.write(gaussians, path, options or FormatOptions())
+    assert known.write is not None
+    known.write(gaussians, path, options)
 
 
 def size_of(path: Path) -> int:

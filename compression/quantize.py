@@ -104,12 +104,19 @@ class SogGrid:
     Args:
         palette: entries for the harmonics; chosen by the number of Gaussians unless given.
         weights: [N] how much the harmonics of each Gaussian count in the palette; opacity unless given.
+        order: of the pixels in the file.
     """
 
     def __init__(
-        self, palette: int | None = None, seed: int = 0, weights: Tensor | None = None, antialiased: bool = False
+        self,
+        palette: int | None = None,
+        seed: int = 0,
+        weights: Tensor | None = None,
+        antialiased: bool = False,
+        order: sog.Order = "morton",
     ) -> None:
         self.palette, self.seed, self.given, self.antialiased = palette, seed, weights, antialiased
+        self.order = order
         self.weights = torch.zeros(0)  # in use
         self.fitted: sog.Quantization | None = None
 
@@ -149,7 +156,7 @@ class SogGrid:
 
     def write(self, gaussians: Gaussians, path: Path) -> None:
         scene = gaussians.detach().to("cpu", torch.float32)
-        sog.write(self(scene), path, self.antialiased, by=self.quantization(scene))
+        sog.write(self(scene), path, self.antialiased, seed=self.seed, by=self.quantization(scene), order=self.order)
 
     def _entries(self, gaussians: Gaussians) -> Tensor:  # [P, 3 K]
         """Weighted mean of the harmonics of every label; gradients flow from an entry to all of its Gaussians."""

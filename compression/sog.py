@@ -9,13 +9,14 @@ import io
 import json
 import math
 import struct
+import sys
 import warnings
 import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from splat.atomic_file import replacing
 from splat.compression import smallest_three
 from splat.compression.byte_reader import REMEDY, read_file
 from splat.compression.frames import drawable
+from splat.compression.grid_order import grid_order, grid_size
 from splat.compression.kmeans import assign_numbers, codebook_of_numbers, kmeans
 from splat.compression.ordering import morton_order
 from splat.errors import InputError
@@ -42,6 +44,8 @@ META_LIMIT = 1 << 20
 NAME_LIMIT = 100
 
 Members = Callable[[str], bytes]
+Order = Literal["morton", "grid"]
+"""Of the pixels: along a Z-order curve, row by row; or sorted in two dimensions (see grid_order.py)."""
 
 
 def read(path: Path) -> Gaussians:
@@ -132,6 +136,7 @@ def write(
     palette: int | None = None,
     seed: int = 0,
     by: Quantization | None = None,
+    order: Order = "morton",
 ) -> None:
     """Write a `.sog`, or, where `path` is a `meta.json`, its members beside it. What cannot be drawn is left out.
 
@@ -139,7 +144,7 @@ def write(
         InputError: harmonics of a degree above 3.
         OSError: the folder cannot be written or the disk is full.
     """
-    members = encode(gaussians, antialiased, palette, seed, by)
+    members = encode(gaussians, antialiased, palette, seed, by, order)
     if path.suffix.lower() == ".json":
         for name, content in members.items():
             with replacing(path.parent / name) as temporary:
@@ -156,12 +161,14 @@ def encode(
     palette: int | None = None,
     seed: int = 0,
     by: Quantization | None = None,
+    order: Order = "morton",
 ) -> dict[str, bytes]:
     """The members of a SOG by name, `meta.json` last.
 
     Args:
         palette: entries for the harmonics, up to 65,536.
         by: write with this quantisation, in place of one that is fitted now.
+        order: of the pixels; it changes nothing but the size.
     """
     scene = gaussians.detach().to("cpu", torch.float32)
     rows = drawable(scene).nonzero()[:, 0]
@@ -177,9 +184,11 @@ def encode(
         by = fit(scene, palette, seed)
     elif by.labels is not None:
         by = replace(by, labels=by.labels[rows])
+    if order == "grid":  # after all that depends on the order: files of both hold the same Gaussians
+        rows = grid_order(scene, seed, progress=sys.stderr.isatty())
+        scene, by = scene[rows], replace(by, labels=None if by.labels is None else by.labels[rows])
     count = len(scene)
-    width = max(4, math.ceil(math.sqrt(count) / 4) * 4)
-    height = max(4, math.ceil(count / width / 4) * 4)
+    height, width = grid_size(count)
 
     def image(planes: Tensor) -> bytes:  # from [N, 3 or 4] of 0..255
         return webp(_raster(planes, width, height))

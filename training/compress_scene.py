@@ -71,9 +71,7 @@ def compress_scene(options: "CompressOptions") -> None:
     """
     check(options)
     output = options.output or default_output(options.scene)
-    known = formats.format_of(output)
-    if known.write is None:
-        raise InputError(f"{output}: {known.name} can be read only; choose another format")
+    formats.writable(output, options.formats.order)
     if output.exists() and not options.overwrite:
         raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     began = time.monotonic()

@@ -65,6 +65,9 @@ class OptimizationConfig:
     """Fit view-dependent colour of all degrees from the first iteration on, and not one degree more now and then."""
     ssim_weight: float = 0.2
     """Weight of (1 - SSIM) in the loss; the rest is L1."""
+    grid_smoothness: float = 0.0
+    """Weight of the differences of opacities and rotations between neighbours in a sorted grid (Self-Organizing Gaussians),
+    which makes a `.sog` with --order grid smaller; 1 is usual."""
     background: Literal["black", "white", "random"] = "black"
     """Colour behind the scene while training; random supervises opacity everywhere."""
     antialiased: bool = False
@@ -230,6 +233,7 @@ class TrainConfig:
         }
         not_negative = {
             "--save-every": run.save_every,
+            "--grid-smoothness": optimization.grid_smoothness,
             "--mask-weight": densify.mask_weight,
             "--min-axis-ratio": densify.min_axis_ratio,
             **{
@@ -271,6 +275,7 @@ class TrainConfig:
         reasons = {
             "--strategy mcmc": self.densify.strategy == "mcmc",
             "--grad-source ssim": self.densify.grad_source == "ssim",
+            "--grid-smoothness": self.optimization.grid_smoothness > 0,
             "--mask-weight": self.densify.mask_weight > 0,
             "--late-steps above 1": self.late_steps > 1,
             "--normal-weight": self.geometry.normal_weight > 0,

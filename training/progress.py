@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from tqdm import tqdm
 
 from splat.atomic_file import replacing
@@ -88,7 +89,11 @@ class Progress:
         with replacing(self.path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept))
 
-    def update(self, loss: float, psnr: float | None, count: int) -> None:
+    def update(self, loss: float, psnr: float | None, count: int, roughness: Tensor | None = None) -> None:
+        """
+        Args:
+            roughness: of the grid, where the run makes one smooth.
+        """
         iteration, progress = self.clock.iteration, self.clock.progress
         self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
         if psnr is not None:
@@ -118,11 +123,13 @@ class Progress:
                 "seconds": round(self.clock.seconds, 2),
                 "its_per_second": round(rate, 2),
             }
+            if roughness is not None:
+                record["grid_roughness"] = round(float(roughness), 6)
             with self.path.open("a") as file:
                 file.write(json.dumps(record) + "\n")
             if self.events is not None:
-                for name in ("loss", "train_psnr", "gaussians", "its_per_second"):
-                    if record[name] is not None:
+                for name in ("loss", "train_psnr", "gaussians", "its_per_second", "grid_roughness"):
+                    if record.get(name) is not None:
                         self.events.add_scalar(f"train/{name}", record[name], iteration)
 
     def close(self) -> None:

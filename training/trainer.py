@@ -22,6 +22,7 @@ from splat.training.checkpoint import save_checkpoint
 from splat.training.config import TrainConfig, parse_bytes
 from splat.training.densify.base import Needs, Strategy, View
 from splat.training.densify.choose import choose_strategy, default_budget
+from splat.training.grid_smoothness import GridSmoothness
 from splat.training.mask import MASK, is_off, masked
 from splat.training.objective import Loss, Objective
 from splat.training.optimizer import GaussianOptimizer
@@ -79,6 +80,8 @@ class Trainer:
         self.strategy: Strategy = choose_strategy(config, extent, len(initial), self.budget)
         self.model = PhotoModel(config, self.frames, initial.means if points is None else points, extent, self.device)
         self.objective = Objective(config, extent)
+        smoothness = config.optimization.grid_smoothness
+        self.smoothness = GridSmoothness(smoothness, config.run.seed) if smoothness else None
         self.clock = Clock(config.optimization.iterations, config.time_limit_seconds)
         self.generator = torch.Generator().manual_seed(config.run.seed)
         self.settings = RenderSettings(antialiased=config.optimization.antialiased)
@@ -99,12 +102,12 @@ class Trainer:
         """Train to the end, or until Ctrl-C or the watcher stops it; either way a checkpoint is left. Returns whether the end
         was reached."""
         self.clock.start()
-        progress = Progress(self.folder.path, self.clock, self.config.run.tensorboard)
+        progress, smooth = Progress(self.folder.path, self.clock, self.config.run.tensorboard), self.smoothness
         try:
             with _interrupt_flag() as interrupted:
                 while not self.clock.finished and not interrupted.is_set():
                     loss, psnr = self.step()
-                    progress.update(loss, psnr, len(self.optimizer))
+                    progress.update(loss, psnr, len(self.optimizer), None if smooth is None else smooth.last)
                     every = self.config.run.save_every
                     if every and self.iteration % every == 0:
                         self.save()
@@ -218,7 +221,8 @@ class Trainer:
     ) -> View | None:
         """Gradients of everything, and what the strategy wanted to see."""
         rest, statistics = loss.rest, result.statistics
-        for term in (self.strategy.regularization(gaussians), self.model.regularization()):
+        smooth = None if self.smoothness is None else self.smoothness(gaussians, self.iteration)
+        for term in (self.strategy.regularization(gaussians), self.model.regularization(), smooth):
             rest = rest if term is None else rest + term
         if MASK in (self.leaves or {}):
             assert self.leaves is not None
@@ -259,11 +263,11 @@ class Trainer:
         if MASK in self.optimizer.parameters and moment.iteration % PRUNE_MASKED_EVERY == 0:
             off = is_off(self.optimizer.parameters[MASK])
             if bool(off.any()):
-                self.leaves = None  # gradients of steps not taken belong to the set as it was
+                self.forget_rows()
                 self.optimizer.keep(~off)
         edit = self.strategy.edit(moment, self.optimizer.gaussians, self.optimizer.memory, self.generator)
         if edit is not None:
-            self.leaves = None
+            self.forget_rows()
             edit.apply(self.optimizer)
             if moment.iteration % REORDER_EVERY == 0:
                 self.optimizer.keep(morton_order(self.optimizer.parameters["means"]))
@@ -272,6 +276,12 @@ class Trainer:
                 f"no Gaussian was left at iteration {moment.iteration}: the photos and cameras do not agree. Look at the "
                 "capture with `splat info`, or lower --prune-opacity"
             )
+
+    def forget_rows(self) -> None:
+        """The set changes. Gradients of steps not taken, and places in a grid, belong to the set as it was."""
+        self.leaves = None
+        if self.smoothness is not None:
+            self.smoothness.forget()
 
     def measured_psnr(self, rgb: Tensor, truth: Truth, moment: Moment) -> float | None:
         """PSNR of the step's render, now and then."""
@@ -344,6 +354,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "pending": pending,
             "model": self.model.state_dict(),
+            "grid": None if self.smoothness is None else self.smoothness.state_dict(),
             "generator": self.generator.get_state(),
             "upcoming": self.upcoming,
             "extent": self.extent,
@@ -366,6 +377,8 @@ class Trainer:
             )
         self.optimizer = GaussianOptimizer.from_state_dict(state["optimizer"], self.device)
         self.model.load_state_dict(state["model"])
+        if self.smoothness is not None:
+            self.smoothness.load_state_dict(state["grid"], self.device)
         self.leaves = None
         if state["pending"]:
             self.leaves = self.optimizer.leaves()

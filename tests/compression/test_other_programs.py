@@ -102,6 +102,17 @@ def test_what_it_writes_is_read_here(node, end, tmp_path):
         assert psnr(ours, splat.load(tmp_path / "found.ply")) > 80
 
 
+@pytest.mark.parametrize("name", ["scene.sog", "meta.json"])
+def test_it_reads_a_sorted_grid(node, name, tmp_path):
+    before, path = scene(), tmp_path / name
+    formats.save(before, path, FormatOptions(order="grid"))
+    transform(node, path, tmp_path / "found.ply")
+    theirs, ours = splat.load(tmp_path / "found.ply"), read(path)
+    torch.testing.assert_close(theirs.means, ours.means, rtol=0, atol=1e-5)  # in the same order
+    assert_alike(ours, theirs, (1e-5, 1e-3, 1e-5, 1e-5, 1e-5))
+    assert psnr(ours, theirs) > 80 and psnr(before, theirs) > LEAST[name.removeprefix("scene")]
+
+
 def floats(gaussians: Gaussians) -> np.ndarray:
     """As spz_tool.mjs takes them: rotations (x, y, z, w)."""
     parts = [gaussians.means, gaussians.log_scales, gaussians.quats[:, [1, 2, 3, 0]], gaussians.logit_opacities]

@@ -88,6 +88,7 @@ def test_a_scene_without_photos_is_measured_by_its_own_renders(small_run, run_sp
         (("--finetune", -1), "--finetune must be"),
         (("--sh-degree", 7), "--sh-degree must be"),
         (("--precision", 9), "--precision must be 0 to"),
+        (("--order", "grid"), "has an order of its own"),
     ],
 )
 def test_what_cannot_be_is_said(flags, message, small_run, run_splat, tmp_path, capsys):

@@ -44,6 +44,7 @@ def flat(state, name=""):
         ("--strategy", "classic", "--progressive"),
         ("--strategy", "budget", "--full-size"),
         ("--mask-weight", 5e-4),
+        ("--grid-smoothness", 1, "--strategy", "mcmc"),
         ("--bilateral-grid",),
         ("--sky", "--background", "random"),
         ("--depth-smooth-weight", 0.01, "--flat-weight", 1, "--normal-weight", 0.05),
@@ -62,7 +63,7 @@ def test_options_train(capture, tmp_path, run_splat, flags):
 
 def test_everything_learned_resumes_to_the_same_bits(capture, tmp_path, run_splat):
     flags = ("--iterations", 150, "--sh-degree", 1, "--exposure", "--refine-poses", "--sky", "--late-steps", 4)
-    flags += ("--mask-weight", 5e-4, "--save-every", 85, "--keep-checkpoints", 5)
+    flags += ("--mask-weight", 5e-4, "--grid-smoothness", 1, "--save-every", 85, "--keep-checkpoints", 5)
     for out in (tmp_path / "a", tmp_path / "b"):
         assert run_splat("train", capture, "-o", out, *flags) == 0
     last = tmp_path / "b/ckpts/ckpt_000150.pt"
@@ -181,6 +182,8 @@ def test_transparent_photos_train_alpha(tmp_path, run_splat):
         (("--mask-mode", "segment"), "has no masks; put them into masks/"),
         (("--masks", "people"), "no such folder"),
         (("--mask-weight", -1), "--mask-weight must be 0 or more"),
+        (("--grid-smoothness", -1), "--grid-smoothness must be 0 or more"),
+        (("--fuse-adam", "--grid-smoothness", 1), "cannot go with --grid-smoothness"),
         (("--sparse-adam", "--late-steps", 2), "--sparse-adam steps by what one photo shows"),
         (("--fuse-adam", "--strategy", "mcmc"), "cannot go with --strategy mcmc"),
         (("--fuse-adam", "--late-steps", 2), "say --late-steps 1"),
