@@ -11,6 +11,8 @@ BLOCK = 1 << 25
 """Distances computed at once."""
 DIRECT = 1 << 30
 """Products of vectors and codes up to which all are compared; beyond, a tree of two levels is built."""
+PROBED = 8
+"""Groups of codes in which a near one is looked for."""
 SPREAD = 256
 """Codes up to which a start is drawn that is spread out; for more, its time would be most of all."""
 BINS = 1024
@@ -42,6 +44,32 @@ def assign(points: Tensor, codebook: Tensor) -> Tensor:  # [N] int64
     norms = codebook.square().sum(dim=1) / 2
     rows = max(1, BLOCK // len(codebook))
     return torch.cat([(norms - part @ codebook.T).argmin(dim=1) for part in points.split(rows)])
+
+
+def assign_near(points: Tensor, codebook: Tensor, seed: int = 0) -> Tensor:  # [N] int64
+    """A code near every point, mostly the nearest: the codes are grouped, and those of the nearest groups compared."""
+    if len(points) * len(codebook) <= DIRECT:
+        return assign(points, codebook)
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.ones(len(codebook)).to(codebook)
+    middles, group = _lloyd(codebook, 1 << round(math.log2(len(codebook)) / 2), weights, generator)
+    members = [(group == number).nonzero()[:, 0] for number in range(len(middles))]
+    labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
+    rows = max(1, BLOCK // max(len(middles), points.shape[1]) // PROBED)
+    for part, out in zip(points.split(rows), labels.split(rows), strict=True):
+        distances = middles.square().sum(dim=1) / 2 - part @ middles.T
+        nearest = distances.topk(min(PROBED, len(middles)), largest=False).indices
+        least = part.new_full((len(part),), torch.inf)
+        for number, codes in enumerate(members):
+            near = (nearest == number).any(dim=1).nonzero()[:, 0]
+            if not len(near) or not len(codes):
+                continue
+            some = codebook[codes]
+            found = (some.square().sum(dim=1) / 2 - part[near] @ some.T).min(dim=1)
+            better = found.values < least[near]
+            least[near[better]] = found.values[better]
+            out[near[better]] = codes[found.indices[better]]
+    return labels
 
 
 def means_of(points: Tensor, labels: Tensor, weights: Tensor, codebook: Tensor) -> Tensor:  # [K, D]

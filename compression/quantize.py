@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from splat.compression import compressed_ply, sog, splatz, spz
+from splat.compression import compressed_ply, sog, sog_codes, splatz, spz
 from splat.compression.kmeans import codebook_of_numbers, means_of
 from splat.compression.ordering import morton_order
+from splat.compression.sog_codes import Quantization
 from splat.compression.splatz_grid import Grid as Fitted
 from splat.compression.splatz_grid import SplatzOptions, area, least_weights, make_grid
 from splat.compression.spz import SpzOptions
@@ -118,7 +119,7 @@ class SogGrid:
         self.palette, self.seed, self.given, self.antialiased = palette, seed, weights, antialiased
         self.order = order
         self.weights = torch.zeros(0)  # in use
-        self.fitted: sog.Quantization | None = None
+        self.fitted: Quantization | None = None
 
     def refresh(self, gaussians: Gaussians) -> None:
         """The palette is made once; later its entries and numbers follow the Gaussians, and labels stay. Another number of
@@ -132,13 +133,13 @@ class SogGrid:
             weights = scene.opacities.clamp_min(1e-3) if self.given is None else self.given.to(scene.means)
             if len(weights) != len(scene):
                 raise ValueError(f"weights: expected one for each of {len(scene)} Gaussians, got {len(weights)}")
-            self.weights, self.fitted = weights, sog.fit(scene, self.palette, self.seed, weights)
+            self.weights, self.fitted = weights, sog_codes.fit(scene, self.palette, self.seed, weights)
             return
         entries = self._entries(scene)
-        bare = sog.fit(replace(scene, sh_rest=scene.sh_rest[:, :0]))
+        bare = sog_codes.fit(replace(scene, sh_rest=scene.sh_rest[:, :0]))
         self.fitted = replace(bare, palette=entries, numbers=codebook_of_numbers(entries), labels=self.fitted.labels)
 
-    def quantization(self, gaussians: Gaussians) -> sog.Quantization:
+    def quantization(self, gaussians: Gaussians) -> Quantization:
         """Of the Gaussians as they are: bounds and codebooks as fitted, the palette from their harmonics."""
         if self.fitted is None:
             self.refresh(gaussians)
@@ -152,7 +153,7 @@ class SogGrid:
         if by.palette is not None and by.labels is not None:
             tied = replace(gaussians, sh_rest=by.palette[by.labels].reshape(gaussians.sh_rest.shape))
             by = replace(by, palette=by.palette.detach())
-        return straight_through(tied, sog.quantized(gaussians.detach(), by))
+        return straight_through(tied, sog_codes.quantized(gaussians.detach(), by))
 
     def write(self, gaussians: Gaussians, path: Path) -> None:
         scene = gaussians.detach().to("cpu", torch.float32)

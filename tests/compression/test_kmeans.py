@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splat.compression import kmeans
-from splat.compression.kmeans import assign, assign_numbers, codebook_of_numbers
+from splat.compression.kmeans import assign, assign_near, assign_numbers, codebook_of_numbers
 
 
 def points(count: int, seed: int = 0) -> torch.Tensor:
@@ -89,3 +89,16 @@ def test_weighted_numbers(count):
     weights = torch.where(data < 0.1, 1000.0, 1.0)
     book = codebook_of_numbers(data, 16, weights)
     assert int((book < 0.1).sum()) > 6
+
+
+def test_a_code_nearby_is_nearly_always_the_nearest(monkeypatch):
+    data, codebook = points(4000), points(300, 1)
+    exact = assign(data, codebook)
+    monkeypatch.setattr(kmeans, "DIRECT", 0)
+    labels = assign_near(data, codebook)
+
+    def error(labels: torch.Tensor) -> float:
+        return float((data - codebook[labels]).square().sum())
+
+    assert error(labels) <= 1.2 * error(exact)
+    assert len(assign_near(data[:0], codebook)) == 0

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 import splat
 from scenes import cameras, cloud
 from splat import Gaussians
-from splat.compression import compressed_ply, formats, smallest_three, sog, spz
+from splat.compression import compressed_ply, formats, smallest_three, sog_codes, spz
+from splat.compression.ordering import morton_order
 from splat.compression.quantize import CompressedPlyGrid, Grid, SogGrid, SplatzGrid, SpzGrid, straight_through
 from splat.compression.spz import SpzOptions
 from splat.quaternions import rotation_matrix
@@ -40,7 +41,7 @@ def read(path: Path, grid: Grid) -> Gaussians:
 def in_file_order(gaussians: Gaussians, grid: Grid) -> Gaussians:
     if isinstance(grid, CompressedPlyGrid):
         return gaussians[grid.order]
-    return gaussians[sog.morton_order(gaussians.means)] if isinstance(grid, SogGrid) else gaussians
+    return gaussians[morton_order(gaussians.means)] if isinstance(grid, SogGrid) else gaussians
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -110,7 +111,7 @@ def test_rounded_rotations_settle(quat):
     for rounded, bound in (
         (lambda q: spz._unpack_rotation(spz._pack_rotation(q, 3), 3), 0.01),
         (lambda q: spz._unpack_rotation(spz._pack_rotation(q, 2), 2), 0.2),
-        (lambda q: sog._quats_of(sog._quat_codes(q)), 0.03),
+        (lambda q: sog_codes.quats_of(sog_codes.quat_codes(q)), 0.03),
         (lambda q: compressed_ply._unpack_rotation(compressed_ply._pack_rotation(q)), 0.01),
     ):
         found = smallest_three.settled(quats, rounded)
