@@ -19,7 +19,23 @@ from splat.compression.byte_reader import ALWAYS, RATIO, REMEDY, ByteReader, che
 from splat.compression.entropy import Whole, pack, unpack
 from splat.compression.frames import drawable
 from splat.compression.octree import MOST_BITS, cell_codes, cells_of, pack_cells, unpack_cells
-from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, Steps, differences, make_grid, values
+from splat.compression.residual_codebooks import (
+    MOST_CODES,
+    MOST_STAGES,
+    ResidualCodebooks,
+    pack_codebooks,
+    unpack_codebooks,
+)
+from splat.compression.splatz_grid import (
+    Codes,
+    Grid,
+    ShapeCodebooks,
+    SplatzOptions,
+    Steps,
+    differences,
+    make_grid,
+    values,
+)
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
@@ -27,7 +43,8 @@ Floats = NDArray[np.float32]
 MAGIC, VERSION = b"SPLZ", 1
 HEADER = "<4sHHIBB3dd3dd5d"
 """Magic, version, flags, Gaussians, degree of harmonics, bits of positions; centre, radius, low, cell; other steps."""
-ANTIALIASED = 1
+ANTIALIASED, SHAPES = 1, 2
+"""Flags: trained with antialiasing; scales and rotations by codebooks."""
 SECTIONS = ("positions", "shape", "appearance", "harmonics")
 MOST = 1 << 26
 LEVELS = 63
@@ -102,7 +119,7 @@ def encode(
         _pack_appearance(codes),
         _pack_harmonics(codes, grid.basis) if grid.bases else b"",
     ]
-    steps, flags = grid.steps, ANTIALIASED if antialiased else 0
+    steps, flags = grid.steps, ANTIALIASED * antialiased + SHAPES * (grid.shapes is not None)
     degree = round(math.sqrt(grid.bases + 1)) - 1
     numbers = [*steps.center, steps.radius, *steps.low, steps.cell]
     numbers += (steps.scale, steps.rotation, steps.opacity, steps.color, steps.sh)
@@ -130,9 +147,11 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
     if data[:4] != MAGIC:
         raise InputError(f"{name}: not a .splatz file: it begins with {data[:4].hex(' ') or 'nothing'}")
     reader = ByteReader(data, name)
-    _, version, _, count, degree, bits, *numbers = reader.unpack(HEADER, "a header")
+    _, version, flags, count, degree, bits, *numbers = reader.unpack(HEADER, "a header")
     if version != VERSION:
         raise InputError(f"{name}: version {version} of .splatz; {VERSION} can be read. Update splat")
+    if flags & ~(ANTIALIASED | SHAPES):
+        raise InputError(f"{name}: flags {flags:#x} of .splatz are not known. {REMEDY} Or update splat")
     fine = all(math.isfinite(number) for number in numbers) and all(0 < number < 1e9 for number in numbers[7:])
     if not 0 < count <= MOST or degree > 4 or not 0 < bits <= MOST_BITS or not fine:
         raise InputError(
@@ -145,19 +164,23 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
     parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, SECTIONS, strict=True)]
     with ThreadPoolExecutor(max(1, min(len(SECTIONS), torch.get_num_threads()))) as pool:
         positions = pool.submit(lambda: cells_of(unpack_cells(parts[0], count, bits)))
-        shape = pool.submit(_unpack_shape, parts[1], count, steps)
-        shifts, scales, rotations = shape.result()
+        shape = pool.submit(_unpack_shape_codebooks if flags & SHAPES else _unpack_shape, parts[1], count)
+        shifts, scales, rotations, shapes = shape.result()
         harmonics = pool.submit(_unpack_harmonics, parts[3], shifts, 3 * ((degree + 1) ** 2 - 1))
         opacities, colors = _unpack_appearance(parts[2], shifts)
         labels, book, exact, rests, basis = harmonics.result()
         cells = positions.result()
     whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
-    return Codes(*(torch.from_numpy(array) for array in whole)), steps, basis
+    return Codes(*(torch.from_numpy(array) for array in whole), shapes), steps, basis
 
 
 def _pack_shape(codes: Codes) -> bytes:
     shifts, scales, turns = (tensor.numpy() for tensor in (codes.shifts, codes.scales, codes.rotations))
     out = pack(shifts, bucket=1)
+    if codes.shapes is not None:
+        out += struct.pack("<BH", *codes.shapes.scales.entries.shape[:2])
+        out += pack_codebooks(codes.shapes.scales, scales, shifts)
+        return out + pack_codebooks(codes.shapes.rotations, turns, shifts)
     for axis in range(3):
         out += pack(scales[:, axis], _scale_context(scales, shifts, axis))
     apart = differences(codes.scales).numpy()
@@ -166,17 +189,32 @@ def _pack_shape(codes: Codes) -> bytes:
     return out
 
 
-def _unpack_shape(reader: ByteReader, count: int, steps: Steps) -> tuple[Whole, Whole, Whole]:
-    shifts = unpack(reader, count, bucket=1)
-    if count and not 0 <= shifts.min() <= shifts.max() < 4:
-        raise InputError(f"{reader.name}: there are four classes of importance. {REMEDY}")
+def _unpack_shape(reader: ByteReader, count: int) -> tuple[Whole, Whole, Whole, None]:
+    shifts = _unpack_shifts(reader, count)
     scales, turns = np.zeros((count, 3), dtype=np.int64), np.zeros((count, 3), dtype=np.int64)
     for axis in range(3):
         scales[:, axis] = unpack(reader, count, _scale_context(scales, shifts, axis))
     apart = differences(torch.from_numpy(scales)).numpy()
     for axis in range(3):
         turns[:, axis] = unpack(reader, count, _joined(apart[:, axis], shifts))
-    return shifts, scales, turns
+    return shifts, scales, turns, None
+
+
+def _unpack_shape_codebooks(reader: ByteReader, count: int) -> tuple[Whole, Whole, Whole, ShapeCodebooks]:
+    shifts = _unpack_shifts(reader, count)
+    stages, codes = reader.unpack("<BH", "the number of codebooks")
+    if not 0 < stages <= MOST_STAGES or not 2 <= codes <= MOST_CODES:
+        raise InputError(f"{reader.name}: {stages} codebooks of {codes} entries cannot be. {REMEDY}")
+    scale_entries, scales = unpack_codebooks(reader, shifts, stages, codes)
+    turn_entries, turns = unpack_codebooks(reader, shifts, stages, codes)
+    return shifts, scales, turns, ShapeCodebooks(ResidualCodebooks(scale_entries), ResidualCodebooks(turn_entries))
+
+
+def _unpack_shifts(reader: ByteReader, count: int) -> Whole:
+    shifts = unpack(reader, count, bucket=1)
+    if count and not 0 <= shifts.min() <= shifts.max() < 4:
+        raise InputError(f"{reader.name}: there are four classes of importance. {REMEDY}")
+    return shifts
 
 
 def _scale_context(scales: Whole, shifts: Whole, axis: int) -> Whole:
@@ -275,7 +313,7 @@ def _reordered(codes: Codes, order: Tensor) -> Codes:
     exact, sorting = place[codes.exact].sort()
     rows = ("cells", "shifts", "scales", "rotations", "opacities", "colors", "labels")
     columns = {name: getattr(codes, name)[order].contiguous() for name in rows}
-    return Codes(**columns, book=codes.book, exact=exact, rests=codes.rests[sorting])
+    return Codes(**columns, book=codes.book, exact=exact, rests=codes.rests[sorting], shapes=codes.shapes)
 
 
 def _floats(count: int, degree: int) -> int:

@@ -6,6 +6,7 @@
 - Scales: logarithms in even steps, in the order of `canonical`.
 - Rotations: Rodrigues vectors. A turn about one axis shows by how much the other two scales differ: it moves the end of the
   longer one by sinh(difference) of the shorter one, so steps are as the inverse of that.
+- Or scales and rotations both as sums of entries of codebooks (residual_codebooks.py).
 - Colours: luma and two differences. Opacities: even steps.
 - Harmonics: labels into a codebook (Navaneet et al. 2023; Niedermayr et al. 2023), and, for the share that matters most,
   what is left over (as the VecTree of CityGaussian V2 keeps them exactly). Both as principal components of the colours that
@@ -13,7 +14,7 @@
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from torch import Tensor
 from splat.compression.canonical import canonical, quaternions
 from splat.compression.kmeans import kmeans, means_of
 from splat.compression.octree import MOST_BITS
+from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES, ResidualCodebooks, fit, stages_of
 from splat.compression.view_metric import isotropic_metric
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -66,6 +68,11 @@ class SplatzOptions:
     """Keep harmonics up to this degree only."""
     classes: int = 4
     """Of importance, 1 to 4: in each, steps are twice as large as in the one before."""
+    shape_stages: int = 0
+    """Codebooks that scales are sums of entries of, and as many for rotations, up to 8; 0: both in steps, which is smaller
+    at equal error."""
+    shape_codes: int = 64
+    """Entries of each of these codebooks, 2 to 256."""
     seed: int = 0
 
     def check(self) -> None:
@@ -80,6 +87,11 @@ class SplatzOptions:
             raise InputError(f".splatz: the codebook must have 0 to 65536 entries, got {self.sh_codes}")
         if not 0 <= self.sh_exact <= 1 or not 1 <= self.classes <= 4:
             raise InputError(f".splatz: a share of {self.sh_exact} or {self.classes} classes cannot be; 0 to 1, 1 to 4")
+        if not 0 <= self.shape_stages <= MOST_STAGES or not 2 <= self.shape_codes <= MOST_CODES:
+            raise InputError(
+                f".splatz: shapes are sums from 0 to {MOST_STAGES} codebooks of 2 to {MOST_CODES} entries, got "
+                f"{self.shape_stages} of {self.shape_codes}"
+            )
 
 
 @dataclass(frozen=True)
@@ -98,20 +110,29 @@ class Steps:
     sh: float
 
 
+@dataclass(frozen=True)
+class ShapeCodebooks:
+    """Of S codebooks each."""
+
+    scales: ResidualCodebooks  # logarithms
+    rotations: ResidualCodebooks  # Rodrigues vectors
+
+
 @dataclass
 class Codes:
     """Gaussians as whole numbers, int64; those of book and rests also as float32."""
 
     cells: Tensor  # [N, 3]
     shifts: Tensor  # [N] importance: steps are 2^shift times as large
-    scales: Tensor  # [N, 3]
-    rotations: Tensor  # [N, 3]
+    scales: Tensor  # [N, 3] steps; [N, S] labels where there are codebooks of shapes
+    rotations: Tensor  # the same
     opacities: Tensor  # [N]
     colors: Tensor  # [N, 3]
     labels: Tensor  # [N]
     book: Tensor  # [K, D] entries of the codebook by principal components; D = 0 without harmonics
     exact: Tensor  # [M] which Gaussians have harmonics of their own besides
     rests: Tensor  # [M, D] what these differ from the codebook
+    shapes: ShapeCodebooks | None = None
 
 
 @dataclass
@@ -129,21 +150,15 @@ class Grid:
     basis: Tensor  # [D, D] rows: harmonics of each principal component, (coefficient, channel), of half precision
     codebook: Tensor  # [K, D] float32: harmonics as (coefficient, channel)
     options: SplatzOptions = field(default_factory=SplatzOptions)
+    shapes: ShapeCodebooks | None = None
 
     def __len__(self) -> int:
         return len(self.shifts)
 
     def __getitem__(self, index: Tensor) -> "Grid":
         """The grid of some of the Gaussians."""
-        return Grid(
-            self.steps,
-            self.shifts[index],
-            self.labels[index],
-            self.exact[index],
-            self.basis,
-            self.codebook,
-            self.options,
-        )
+        chosen = {name: getattr(self, name)[index] for name in ("shifts", "labels", "exact")}
+        return replace(self, **chosen)
 
     @property
     def bases(self) -> int:
@@ -179,8 +194,7 @@ class Grid:
         place = torch.asinh((gaussians.means.double() - _row(steps.center, gaussians)) / steps.radius)
         cells = _whole((place - _row(steps.low, gaussians)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
-        scales = _whole(log_scales / (steps.scale * coarser))
-        turns = rotation_steps(scales, self.shifts, steps)
+        scales, rotations = self._shape_codes(rodrigues, log_scales)
         opacities = (gaussians.opacities / steps.opacity).floor().clamp(max=math.ceil(1 / steps.opacity) - 1).long()
         colors = gaussians.sh0 @ LUMA.to(gaussians.sh0).T
         components = torch.linalg.pinv(self.basis.double()).float()
@@ -191,14 +205,26 @@ class Grid:
             cells,
             self.shifts,
             scales,
-            _whole(rodrigues / turns),
+            rotations,
             opacities,
             _whole(colors / (steps.color * coarser)),
             self.labels,
             book,
             self.exact.nonzero()[:, 0],
             _whole(left @ components / (steps.sh * coarser[self.exact])),
+            self.shapes,
         )
+
+    def _shape_codes(self, rodrigues: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
+        steps, shapes = self.steps, self.shapes
+        if shapes is None:
+            scales = _whole(log_scales / (steps.scale * (2.0**self.shifts)[:, None]))
+            return scales, _whole(rodrigues / rotation_steps(scales, self.shifts, steps))
+        number, codes, _ = shapes.scales.entries.shape
+        stages = stages_of(self.shifts, number, codes)
+        labels = shapes.scales.labels(log_scales, torch.ones_like(log_scales), stages)
+        shown = rotation_weights(shapes.scales.vectors(labels), steps)
+        return labels, shapes.rotations.labels(rodrigues, shown, stages)
 
     def _check(self, gaussians: Gaussians) -> None:
         if len(gaussians) != len(self) or gaussians.sh_rest.shape[1] < self.bases:
@@ -249,7 +275,8 @@ def make_grid(
     share = share if codes else 1.0
     exact = torch.zeros(len(gaussians), dtype=torch.bool, device=weights.device)
     exact[weights.topk(round(share * len(weights))).indices] = True
-    return Grid(steps, shifts, labels, exact, basis, codebook, options)
+    shapes = _shape_codebooks(gaussians, steps, shifts, floor, options) if options.shape_stages else None
+    return Grid(steps, shifts, labels, exact, basis, codebook, options, shapes)
 
 
 def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
@@ -262,27 +289,54 @@ def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
     harmonics = (codes.book.float() * steps.sh @ basis)[codes.labels]
     if len(codes.rests):
         harmonics.index_add_(0, codes.exact, (codes.rests * (steps.sh * coarser[codes.exact])) @ basis)
+    if codes.shapes is None:
+        log_scales = codes.scales * (steps.scale * coarser)
+        rodrigues = codes.rotations * rotation_steps(codes.scales, codes.shifts, steps)
+    else:
+        log_scales = codes.shapes.scales.vectors(codes.scales)
+        rodrigues = codes.shapes.rotations.vectors(codes.rotations)
     return Gaussians(
         means=means.float(),
-        quats=quaternions(codes.rotations * rotation_steps(codes.scales, codes.shifts, steps)),
-        log_scales=codes.scales * (steps.scale * coarser),
+        quats=quaternions(rodrigues),
+        log_scales=log_scales,
         logit_opacities=opacities.clamp(NEAREST_OPACITY, 1 - NEAREST_OPACITY).logit(),
         sh0=colors @ torch.linalg.inv(LUMA).to(colors).T,
         sh_rest=harmonics.reshape(len(codes.shifts), -1, 3),
     )
 
 
-def differences(scales: Tensor) -> Tensor:  # [N, 3] int64
-    """For each axis, by how many steps the scales [N, 3] of the other two differ."""
+def differences(scales: Tensor) -> Tensor:  # [N, 3]
+    """For each axis, by how much the scales [N, 3] of the other two differ, in steps or logarithms."""
     return (scales[:, [1, 2, 0]] - scales[:, [2, 0, 1]]).abs()
 
 
 def rotation_steps(scales: Tensor, shifts: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
     """Step of each component of a Rodrigues vector, which is about half the angle of a turn about that axis."""
     coarser = (2.0**shifts)[:, None]
-    apart = differences(scales) * (steps.scale * coarser)
+    return _turns(differences(scales) * (steps.scale * coarser), steps.rotation * coarser, steps)
+
+
+def rotation_weights(log_scales: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
+    """How much squared errors of a Rodrigues vector show: as the best steps of class 0 would be, to the power of -2."""
+    one = torch.ones_like(log_scales[:, :1])
+    return _turns(differences(log_scales), steps.rotation * one, steps) ** -2
+
+
+def _turns(apart: Tensor, step: Tensor, steps: Steps) -> Tensor:
     shown = 2 * torch.sinh(apart.clamp(max=20)).clamp_min(1e-6)
-    return (steps.rotation * coarser / shown).clamp(min=min(0.003, steps.rotation), max=LARGEST_TURN)
+    return (step / shown).clamp(min=min(0.003, steps.rotation), max=LARGEST_TURN)
+
+
+def _shape_codebooks(
+    gaussians: Gaussians, steps: Steps, shifts: Tensor, weights: Tensor, options: SplatzOptions
+) -> ShapeCodebooks:
+    number, codes = options.shape_stages, options.shape_codes
+    stages = stages_of(shifts, number, codes)
+    rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
+    even = torch.ones_like(log_scales)
+    scales = fit(log_scales, even, weights, stages, number, codes, options.seed)
+    shown = rotation_weights(scales.vectors(scales.labels(log_scales, even, stages)), steps)
+    return ShapeCodebooks(scales, fit(rodrigues, shown, weights, stages, number, codes, options.seed))
 
 
 def importance_classes(weights: Tensor, classes: int) -> Tensor:  # [N] int64
