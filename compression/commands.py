@@ -39,6 +39,10 @@ class FormatFlags:
     """Scales and rotations in `.splatz` as sums of entries of so many codebooks of 64 each; 6 as in Compact-3DGS. 0: in
     steps, which is smaller at equal quality."""
 
+    splatz_midpoints: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
+    """Share of the Gaussians that a `.splatz` does not hold but makes half-way between two others, up to 0.5. Leaving the
+    same share out with --prune looks better."""
+
     spz_frame: Literal["auto", "rub", "rdf"] = "auto"
     """Axes of an `.spz` that is read: what it says, else as specified (rub); rdf for files of programs that write ours as
     they are."""
@@ -139,6 +143,7 @@ def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
         coarseness=flags.splatz_coarseness,
         sh_codes=flags.splatz_codes,
         shape_stages=flags.splatz_shape_stages,
+        midpoints=flags.splatz_midpoints,
     )
     splatz.check()
     return FormatOptions(spz=spz, splatz=splatz, sog_palette=flags.sog_palette, antialiased=antialiased)

@@ -34,6 +34,7 @@ class Matter:
 
     weights: Tensor | None = None  # [N] how much each Gaussian counts
     metric: Tensor | None = None  # [K, K] how much errors of harmonics are seen (see view_metric.py)
+    losses: Tensor | None = None  # [N] squared change of the pictures without each Gaussian
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,9 @@ FORMATS = {
         lambda scene, path, options: splatz.write(scene, path, options.splatz, options.antialiased),
         4,
         _splatz_ladder,
-        lambda options, matter: SplatzGrid(options.splatz, matter.weights, matter.metric, options.antialiased),
+        lambda options, matter: SplatzGrid(
+            options.splatz, matter.weights, matter.metric, options.antialiased, matter.losses
+        ),
     ),
     ".sog": Format(
         "SOG",

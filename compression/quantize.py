@@ -165,6 +165,7 @@ class SplatzGrid:
     Args:
         weights: [N] how much each Gaussian matters; its opacity times its area unless given.
         metric: [K, K] how much errors of the harmonics are seen (see `view_metric`).
+        losses: [N] how much the picture changes without each; see `make_grid`.
     """
 
     def __init__(
@@ -173,8 +174,10 @@ class SplatzGrid:
         weights: Tensor | None = None,
         metric: Tensor | None = None,
         antialiased: bool = False,
+        losses: Tensor | None = None,
     ) -> None:
         self.options, self.weights, self.metric, self.antialiased = options, weights, metric, antialiased
+        self.losses = losses
         self.fitted: Fitted | None = None
 
     def refresh(self, gaussians: Gaussians) -> None:
@@ -183,7 +186,7 @@ class SplatzGrid:
         scene = gaussians.detach()
         if self.weights is None:
             self.weights = area(scene)
-        self.fitted = make_grid(scene, self.options, self.weights, self.metric)
+        self.fitted = make_grid(scene, self.options, self.weights, self.metric, self.losses)
 
     def __call__(self, gaussians: Gaussians) -> Gaussians:
         return self._learned(gaussians)(gaussians)
@@ -198,5 +201,5 @@ class SplatzGrid:
         fitted = self.fitted
         assert fitted is not None and self.weights is not None
         rows = gaussians.sh_rest[:, : fitted.bases].flatten(1)
-        floor = least_weights(self.weights)
+        floor = least_weights(self.weights) * fitted.stored
         return replace(fitted, codebook=means_of(rows, fitted.labels, floor, fitted.codebook.detach()))

@@ -18,6 +18,7 @@ from splat.atomic_file import replacing
 from splat.compression.byte_reader import ALWAYS, RATIO, REMEDY, ByteReader, check_ratio, read_file
 from splat.compression.entropy import Whole, pack, unpack
 from splat.compression.frames import drawable
+from splat.compression.midpoints import pack_midpoints, unpack_midpoints
 from splat.compression.octree import MOST_BITS, cell_codes, cells_of, pack_cells, unpack_cells
 from splat.compression.residual_codebooks import (
     MOST_CODES,
@@ -43,8 +44,9 @@ Floats = NDArray[np.float32]
 MAGIC, VERSION = b"SPLZ", 1
 HEADER = "<4sHHIBB3dd3dd5d"
 """Magic, version, flags, Gaussians, degree of harmonics, bits of positions; centre, radius, low, cell; other steps."""
-ANTIALIASED, SHAPES = 1, 2
-"""Flags: trained with antialiasing; scales and rotations by codebooks."""
+ANTIALIASED, SHAPES, MIDPOINTS = 1, 2, 4
+"""Flags: trained with antialiasing; scales and rotations by codebooks; Gaussians half-way between others, in a section of
+their own."""
 SECTIONS = ("positions", "shape", "appearance", "harmonics")
 MOST = 1 << 26
 LEVELS = 63
@@ -109,6 +111,9 @@ def encode(
         grid = make_grid(scene, options, None if weights is None else weights.detach().cpu()[fine], metric)
     else:
         grid = grid[fine]
+    parents, stored = grid.parents, grid.stored
+    if parents is not None:
+        scene, grid = scene[stored], grid[stored]
     codes = grid.codes(scene)
     place = cell_codes(codes.cells.numpy())
     order = np.lexsort((codes.shifts.numpy(), place))
@@ -119,13 +124,17 @@ def encode(
         _pack_appearance(codes),
         _pack_harmonics(codes, grid.basis) if grid.bases else b"",
     ]
+    if parents is not None:
+        row = order.argsort()[(torch.cumsum(stored, dim=0) - 1).clamp_min(0).numpy()]
+        sections.append(pack_midpoints(*row[parents[~stored].T.numpy()], codes.cells.numpy()))
     steps, flags = grid.steps, ANTIALIASED * antialiased + SHAPES * (grid.shapes is not None)
+    flags += MIDPOINTS * (parents is not None)
     degree = round(math.sqrt(grid.bases + 1)) - 1
     numbers = [*steps.center, steps.radius, *steps.low, steps.cell]
     numbers += (steps.scale, steps.rotation, steps.opacity, steps.color, steps.sh)
     data = struct.pack(HEADER, MAGIC, VERSION, flags, len(scene), degree, steps.bits, *numbers)
     data += b"".join(struct.pack("<I", len(section)) for section in sections) + b"".join(sections)
-    return data.ljust(_least(len(scene), degree), b"\0")
+    return data.ljust(_least(_most(len(scene), flags), degree), b"\0")
 
 
 def decode(data: bytes, name: str) -> Gaussians:
@@ -150,18 +159,19 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
     _, version, flags, count, degree, bits, *numbers = reader.unpack(HEADER, "a header")
     if version != VERSION:
         raise InputError(f"{name}: version {version} of .splatz; {VERSION} can be read. Update splat")
-    if flags & ~(ANTIALIASED | SHAPES):
+    if flags & ~(ANTIALIASED | SHAPES | MIDPOINTS):
         raise InputError(f"{name}: flags {flags:#x} of .splatz are not known. {REMEDY} Or update splat")
     fine = all(math.isfinite(number) for number in numbers) and all(0 < number < 1e9 for number in numbers[7:])
     if not 0 < count <= MOST or degree > 4 or not 0 < bits <= MOST_BITS or not fine:
         raise InputError(
             f"{name}: its header is not as it should be ({count:,} Gaussians of degree {degree}). {REMEDY}"
         )
-    if len(data) < _least(count, degree):
-        check_ratio(name, len(data), _floats(count, degree))
+    if len(data) < _least(_most(count, flags), degree):
+        check_ratio(name, len(data), _floats(_most(count, flags), degree))
     steps = Steps(tuple(numbers[:3]), numbers[3], tuple(numbers[4:7]), numbers[7], bits, *numbers[8:])
-    sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in SECTIONS]
-    parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, SECTIONS, strict=True)]
+    names = (*SECTIONS, "midpoints") if flags & MIDPOINTS else SECTIONS
+    sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in names]
+    parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, names, strict=True)]
     with ThreadPoolExecutor(max(1, min(len(SECTIONS), torch.get_num_threads()))) as pool:
         positions = pool.submit(lambda: cells_of(unpack_cells(parts[0], count, bits)))
         shape = pool.submit(_unpack_shape_codebooks if flags & SHAPES else _unpack_shape, parts[1], count)
@@ -170,8 +180,12 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
         opacities, colors = _unpack_appearance(parts[2], shifts)
         labels, book, exact, rests, basis = harmonics.result()
         cells = positions.result()
+    between = None
+    if flags & MIDPOINTS:
+        owners, partners = unpack_midpoints(parts[4], cells)
+        between = torch.from_numpy(owners), torch.from_numpy(partners)
     whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
-    return Codes(*(torch.from_numpy(array) for array in whole), shapes), steps, basis
+    return Codes(*(torch.from_numpy(array) for array in whole), shapes, between), steps, basis
 
 
 def _pack_shape(codes: Codes) -> bytes:
@@ -319,6 +333,11 @@ def _reordered(codes: Codes, order: Tensor) -> Codes:
 def _floats(count: int, degree: int) -> int:
     """Bytes of the decoded scene."""
     return 4 * count * (11 + 3 * (degree + 1) ** 2)
+
+
+def _most(count: int, flags: int) -> int:
+    """Gaussians that a file of so many stored ones can decode to: a midpoint for each."""
+    return 2 * count if flags & MIDPOINTS else count
 
 
 def _least(count: int, degree: int) -> int:

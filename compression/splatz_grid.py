@@ -22,6 +22,7 @@ from torch import Tensor
 
 from splat.compression.canonical import canonical, quaternions
 from splat.compression.kmeans import kmeans, means_of
+from splat.compression.midpoints import choose, completed, midpoints
 from splat.compression.octree import MOST_BITS
 from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES, ResidualCodebooks, fit, stages_of
 from splat.compression.view_metric import isotropic_metric
@@ -73,6 +74,8 @@ class SplatzOptions:
     at equal error."""
     shape_codes: int = 64
     """Entries of each of these codebooks, 2 to 256."""
+    midpoints: float = 0.0
+    """Share of the Gaussians, up to a half, that are not stored but made half-way between two others (midpoints.py)."""
     seed: int = 0
 
     def check(self) -> None:
@@ -92,6 +95,8 @@ class SplatzOptions:
                 f".splatz: shapes are sums from 0 to {MOST_STAGES} codebooks of 2 to {MOST_CODES} entries, got "
                 f"{self.shape_stages} of {self.shape_codes}"
             )
+        if not 0 <= self.midpoints <= 0.5:
+            raise InputError(f".splatz: midpoints must be a share of 0 to 0.5 of the Gaussians, got {self.midpoints}")
 
 
 @dataclass(frozen=True)
@@ -133,11 +138,13 @@ class Codes:
     exact: Tensor  # [M] which Gaussians have harmonics of their own besides
     rests: Tensor  # [M, D] what these differ from the codebook
     shapes: ShapeCodebooks | None = None
+    between: tuple[Tensor, Tensor] | None = None  # [M], [M]: midpoints of these with those
 
 
 @dataclass
 class Grid:
-    """One scene's grid, in the scene's order: steps, importance and labels fixed, the codebook free to be optimised.
+    """One scene's grid, in the scene's order: steps, importance, labels and midpoints fixed, the codebook free to be
+    optimised.
 
     `grid(gaussians)` is what a file of these Gaussians decodes to, and differentiable: straight through the rounding to the
     Gaussians (Bengio et al. 2013), and to `codebook` where harmonics come from there.
@@ -151,6 +158,7 @@ class Grid:
     codebook: Tensor  # [K, D] float32: harmonics as (coefficient, channel)
     options: SplatzOptions = field(default_factory=SplatzOptions)
     shapes: ShapeCodebooks | None = None
+    parents: Tensor | None = None  # [N, 2] int64: which two a Gaussian is half-way between; -1 where it is stored
 
     def __len__(self) -> int:
         return len(self.shifts)
@@ -158,7 +166,18 @@ class Grid:
     def __getitem__(self, index: Tensor) -> "Grid":
         """The grid of some of the Gaussians."""
         chosen = {name: getattr(self, name)[index] for name in ("shifts", "labels", "exact")}
-        return replace(self, **chosen)
+        if self.parents is None:
+            return replace(self, **chosen)
+        place = torch.full((len(self),), -1, device=self.parents.device)
+        place[index] = torch.arange(len(chosen["shifts"]), device=place.device)
+        parents = torch.where(self.parents >= 0, place[self.parents], -1)[index]
+        parents[(parents < 0).any(dim=1)] = -1  # a midpoint that has lost its neighbours is stored itself
+        return replace(self, **chosen, parents=parents if bool((parents >= 0).any()) else None)
+
+    @property
+    def stored(self) -> Tensor:  # [N] bool
+        """Which Gaussians the file holds; the others are midpoints of these."""
+        return torch.ones_like(self.exact) if self.parents is None else self.parents[:, 0] < 0
 
     @property
     def bases(self) -> int:
@@ -172,6 +191,8 @@ class Grid:
             ValueError: the grid was made for another number of Gaussians.
         """
         self._check(gaussians)
+        if self.parents is not None:
+            return completed(self[self.stored](gaussians[self.stored]), self.parents)
         with torch.no_grad():
             found = values(self.codes(gaussians), self.steps, self.basis)
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
@@ -240,6 +261,7 @@ def make_grid(
     options: SplatzOptions | None = None,
     weights: Tensor | None = None,
     metric: Tensor | None = None,
+    losses: Tensor | None = None,
 ) -> Grid:
     """Steps, importance classes and a codebook for a scene.
 
@@ -248,6 +270,7 @@ def make_grid(
         weights: [N] how much each matters, such as the sum of its blend weights over photos; its opacity times its area
             unless given.
         metric: [K, K] how much errors of the K harmonics are seen, of `view_metric`; all alike unless given.
+        losses: [N] how much the picture changes without each, which says what becomes a midpoint; its weight unless given.
 
     Raises:
         InputError: an option is out of range.
@@ -255,6 +278,9 @@ def make_grid(
     options = options or SplatzOptions()
     options.check()
     weights = area(gaussians) if weights is None else weights.to(gaussians.means).clamp_min(0)
+    if options.midpoints:
+        parents = choose(gaussians, weights if losses is None else losses, options.midpoints)
+        return _with_midpoints(gaussians, options, weights, metric, parents)
     shifts = importance_classes(weights, options.classes)
     bases = gaussians.sh_rest.shape[1]
     if options.sh_degree is not None:
@@ -279,6 +305,20 @@ def make_grid(
     return Grid(steps, shifts, labels, exact, basis, codebook, options, shapes)
 
 
+def _with_midpoints(
+    gaussians: Gaussians, options: SplatzOptions, weights: Tensor, metric: Tensor | None, parents: Tensor
+) -> Grid:
+    """The grid of the stored ones, in the places that they have among all."""
+    stored = parents[:, 0] < 0
+    between = weights[~stored] / 4  # squared errors of a mean of two have a quarter of each
+    weights = weights.index_add(0, parents[~stored, 0], between).index_add(0, parents[~stored, 1], between)
+    grid = make_grid(gaussians[stored], replace(options, midpoints=0.0), weights[stored], metric)
+    if bool(stored.all()):
+        return grid
+    row = (torch.cumsum(stored, dim=0) - 1).clamp_min(0)  # numbers of midpoints themselves are never looked at
+    return replace(grid[row], parents=parents, options=options)
+
+
 def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
     """Gaussians from whole numbers: what every reader gets."""
     coarser = (2.0**codes.shifts)[:, None]
@@ -295,7 +335,7 @@ def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
     else:
         log_scales = codes.shapes.scales.vectors(codes.scales)
         rodrigues = codes.shapes.rotations.vectors(codes.rotations)
-    return Gaussians(
+    stored = Gaussians(
         means=means.float(),
         quats=quaternions(rodrigues),
         log_scales=log_scales,
@@ -303,6 +343,11 @@ def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
         sh0=colors @ torch.linalg.inv(LUMA).to(colors).T,
         sh_rest=harmonics.reshape(len(codes.shifts), -1, 3),
     )
+    if codes.between is None:
+        return stored
+    first, second = codes.between
+    more = midpoints(stored[first], stored[second]).tensors()
+    return Gaussians(**{name: torch.cat([tensor, more[name]]) for name, tensor in stored.tensors().items()})
 
 
 def differences(scales: Tensor) -> Tensor:  # [N, 3]
