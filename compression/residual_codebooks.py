@@ -17,130 +17,117 @@ from splat.errors import InputError
 MOST_STAGES, MOST_CODES = 8, 256
 FITTED = 1 << 18
 """Vectors that codebooks are made from, at most."""
-ROUNDS = 4
-"""Of Lloyd's algorithm with the errors of each axis weighed apart."""
+ROUNDS = 8
+"""Of Lloyd's algorithm with prices, and errors of each axis weighed apart, after k-means."""
+FREE = 2
+"""Of these rounds, those before labels have a price."""
 NOTHING, CLASS, BEFORE = range(3)
 """What a label's frequencies may depend on: nothing, the importance class, the label of the stage before."""
 
 
 @dataclass(frozen=True)
 class ResidualCodebooks:
-    """Some codebooks of vectors [3], the coarsest first."""
+    """Some codebooks of vectors [3], the coarsest first. In all but that the first entry is zero: enough is said already."""
 
     entries: Tensor  # [S, K, 3] float32, of half precision
+    rates: Tensor  # [S, K] bits that each label takes, about; what a file is read from does not know them
 
     def vectors(self, labels: Tensor) -> Tensor:  # [N, 3]
-        """Sums of the entries that labels [N, S] name; -1 adds nothing."""
-        total = self.entries.new_zeros(len(labels), 3)
-        for stage, entries in enumerate(self.entries):
-            total = total + torch.nn.functional.pad(entries, (0, 0, 0, 1))[labels[:, stage]]
+        """Sums of the entries that labels [N, S] name."""
+        total = self.entries[0][labels[:, 0]]
+        for stage in range(1, len(self.entries)):
+            total = total + self.entries[stage][labels[:, stage]]
         return total
 
     @torch.no_grad()
-    def labels(self, vectors: Tensor, weights: Tensor, stages: Tensor) -> Tensor:  # [N, S] int64
-        """Stage by stage the entries nearest to what is left of vectors [N, 3].
+    def labels(self, vectors: Tensor, weights: Tensor, prices: Tensor) -> Tensor:  # [N, S] int64
+        """Stage by stage the entries that are best for what is left of vectors [N, 3].
 
         Args:
             weights: [N, 3] how much squared errors count.
-            stages: [N] how many entries are used for each; the others are -1.
+            prices: [N] how much a bit counts.
         """
-        found, left = torch.full((len(vectors), len(self.entries)), -1, device=vectors.device), vectors
-        for stage, entries in enumerate(self.entries):
-            held = stages > stage
-            label = _nearest(left, entries, weights)
-            found[:, stage] = torch.where(held, label, -1)
-            left = left - entries[label] * held[:, None]
-        return found
+        found, left = [], vectors
+        for entries, rates in zip(self.entries, self.rates, strict=True):
+            found.append(_best(left, entries, rates, weights, prices))
+            left = left - entries[found[-1]]
+        return torch.stack(found, dim=1)
 
 
 @torch.no_grad()
-def fit(
-    vectors: Tensor, weights: Tensor, counts: Tensor, stages: Tensor, number: int, codes: int, seed: int = 0
-) -> ResidualCodebooks:
-    """Codebooks for vectors [N, 3].
-
-    Args:
-        weights: [N, 3] how much squared errors of each axis count.
-        counts: [N] how much each vector counts, on top of that, in where entries are put.
-        stages: [N] how many entries each vector uses.
-        number, codes: S and K.
-    """
+def fit(vectors: Tensor, weights: Tensor, prices: Tensor, stages: int, codes: int, seed: int = 0) -> ResidualCodebooks:
+    """S codebooks of K entries for vectors [N, 3], with weights and prices as for their labels: the sum of errors against
+    prices, plus bits, is made small (entropy-constrained vector quantisation: Chou, Lookabaugh and Gray 1989)."""
     if len(vectors) > FITTED:
         chosen = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))[:FITTED].to(vectors.device)
-        vectors, weights, counts, stages = vectors[chosen], weights[chosen], counts[chosen], stages[chosen]
-    weighed = weights * counts[:, None]
-    weighed = weighed / weighed.mean().clamp_min(1e-30)
-    books = []
-    for stage in range(number):
-        held = stages > stage
-        vectors, weighed, stages = vectors[held], weighed[held], stages[held]
-        entries = vectors.new_zeros(codes, 3)
-        if len(vectors):
-            start = kmeans(vectors, codes, weighed.mean(dim=1), seed)[0]
-            for _ in range(ROUNDS):
-                start = _means(vectors, weighed, _nearest(vectors, start, weighed), start)
-            entries[: len(start)] = start
+        vectors, weights, prices = vectors[chosen], weights[chosen], prices[chosen]
+    counts = weights / prices[:, None]
+    counts = counts / counts.mean().clamp_min(1e-30)
+    books, bits = [], []
+    for stage in range(stages):
+        entries, rates = vectors.new_zeros(codes, 3), vectors.new_zeros(codes)
+        start = kmeans(vectors, codes, counts.mean(dim=1), seed)[0]
+        entries[: len(start)] = start
+        for turn in range(ROUNDS):
+            if stage:
+                entries[0] = 0.0
+            labels = _best(vectors, entries, rates, weights, prices * (turn >= FREE))
+            entries = _means(vectors, labels, counts, entries)
+            used = torch.bincount(labels, minlength=codes).to(rates) + 0.5
+            rates = (used.sum() / used).log2()
+        if stage:
+            entries[0] = 0.0
         books.append(entries.clamp(-6e4, 6e4).half().float())
-        vectors = vectors - books[-1][_nearest(vectors, books[-1], weighed)]
-    return ResidualCodebooks(torch.stack(books))
-
-
-def stages_of(shifts: Tensor, number: int, codes: int) -> Tensor:  # [N] int64
-    """How many stages Gaussians of importance classes `shifts` [N] use: a codebook of K entries in space makes errors
-    K^(1/3) times as small, and a class allows them to be 2^shift times as large."""
-    return (number - 3 * shifts // max(1, (codes - 1).bit_length())).clamp_min(1)
+        bits.append(rates)
+        vectors = vectors - books[-1][_best(vectors, books[-1], rates, weights, prices)]
+    return ResidualCodebooks(torch.stack(books), torch.stack(bits))
 
 
 def pack_codebooks(books: ResidualCodebooks, labels: Whole, shifts: Whole) -> bytes:
     """Entries and labels [N, S]; labels under whatever makes them smallest."""
     out = books.entries.half().cpu().numpy().astype("<f2").tobytes()
     for stage in range(labels.shape[1]):
-        held = np.flatnonzero(labels[:, stage] >= 0)
-        options = [
-            bytes([kind]) + pack(labels[held, stage], _context(kind, labels, shifts, stage, held))
-            for kind in ((NOTHING, CLASS, BEFORE) if stage else (NOTHING, CLASS))
-        ]
-        out += min(options, key=len)
+        kinds = (NOTHING, CLASS, BEFORE) if stage else (NOTHING, CLASS)
+        streams = (bytes([kind]) + pack(labels[:, stage], _context(kind, labels, shifts, stage)) for kind in kinds)
+        out += min(streams, key=len)
     return out
 
 
-def unpack_codebooks(reader: ByteReader, shifts: Whole, number: int, codes: int) -> tuple[Tensor, Whole]:
-    """Entries [S, K, 3] and labels [N, S] again.
+def unpack_codebooks(reader: ByteReader, shifts: Whole, stages: int, codes: int) -> tuple[ResidualCodebooks, Whole]:
+    """Entries and labels [N, S] again.
 
     Raises:
         InputError: the stream is damaged.
     """
-    entries = reader.array("<f2", (number, codes, 3), "codebooks").astype(np.float32)
-    stages = stages_of(torch.from_numpy(shifts), number, codes).numpy()
-    labels = np.full((len(shifts), number), -1, dtype=np.int64)
-    for stage in range(number):
-        held = np.flatnonzero(stages > stage)
+    entries = torch.from_numpy(reader.array("<f2", (stages, codes, 3), "codebooks").astype(np.float32))
+    labels = np.zeros((len(shifts), stages), dtype=np.int64)
+    for stage in range(stages):
         (kind,) = reader.unpack("<B", "the kind of a context")
         if kind > (BEFORE if stage else CLASS):
             raise InputError(f"{reader.name}: labels that depend on {kind} cannot be. {REMEDY}")
-        found = unpack(reader, len(held), _context(kind, labels, shifts, stage, held))
+        found = unpack(reader, len(shifts), _context(kind, labels, shifts, stage))
         if len(found) and not 0 <= found.min() <= found.max() < codes:
             raise InputError(f"{reader.name}: a label beyond the {codes} entries of a codebook. {REMEDY}")
-        labels[held, stage] = found
-    return torch.from_numpy(entries), labels
+        labels[:, stage] = found
+    return ResidualCodebooks(entries, torch.zeros(stages, codes)), labels
 
 
-def _context(kind: int, labels: Whole, shifts: Whole, stage: int, held: Whole) -> Whole | None:
+def _context(kind: int, labels: Whole, shifts: Whole, stage: int) -> Whole | None:
     if kind == NOTHING:
         return None
-    return shifts[held] if kind == CLASS else labels[held, stage - 1]
+    return shifts if kind == CLASS else labels[:, stage - 1]
 
 
-def _nearest(vectors: Tensor, entries: Tensor, weights: Tensor) -> Tensor:  # [N] int64
-    """Which entry has the least weighted squared error; the vector's own square is left out."""
-    known = torch.cat([entries.square().T, -2 * entries.T])  # [6, K]
+def _best(vectors: Tensor, entries: Tensor, rates: Tensor, weights: Tensor, prices: Tensor) -> Tensor:  # [N] int64
+    """Which entry has the least weighted squared error plus price of its bits; the vector's own square is left out."""
+    known = torch.cat([entries.square().T, -2 * entries.T, rates[None]])  # [7, K]
     rows = max(1, BLOCK // len(entries))
-    parts = zip(vectors.split(rows), weights.split(rows), strict=True)
-    found = [(torch.cat([weight, weight * part], dim=1) @ known).argmin(dim=1) for part, weight in parts]
-    return torch.cat(found) if found else vectors.new_zeros(0, dtype=torch.int64)
+    parts = zip(vectors.split(rows), weights.split(rows), prices.split(rows), strict=True)
+    found = [(torch.cat([w, w * part, price[:, None]], dim=1) @ known).argmin(dim=1) for part, w, price in parts]
+    return torch.cat(found)
 
 
-def _means(vectors: Tensor, weights: Tensor, labels: Tensor, entries: Tensor) -> Tensor:  # [K, 3]
+def _means(vectors: Tensor, labels: Tensor, weights: Tensor, entries: Tensor) -> Tensor:  # [K, 3]
     """Weighted means, axis by axis; an entry that nothing has stays as it is."""
     total = torch.zeros_like(entries).index_add_(0, labels, weights)
     sums = torch.zeros_like(entries).index_add_(0, labels, vectors * weights)

@@ -23,7 +23,6 @@ from splat.compression.octree import MOST_BITS, cell_codes, cells_of, pack_cells
 from splat.compression.residual_codebooks import (
     MOST_CODES,
     MOST_STAGES,
-    ResidualCodebooks,
     pack_codebooks,
     unpack_codebooks,
 )
@@ -219,9 +218,9 @@ def _unpack_shape_codebooks(reader: ByteReader, count: int) -> tuple[Whole, Whol
     stages, codes = reader.unpack("<BH", "the number of codebooks")
     if not 0 < stages <= MOST_STAGES or not 2 <= codes <= MOST_CODES:
         raise InputError(f"{reader.name}: {stages} codebooks of {codes} entries cannot be. {REMEDY}")
-    scale_entries, scales = unpack_codebooks(reader, shifts, stages, codes)
-    turn_entries, turns = unpack_codebooks(reader, shifts, stages, codes)
-    return shifts, scales, turns, ShapeCodebooks(ResidualCodebooks(scale_entries), ResidualCodebooks(turn_entries))
+    for_scales, scales = unpack_codebooks(reader, shifts, stages, codes)
+    for_turns, turns = unpack_codebooks(reader, shifts, stages, codes)
+    return shifts, scales, turns, ShapeCodebooks(for_scales, for_turns)
 
 
 def _unpack_shifts(reader: ByteReader, count: int) -> Whole:

@@ -24,7 +24,7 @@ from splat.compression.canonical import canonical, quaternions
 from splat.compression.kmeans import kmeans, means_of
 from splat.compression.midpoints import choose, completed, midpoints
 from splat.compression.octree import MOST_BITS
-from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES, ResidualCodebooks, fit, stages_of
+from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES, ResidualCodebooks, fit
 from splat.compression.view_metric import isotropic_metric
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -241,11 +241,10 @@ class Grid:
         if shapes is None:
             scales = _whole(log_scales / (steps.scale * (2.0**self.shifts)[:, None]))
             return scales, _whole(rodrigues / rotation_steps(scales, self.shifts, steps))
-        number, codes, _ = shapes.scales.entries.shape
-        stages = stages_of(self.shifts, number, codes)
-        labels = shapes.scales.labels(log_scales, torch.ones_like(log_scales), stages)
+        prices = bit_prices(self.shifts)
+        labels = shapes.scales.labels(log_scales, scale_weights(log_scales, steps), prices)
         shown = rotation_weights(shapes.scales.vectors(labels), steps)
-        return labels, shapes.rotations.labels(rodrigues, shown, stages)
+        return labels, shapes.rotations.labels(rodrigues, shown, prices)
 
     def _check(self, gaussians: Gaussians) -> None:
         if len(gaussians) != len(self) or gaussians.sh_rest.shape[1] < self.bases:
@@ -301,7 +300,7 @@ def make_grid(
     share = share if codes else 1.0
     exact = torch.zeros(len(gaussians), dtype=torch.bool, device=weights.device)
     exact[weights.topk(round(share * len(weights))).indices] = True
-    shapes = _shape_codebooks(gaussians, steps, shifts, floor, options) if options.shape_stages else None
+    shapes = _shape_codebooks(gaussians, steps, shifts, options) if options.shape_stages else None
     return Grid(steps, shifts, labels, exact, basis, codebook, options, shapes)
 
 
@@ -361,10 +360,21 @@ def rotation_steps(scales: Tensor, shifts: Tensor, steps: Steps) -> Tensor:  # [
     return _turns(differences(scales) * (steps.scale * coarser), steps.rotation * coarser, steps)
 
 
+def scale_weights(log_scales: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
+    """How much squared errors of logarithms of scales count: 1 for an error of a step of class 0."""
+    return torch.full_like(log_scales, steps.scale**-2)
+
+
 def rotation_weights(log_scales: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
-    """How much squared errors of a Rodrigues vector show: as the best steps of class 0 would be, to the power of -2."""
+    """How much squared errors of Rodrigues vectors count: 1 for an error of a step of class 0."""
     one = torch.ones_like(log_scales[:, :1])
     return _turns(differences(log_scales), steps.rotation * one, steps) ** -2
+
+
+def bit_prices(shifts: Tensor) -> Tensor:  # [N] float32
+    """What a bit may save at least of such errors. Steps of 2^k make a mean square of 4^k / 12, a bit more makes it a quarter:
+    its derivative by bits."""
+    return math.log(2) / 6 * 4.0**shifts
 
 
 def _turns(apart: Tensor, step: Tensor, steps: Steps) -> Tensor:
@@ -372,16 +382,14 @@ def _turns(apart: Tensor, step: Tensor, steps: Steps) -> Tensor:
     return (step / shown).clamp(min=min(0.003, steps.rotation), max=LARGEST_TURN)
 
 
-def _shape_codebooks(
-    gaussians: Gaussians, steps: Steps, shifts: Tensor, weights: Tensor, options: SplatzOptions
-) -> ShapeCodebooks:
-    number, codes = options.shape_stages, options.shape_codes
-    stages = stages_of(shifts, number, codes)
+def _shape_codebooks(gaussians: Gaussians, steps: Steps, shifts: Tensor, options: SplatzOptions) -> ShapeCodebooks:
     rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
-    even = torch.ones_like(log_scales)
-    scales = fit(log_scales, even, weights, stages, number, codes, options.seed)
-    shown = rotation_weights(scales.vectors(scales.labels(log_scales, even, stages)), steps)
-    return ShapeCodebooks(scales, fit(rodrigues, shown, weights, stages, number, codes, options.seed))
+    even, prices = scale_weights(log_scales, steps), bit_prices(shifts)
+    scales = fit(log_scales, even, prices, options.shape_stages, options.shape_codes, options.seed)
+    shown = rotation_weights(scales.vectors(scales.labels(log_scales, even, prices)), steps)
+    return ShapeCodebooks(
+        scales, fit(rodrigues, shown, prices, options.shape_stages, options.shape_codes, options.seed)
+    )
 
 
 def importance_classes(weights: Tensor, classes: int) -> Tensor:  # [N] int64
