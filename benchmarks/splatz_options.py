@@ -8,6 +8,7 @@ many bytes, read off the line between its two files that are next in size; a das
 """
 
 import argparse
+import itertools
 import json
 import math
 import tempfile
@@ -101,7 +102,7 @@ def against(rows: Sequence[Row], defaults: Sequence[Row]) -> list[Row]:
     """The rows, each compared with the default at as many bytes."""
     known = sorted(defaults, key=lambda row: row.bytes)
     for row in rows:
-        for small, large in zip(known, known[1:], strict=False):
+        for small, large in itertools.pairwise(known):
             if small.bytes <= row.bytes <= large.bytes:
                 part = math.log(row.bytes / small.bytes) / math.log(large.bytes / small.bytes)
                 row.against = row.psnr - small.psnr - part * (large.psnr - small.psnr)

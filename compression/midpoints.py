@@ -2,9 +2,9 @@
 Ververas et al. 2024).
 
 Which: a Gaussian may go whose two of its nearest neighbours have the mean most like it, weighed by how much it matters. How it
-is told: for each Gaussian of the file, in the file's order, a number. 0: it has no midpoint; r up to 2 W: one with the r-th
-nearest of the W before and the W after it; above: one with the Gaussian of the number less 2 W + 1. Nearness is a matter of
-whole numbers, the cells of positions, so that every machine finds the same.
+is told: for each Gaussian of the file, in the file's order, a number. 0: it has no midpoint; r below LISTED: one with the first
+Gaussian in the r-th nearest of the other cells; from LISTED on: one with the Gaussian of the number less LISTED. Nearness is a
+matter of whole numbers, the cells of positions, so that every machine finds the same.
 """
 
 import math
@@ -25,10 +25,10 @@ NEIGHBOURS = 8
 """Nearest, any two of which may be those that a Gaussian is half-way between."""
 TRIED = 4
 """Best pairs that are kept for each Gaussian."""
-WINDOW = 16
-"""W."""
-NUMBER_BITS = 6
-"""Of a symbol: numbers up to 2 W."""
+LISTED = 64
+"""Other cells that are found near one; only those nearer than the last count, since which are last may be chance."""
+NUMBER_BITS = 7
+"""Of a symbol: numbers up to LISTED, and some."""
 ROWS = 1 << 12
 """Gaussians looked at together."""
 WORST = 50.0
@@ -87,12 +87,10 @@ def choose(gaussians: Gaussians, losses: Tensor, share: float) -> Tensor:  # [N,
 
 def pack_midpoints(owners: Whole, partners: Whole, cells: Whole) -> bytes:
     """Of Gaussians with cells [N, 3], those that have a midpoint [M], each once, and with which others [M]."""
-    numbers = np.zeros(len(cells), dtype=np.int64)
+    numbers, neighbours = np.zeros(len(cells), dtype=np.int64), Neighbours(cells)
     for rows in _parts(len(owners)):
-        near = _nearest(owners[rows], cells)
-        rank = (near == partners[rows, None]).argmax(axis=1) + 1
-        listed = (near == partners[rows, None]).any(axis=1)
-        numbers[owners[rows]] = np.where(listed, rank, 2 * WINDOW + 1 + partners[rows])
+        same = neighbours.of(owners[rows]) == partners[rows, None]
+        numbers[owners[rows]] = np.where(same.any(axis=1), same.argmax(axis=1) + 1, LISTED + partners[rows])
     return pack(numbers, bucket=1, most_bits=NUMBER_BITS)
 
 
@@ -104,24 +102,42 @@ def unpack_midpoints(reader: ByteReader, cells: Whole) -> tuple[Whole, Whole]:
     """
     numbers = unpack(reader, len(cells), bucket=1)
     owners = np.flatnonzero(numbers)
-    partners = numbers[owners] - (2 * WINDOW + 1)
+    partners, neighbours = numbers[owners] - LISTED, Neighbours(cells)
     for rows in _parts(len(owners)):
-        near, rank = _nearest(owners[rows], cells), numbers[owners[rows]] - 1
-        listed = near[np.arange(len(near)), rank.clip(0, 2 * WINDOW - 1)]
-        partners[rows] = np.where((rank >= 0) & (rank < 2 * WINDOW), listed, partners[rows])
+        rank = numbers[owners[rows]] - 1
+        near = neighbours.of(owners[rows])[np.arange(len(rank)), rank.clip(0, LISTED - 2)]
+        partners[rows] = np.where((rank >= 0) & (rank < LISTED - 1), near, partners[rows])
     if len(owners) and not 0 <= partners.min() <= partners.max() < len(cells):
         raise InputError(f"{reader.name}: a midpoint with a Gaussian that there is not. {REMEDY}")
     return owners, partners
 
 
-def _nearest(owners: Whole, cells: Whole) -> Whole:  # [M, 2 W]
-    """Those around each owner in the file's order, the nearest first, of equally near the first first; -1 behind the end."""
-    around = np.concatenate([np.arange(-WINDOW, 0), np.arange(1, WINDOW + 1)])
-    others = owners[:, None] + around
-    there = (others >= 0) & (others < len(cells))
-    apart = cells[others.clip(0, len(cells) - 1)] - cells[owners][:, None]
-    far = np.where(there, (apart * apart).sum(axis=2), np.iinfo(np.int64).max)
-    return np.take_along_axis(np.where(there, others, -1), far.argsort(axis=1, kind="stable"), axis=1)
+class Neighbours:
+    """Finds those near some Gaussians of the file, each the first in its cell.
+
+    Args:
+        cells: [N, 3]; equal ones follow each other.
+    """
+
+    def __init__(self, cells: Whole) -> None:
+        self.cells = cells
+        self.first = (
+            np.flatnonzero(np.append(True, (cells[1:] != cells[:-1]).any(axis=1))) if len(cells) else cells[:, 0]
+        )
+        self.tree = cKDTree(cells[self.first])
+
+    def of(self, owners: Whole) -> Whole:  # [M, LISTED - 1]
+        """The nearest first, of equally near the first in the file first; -1 where there are no more."""
+        _, found = self.tree.query(self.cells[owners], LISTED + 1)
+        others = np.append(self.first, -1)[found]
+        apart = self.cells[others] - self.cells[owners][:, None]
+        none = np.iinfo(np.int64).max
+        far = np.where(others < 0, none, (apart * apart).sum(axis=2))
+        last = far.max(axis=1, keepdims=True)
+        far[(far == last) | (far == 0)] = none
+        order = np.lexsort((others, far))[:, : LISTED - 1]
+        far = np.take_along_axis(far, order, axis=1)
+        return np.where(far == none, -1, np.take_along_axis(others, order, axis=1))
 
 
 def _parts(count: int) -> list[slice]:

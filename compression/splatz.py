@@ -8,6 +8,7 @@ import math
 import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,22 +21,10 @@ from splat.compression.entropy import Whole, pack, unpack
 from splat.compression.frames import drawable
 from splat.compression.midpoints import pack_midpoints, unpack_midpoints
 from splat.compression.octree import MOST_BITS, cell_codes, cells_of, pack_cells, unpack_cells
-from splat.compression.residual_codebooks import (
-    MOST_CODES,
-    MOST_STAGES,
-    pack_codebooks,
-    unpack_codebooks,
-)
-from splat.compression.splatz_grid import (
-    Codes,
-    Grid,
-    ShapeCodebooks,
-    SplatzOptions,
-    Steps,
-    differences,
-    make_grid,
-    values,
-)
+from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES, pack_codebooks, unpack_codebooks
+from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, make_grid, values
+from splat.compression.splatz_shapes import ShapeCodebooks, differences
+from splat.compression.splatz_steps import Steps
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
@@ -125,7 +114,8 @@ def encode(
     ]
     if parents is not None:
         row = order.argsort()[(torch.cumsum(stored, dim=0) - 1).clamp_min(0).numpy()]
-        sections.append(pack_midpoints(*row[parents[~stored].T.numpy()], codes.cells.numpy()))
+        owners, partners = row[parents[~stored].T.numpy()]
+        sections.append(pack_midpoints(owners, partners, codes.cells.numpy()))
     steps, flags = grid.steps, ANTIALIASED * antialiased + SHAPES * (grid.shapes is not None)
     flags += MIDPOINTS * (parents is not None)
     degree = round(math.sqrt(grid.bases + 1)) - 1
@@ -183,8 +173,10 @@ def read_codes(data: bytes, name: str) -> tuple[Codes, Steps, Tensor]:
     if flags & MIDPOINTS:
         owners, partners = unpack_midpoints(parts[4], cells)
         between = torch.from_numpy(owners), torch.from_numpy(partners)
-    whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
-    return Codes(*(torch.from_numpy(array) for array in whole), shapes, between), steps, basis
+    arrays: dict[str, NDArray[Any]] = {"cells": cells, "shifts": shifts, "scales": scales, "rotations": rotations}
+    arrays |= {"opacities": opacities, "colors": colors, "labels": labels, "book": book, "exact": exact, "rests": rests}
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return Codes(**tensors, shapes=shapes, between=between), steps, basis
 
 
 def _pack_shape(codes: Codes) -> bytes:

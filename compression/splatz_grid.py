@@ -24,21 +24,19 @@ from splat.compression.canonical import canonical, quaternions
 from splat.compression.kmeans import kmeans, means_of
 from splat.compression.midpoints import choose, completed, midpoints
 from splat.compression.octree import MOST_BITS
-from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES, ResidualCodebooks, fit
+from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES
+from splat.compression.splatz_shapes import ShapeCodebooks, fit_shapes, shape_codes, shape_values
+from splat.compression.splatz_steps import Steps, whole
 from splat.compression.view_metric import isotropic_metric
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
-LARGEST_TURN = 0.5
-"""Step of rotations that hardly show."""
 REACH = 80.0
 """Of asinh: beyond, numbers leave the range of a float."""
 CLUSTERED = 24
 """Principal components of harmonics by which they are clustered; the others are faint, and cost as much time."""
 NEAREST_OPACITY = 1e-4
 """To 0 and to 1."""
-LARGEST = 1 << 30
-"""Number of steps that anything is from 0, at most."""
 LUMA = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
 """From red, green, blue to the mean and the differences to green."""
 
@@ -97,30 +95,6 @@ class SplatzOptions:
             )
         if not 0 <= self.midpoints <= 0.5:
             raise InputError(f".splatz: midpoints must be a share of 0 to 0.5 of the Gaussians, got {self.midpoints}")
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The numbers of a file's header: where cells begin, and all steps."""
-
-    center: tuple[float, float, float]
-    radius: float
-    low: tuple[float, float, float]
-    cell: float
-    bits: int
-    scale: float
-    rotation: float
-    opacity: float
-    color: float
-    sh: float
-
-
-@dataclass(frozen=True)
-class ShapeCodebooks:
-    """Of S codebooks each."""
-
-    scales: ResidualCodebooks  # logarithms
-    rotations: ResidualCodebooks  # Rodrigues vectors
 
 
 @dataclass
@@ -213,13 +187,13 @@ class Grid:
         self._check(gaussians)
         steps, coarser = self.steps, (2.0**self.shifts)[:, None]
         place = torch.asinh((gaussians.means.double() - _row(steps.center, gaussians)) / steps.radius)
-        cells = _whole((place - _row(steps.low, gaussians)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
+        cells = whole((place - _row(steps.low, gaussians)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
-        scales, rotations = self._shape_codes(rodrigues, log_scales)
+        scales, rotations = shape_codes(rodrigues, log_scales, self.shifts, steps, self.shapes)
         opacities = (gaussians.opacities / steps.opacity).floor().clamp(max=math.ceil(1 / steps.opacity) - 1).long()
         colors = gaussians.sh0 @ LUMA.to(gaussians.sh0).T
         components = torch.linalg.pinv(self.basis.double()).float()
-        book = _whole(self.codebook @ components / steps.sh)
+        book = whole(self.codebook @ components / steps.sh)
         entries = book[self.labels[self.exact]].float() * steps.sh @ self.basis
         left = gaussians.sh_rest[self.exact][:, : self.bases].flatten(1) - entries
         return Codes(
@@ -228,23 +202,13 @@ class Grid:
             scales,
             rotations,
             opacities,
-            _whole(colors / (steps.color * coarser)),
+            whole(colors / (steps.color * coarser)),
             self.labels,
             book,
             self.exact.nonzero()[:, 0],
-            _whole(left @ components / (steps.sh * coarser[self.exact])),
+            whole(left @ components / (steps.sh * coarser[self.exact])),
             self.shapes,
         )
-
-    def _shape_codes(self, rodrigues: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:
-        steps, shapes = self.steps, self.shapes
-        if shapes is None:
-            scales = _whole(log_scales / (steps.scale * (2.0**self.shifts)[:, None]))
-            return scales, _whole(rodrigues / rotation_steps(scales, self.shifts, steps))
-        prices = bit_prices(self.shifts)
-        labels = shapes.scales.labels(log_scales, scale_weights(log_scales, steps), prices)
-        shown = rotation_weights(shapes.scales.vectors(labels), steps)
-        return labels, shapes.rotations.labels(rodrigues, shown, prices)
 
     def _check(self, gaussians: Gaussians) -> None:
         if len(gaussians) != len(self) or gaussians.sh_rest.shape[1] < self.bases:
@@ -300,7 +264,11 @@ def make_grid(
     share = share if codes else 1.0
     exact = torch.zeros(len(gaussians), dtype=torch.bool, device=weights.device)
     exact[weights.topk(round(share * len(weights))).indices] = True
-    shapes = _shape_codebooks(gaussians, steps, shifts, options) if options.shape_stages else None
+    shapes = None
+    if options.shape_stages:
+        rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
+        number, codes, seed = options.shape_stages, options.shape_codes, options.seed
+        shapes = fit_shapes(rodrigues, log_scales, shifts, steps, number, codes, seed)
     return Grid(steps, shifts, labels, exact, basis, codebook, options, shapes)
 
 
@@ -328,12 +296,7 @@ def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
     harmonics = (codes.book.float() * steps.sh @ basis)[codes.labels]
     if len(codes.rests):
         harmonics.index_add_(0, codes.exact, (codes.rests * (steps.sh * coarser[codes.exact])) @ basis)
-    if codes.shapes is None:
-        log_scales = codes.scales * (steps.scale * coarser)
-        rodrigues = codes.rotations * rotation_steps(codes.scales, codes.shifts, steps)
-    else:
-        log_scales = codes.shapes.scales.vectors(codes.scales)
-        rodrigues = codes.shapes.rotations.vectors(codes.rotations)
+    rodrigues, log_scales = shape_values(codes.scales, codes.rotations, codes.shifts, steps, codes.shapes)
     stored = Gaussians(
         means=means.float(),
         quats=quaternions(rodrigues),
@@ -347,49 +310,6 @@ def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
     first, second = codes.between
     more = midpoints(stored[first], stored[second]).tensors()
     return Gaussians(**{name: torch.cat([tensor, more[name]]) for name, tensor in stored.tensors().items()})
-
-
-def differences(scales: Tensor) -> Tensor:  # [N, 3]
-    """For each axis, by how much the scales [N, 3] of the other two differ, in steps or logarithms."""
-    return (scales[:, [1, 2, 0]] - scales[:, [2, 0, 1]]).abs()
-
-
-def rotation_steps(scales: Tensor, shifts: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
-    """Step of each component of a Rodrigues vector, which is about half the angle of a turn about that axis."""
-    coarser = (2.0**shifts)[:, None]
-    return _turns(differences(scales) * (steps.scale * coarser), steps.rotation * coarser, steps)
-
-
-def scale_weights(log_scales: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
-    """How much squared errors of logarithms of scales count: 1 for an error of a step of class 0."""
-    return torch.full_like(log_scales, steps.scale**-2)
-
-
-def rotation_weights(log_scales: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
-    """How much squared errors of Rodrigues vectors count: 1 for an error of a step of class 0."""
-    one = torch.ones_like(log_scales[:, :1])
-    return _turns(differences(log_scales), steps.rotation * one, steps) ** -2
-
-
-def bit_prices(shifts: Tensor) -> Tensor:  # [N] float32
-    """What a bit may save at least of such errors. Steps of 2^k make a mean square of 4^k / 12, a bit more makes it a quarter:
-    its derivative by bits."""
-    return math.log(2) / 6 * 4.0**shifts
-
-
-def _turns(apart: Tensor, step: Tensor, steps: Steps) -> Tensor:
-    shown = 2 * torch.sinh(apart.clamp(max=20)).clamp_min(1e-6)
-    return (step / shown).clamp(min=min(0.003, steps.rotation), max=LARGEST_TURN)
-
-
-def _shape_codebooks(gaussians: Gaussians, steps: Steps, shifts: Tensor, options: SplatzOptions) -> ShapeCodebooks:
-    rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
-    even, prices = scale_weights(log_scales, steps), bit_prices(shifts)
-    scales = fit(log_scales, even, prices, options.shape_stages, options.shape_codes, options.seed)
-    shown = rotation_weights(scales.vectors(scales.labels(log_scales, even, prices)), steps)
-    return ShapeCodebooks(
-        scales, fit(rodrigues, shown, prices, options.shape_stages, options.shape_codes, options.seed)
-    )
 
 
 def importance_classes(weights: Tensor, classes: int) -> Tensor:  # [N] int64
@@ -478,10 +398,6 @@ class _Straight(torch.autograd.Function):
 def _straight(value: Tensor, rounded: Tensor) -> Tensor:
     passed: Tensor = _Straight.apply(value, rounded)
     return passed
-
-
-def _whole(values: Tensor) -> Tensor:  # int64
-    return values.round().clamp(-LARGEST, LARGEST).long()
 
 
 def _row(numbers: tuple[float, float, float], like: Gaussians | Tensor) -> Tensor:  # [1, 3]

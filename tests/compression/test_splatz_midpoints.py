@@ -16,7 +16,15 @@ from splat import Camera, Gaussians
 from splat.compression import splatz
 from splat.compression.byte_reader import ByteReader
 from splat.compression.canonical import alike
-from splat.compression.midpoints import WINDOW, choose, difference, midpoints, pack_midpoints, unpack_midpoints
+from splat.compression.midpoints import (
+    LISTED,
+    Neighbours,
+    choose,
+    difference,
+    midpoints,
+    pack_midpoints,
+    unpack_midpoints,
+)
 from splat.compression.quantize import SplatzGrid
 from splat.compression.splatz_grid import SplatzOptions, make_grid
 from splat.errors import InputError
@@ -146,12 +154,27 @@ def test_the_file_decodes_to_what_the_grid_gives(count, share, stages, codes, co
 @settings(max_examples=60, deadline=None)
 def test_pairs_come_back(cells, seed):
     """Also of Gaussians in one cell, and of those that are far from each other in the file."""
-    random, places = np.random.default_rng(seed), np.array(cells, dtype=np.int64)
+    random, places = np.random.default_rng(seed), np.array(sorted(cells), dtype=np.int64)
     owners = np.sort(random.choice(len(places), random.integers(0, len(places) + 1), replace=False))
     partners = random.integers(0, len(places), len(owners))
     reader = ByteReader(pack_midpoints(owners, partners, places), "x")
     found = unpack_midpoints(reader, places)
     assert np.array_equal(found[0], owners) and np.array_equal(found[1], partners) and reader.left == 0
+
+
+def test_neighbours_do_not_depend_on_how_they_are_found():
+    """Distances that are equal, and more Gaussians in a cell than are listed."""
+    random = np.random.default_rng(0)
+    cells = np.array(sorted(random.integers(0, 6, (400, 3)).tolist()) + [[9, 9, 9]] * 100)
+    found = Neighbours(cells).of(np.arange(500))
+    first = np.unique(cells, axis=0, return_index=True)[1]
+    for owner in range(0, 500, 7):
+        far = ((cells[first] - cells[owner]) ** 2).sum(axis=1)
+        there = sorted(
+            (distance, index) for distance, index in zip(far.tolist(), first.tolist(), strict=True) if distance
+        )
+        wanted = [index for distance, index in there if distance < there[LISTED - 1][0]][: LISTED - 1]
+        assert found[owner].tolist() == wanted + [-1] * (LISTED - 1 - len(wanted))
 
 
 def test_neighbours_take_few_bits():
@@ -245,8 +268,8 @@ def test_numbers_that_cannot_be():
         data = pack_midpoints(owners[:1], np.array([partner]), cells)
         with pytest.raises(InputError, match="a Gaussian that there is not"):
             unpack_midpoints(ByteReader(data, "x"), cells)
-    few = cells[:3]  # the last of 2 W neighbours of three is none
-    whole = splatz.pack(np.array([2 * WINDOW, 0, 0]), bucket=1)
+    few = cells[:3]  # the last of many neighbours of three is none
+    whole = splatz.pack(np.array([LISTED - 1, 0, 0]), bucket=1)
     with pytest.raises(InputError, match="a Gaussian that there is not"):
         unpack_midpoints(ByteReader(whole, "x"), few)
 

@@ -19,7 +19,8 @@ from splat.compression.byte_reader import ByteReader
 from splat.compression.canonical import canonical
 from splat.compression.quantize import SplatzGrid
 from splat.compression.residual_codebooks import ResidualCodebooks, fit, pack_codebooks, unpack_codebooks
-from splat.compression.splatz_grid import SplatzOptions, make_grid, rotation_weights
+from splat.compression.splatz_grid import SplatzOptions, make_grid
+from splat.compression.splatz_shapes import rotation_weights
 from splat.errors import InputError
 
 CAMERA = Camera.look_at((0, -1, -4), (0, 0, 0), width=120, height=80)
