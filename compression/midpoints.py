@@ -67,21 +67,20 @@ def choose(gaussians: Gaussians, losses: Tensor, share: float) -> Tensor:  # [N,
     if len(scene) <= NEIGHBOURS:
         return parents.to(gaussians.device)
     errors, pairs = _candidates(scene)
-    cost = errors * losses.to(errors)[:, None]
-    wanted, tried = round(share * len(scene)), errors.shape[1]
-    gone, needed, owns = (np.zeros(len(scene), dtype=bool) for _ in range(3))
-    found = pairs.flatten(0, 1).tolist()
-    for place in cost.flatten().argsort(stable=True).tolist():
-        if wanted <= 0:
+    order = (errors * losses.to(errors)[:, None]).flatten().argsort(stable=True)
+    wanted, found = round(share * len(scene)), list[tuple[int, int, int]]()
+    gone, needed, owns = (bytearray(len(scene)) for _ in range(3))
+    for part in order.split(ROWS):
+        if len(found) == wanted:
             break
-        this, (one, two) = place // tried, found[place]
-        if owns[one]:
-            one, two = two, one
-        if gone[this] or needed[this] or gone[one] or gone[two] or owns[one]:
-            continue
-        gone[this] = needed[one] = needed[two] = owns[one] = True
-        parents[this] = torch.tensor([one, two])
-        wanted -= 1
+        for this, one, two in zip((part // TRIED).tolist(), *pairs.flatten(0, 1)[part].T.tolist(), strict=True):
+            first, second = (two, one) if owns[one] else (one, two)
+            if gone[this] or needed[this] or gone[first] or gone[second] or owns[first] or len(found) == wanted:
+                continue
+            gone[this] = needed[first] = needed[second] = owns[first] = 1
+            found.append((this, first, second))
+    rows = torch.tensor(found, dtype=torch.int64).reshape(-1, 3)
+    parents[rows[:, 0]] = rows[:, 1:]
     return parents.to(gaussians.device)
 
 
