@@ -40,6 +40,14 @@ class FormatFlags:
     splatz_codes: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Entries of the codebook of harmonics in `.splatz`, up to 65536. 0: each Gaussian has harmonics of its own."""
 
+    splatz_shape_stages: Annotated[int, tyro.conf.arg(metavar="0-8")] = 0
+    """Scales and rotations in `.splatz` as sums of entries of so many codebooks of 64 each; 6 as in Compact-3DGS. 0: in
+    steps, which is smaller at equal quality."""
+
+    splatz_midpoints: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
+    """Share of the Gaussians that a `.splatz` does not hold but makes half-way between two others, up to 0.5. Leaving the
+    same share out with --prune looks better."""
+
     spz_frame: Literal["auto", "rub", "rdf"] = "auto"
     """Axes of an `.spz` that is read: what it says, else as specified (rub); rdf for files of programs that write ours as
     they are."""
@@ -136,7 +144,12 @@ def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     if flags.sog_palette is not None and not 1 <= flags.sog_palette <= 1 << 16:
         raise InputError(f"--sog-palette must be 1 to 65536, got {flags.sog_palette}")
     spz = SpzOptions(flags.spz_version, flags.spz_sh_bits, flags.spz_frame)
-    splatz = SplatzOptions(coarseness=flags.splatz_coarseness, sh_codes=flags.splatz_codes)
+    splatz = SplatzOptions(
+        coarseness=flags.splatz_coarseness,
+        sh_codes=flags.splatz_codes,
+        shape_stages=flags.splatz_shape_stages,
+        midpoints=flags.splatz_midpoints,
+    )
     splatz.check()
     return FormatOptions(spz, splatz, flags.sog_palette, flags.order, antialiased)
 

@@ -36,6 +36,7 @@ class Matter:
 
     weights: Tensor | None = None  # [N] how much each Gaussian counts
     metric: Tensor | None = None  # [K, K] how much errors of harmonics are seen (see view_metric.py)
+    losses: Tensor | None = None  # [N] squared change of the pictures without each Gaussian
 
 
 @dataclass(frozen=True)
@@ -84,15 +85,16 @@ def _splatz_ladder(options: FormatOptions) -> list[FormatOptions]:
     ]
 
 
+SOG = Format(
+    "SOG",
+    lambda path, options: sog.read(path),
+    _write_sog,
+    ladder=_sog_ladder,
+    grid=_sog_grid,
+    any_order=True,
+)
 FORMATS = {
-    "meta.json": Format(
-        "SOG, unzipped",
-        lambda path, options: sog.read(path),
-        _write_sog,
-        ladder=_sog_ladder,
-        grid=_sog_grid,
-        any_order=True,
-    ),
+    "meta.json": replace(SOG, name="SOG, unzipped"),
     ".compressed.ply": Format(
         "compressed PLY",
         lambda path, options: compressed_ply.read(path),
@@ -115,16 +117,11 @@ FORMATS = {
         lambda scene, path, options: splatz.write(scene, path, options.splatz, options.antialiased),
         4,
         _splatz_ladder,
-        lambda options, matter: SplatzGrid(options.splatz, matter.weights, matter.metric, options.antialiased),
+        lambda options, matter: SplatzGrid(
+            options.splatz, matter.weights, matter.metric, options.antialiased, matter.losses
+        ),
     ),
-    ".sog": Format(
-        "SOG",
-        lambda path, options: sog.read(path),
-        _write_sog,
-        ladder=_sog_ladder,
-        grid=_sog_grid,
-        any_order=True,
-    ),
+    ".sog": SOG,
     ".splat": Format(
         "splat",
         lambda path, options: splat_records.read(path),

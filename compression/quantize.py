@@ -174,6 +174,7 @@ class SplatzGrid:
     Args:
         weights: [N] how much each Gaussian matters; its opacity times its area unless given.
         metric: [K, K] how much errors of the harmonics are seen (see `view_metric`).
+        losses: [N] how much the picture changes without each; see `make_grid`.
     """
 
     def __init__(
@@ -182,9 +183,12 @@ class SplatzGrid:
         weights: Tensor | None = None,
         metric: Tensor | None = None,
         antialiased: bool = False,
+        losses: Tensor | None = None,
     ) -> None:
         self.options, self.given, self.metric, self.antialiased = options, weights, metric, antialiased
+        self.losses = losses
         self.weights = torch.zeros(0)  # in use
+        self.said: tuple[Gaussians, Gaussians] | None = None  # what was given without gradients, and what came of it
         self.fitted: Fitted | None = None
 
     def refresh(self, gaussians: Gaussians) -> None:
@@ -197,13 +201,18 @@ class SplatzGrid:
         self.weights = area(scene) if self.given is None else self.given.to(scene.means)
         if len(self.weights) != len(scene):
             raise ValueError(f"weights: expected one for each of {len(scene)} Gaussians, got {len(self.weights)}")
-        self.fitted = make_grid(scene, self.options, self.weights, self.metric)
+        self.fitted = make_grid(scene, self.options, self.weights, self.metric, self.losses)
 
     def __call__(self, gaussians: Gaussians) -> Gaussians:
-        return self._learned(gaussians)(gaussians)
+        found = self._learned(gaussians)(gaussians)
+        if not torch.is_grad_enabled():
+            self.said = gaussians.map(torch.clone), found
+        return found
 
     def write(self, gaussians: Gaussians, path: Path) -> None:
         scene = gaussians.detach()
+        if self.said is not None and _equal(scene, self.said[1]):
+            scene = self.said[0]  # rounding once more could choose another description of the same ellipsoid, and drift
         splatz.write(scene, path, antialiased=self.antialiased, grid=self._learned(scene))
 
     def _learned(self, gaussians: Gaussians) -> Fitted:
@@ -212,5 +221,10 @@ class SplatzGrid:
         fitted = self.fitted
         assert fitted is not None
         rows = gaussians.sh_rest[:, : fitted.bases].flatten(1)
-        floor = least_weights(self.weights)
+        floor = least_weights(self.weights) * fitted.stored
         return replace(fitted, codebook=means_of(rows, fitted.labels, floor, fitted.codebook.detach()))
+
+
+def _equal(one: Gaussians, other: Gaussians) -> bool:
+    pairs = zip(one.tensors().values(), other.tensors().values(), strict=True)
+    return all(torch.equal(this.to(that.device), that) for this, that in pairs)

@@ -18,8 +18,12 @@ from splat.atomic_file import replacing
 from splat.compression.byte_reader import ALWAYS, RATIO, REMEDY, ByteReader, check_ratio, read_file
 from splat.compression.entropy import Contexts, Shifts, Stream, Whole, pack, unpack
 from splat.compression.frames import drawable
+from splat.compression.midpoints import pack_midpoints, unpack_midpoints
 from splat.compression.octree import MOST_BITS, cell_codes, pack_cells, unpack_cells
-from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, Steps, make_grid
+from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES, pack_codebooks, unpack_codebooks
+from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, make_grid
+from splat.compression.splatz_shapes import ShapeCodebooks
+from splat.compression.splatz_steps import Steps
 from splat.compression.splatz_values import values_in_blocks, workers
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -27,7 +31,9 @@ from splat.gaussians import Gaussians
 MAGIC, VERSION = b"SPLZ", 1
 HEADER = "<4sHHIBB3dd3dd5d"
 """Magic, version, flags, Gaussians, degree of harmonics, bits of positions; centre, radius, low, cell; other steps."""
-ANTIALIASED = 1
+ANTIALIASED, SHAPES, MIDPOINTS = 1, 2, 4
+"""Flags: trained with antialiasing; scales and rotations by codebooks; Gaussians half-way between others, in a section of
+their own."""
 SECTIONS = ("positions", "shape", "appearance", "harmonics")
 MOST = 1 << 26
 LEVELS = 63
@@ -94,6 +100,9 @@ def encode(
         grid = make_grid(scene, options, None if weights is None else weights.detach().cpu()[fine], metric)
     else:
         grid = grid[fine]
+    parents, stored = grid.parents, grid.stored
+    if parents is not None:
+        scene, grid = scene[stored], grid[stored]
     codes = grid.codes(scene)
     place = cell_codes(codes.cells.numpy())
     order = np.lexsort((codes.shifts.numpy(), place))
@@ -104,13 +113,18 @@ def encode(
         _pack_appearance(codes),
         _pack_harmonics(codes, grid.basis) if grid.bases else b"",
     ]
-    steps, flags = grid.steps, ANTIALIASED if antialiased else 0
+    if parents is not None:
+        row = order.argsort()[(torch.cumsum(stored, dim=0) - 1).clamp_min(0).numpy()]
+        owners, partners = row[parents[~stored].T.numpy()]
+        sections.append(pack_midpoints(owners, partners, codes.cells.numpy()))
+    steps, flags = grid.steps, ANTIALIASED * antialiased + SHAPES * (grid.shapes is not None)
+    flags += MIDPOINTS * (parents is not None)
     degree = round(math.sqrt(grid.bases + 1)) - 1
     numbers = [*steps.center, steps.radius, *steps.low, steps.cell]
     numbers += (steps.scale, steps.rotation, steps.opacity, steps.color, steps.sh)
     data = struct.pack(HEADER, MAGIC, VERSION, flags, len(scene), degree, steps.bits, *numbers)
     data += b"".join(struct.pack("<I", len(section)) for section in sections) + b"".join(sections)
-    return data.ljust(_least(len(scene), degree), b"\0")
+    return data.ljust(_least(_most(len(scene), flags), degree), b"\0")
 
 
 def decode(data: bytes, name: str) -> Gaussians:
@@ -131,36 +145,47 @@ def read_codes(data: bytes, name: str, pool: Executor) -> tuple[Codes, Steps, Te
     if data[:4] != MAGIC:
         raise InputError(f"{name}: not a .splatz file: it begins with {data[:4].hex(' ') or 'nothing'}")
     reader = ByteReader(data, name)
-    _, version, _, count, degree, bits, *numbers = reader.unpack(HEADER, "a header")
+    _, version, flags, count, degree, bits, *numbers = reader.unpack(HEADER, "a header")
     if version != VERSION:
         raise InputError(f"{name}: version {version} of .splatz; {VERSION} can be read. Update splat")
+    if flags & ~(ANTIALIASED | SHAPES | MIDPOINTS):
+        raise InputError(f"{name}: flags {flags:#x} of .splatz are not known. {REMEDY} Or update splat")
     fine = all(math.isfinite(number) for number in numbers) and all(0 < number < 1e9 for number in numbers[7:])
     if not 0 < count <= MOST or degree > 4 or not 0 < bits <= MOST_BITS or not fine:
         raise InputError(
             f"{name}: its header is not as it should be ({count:,} Gaussians of degree {degree}). {REMEDY}"
         )
-    if len(data) < _least(count, degree):
-        check_ratio(name, len(data), _floats(count, degree))
+    if len(data) < _least(_most(count, flags), degree):
+        check_ratio(name, len(data), _floats(_most(count, flags), degree))
     steps = Steps(tuple(numbers[:3]), numbers[3], tuple(numbers[4:7]), numbers[7], bits, *numbers[8:])
-    sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in SECTIONS]
-    parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, SECTIONS, strict=True)]
+    names = (*SECTIONS, "midpoints") if flags & MIDPOINTS else SECTIONS
+    sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in names]
+    parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, names, strict=True)]
     shifts = _unpack_shifts(parts[1], count)
     positions = pool.submit(unpack_cells, parts[0], count, bits)
-    shape = pool.submit(_unpack_shape, parts[1], shifts)
+    shape = pool.submit(_unpack_shape_codebooks if flags & SHAPES else _unpack_shape, parts[1], shifts)
     appearance = pool.submit(_unpack_appearance, parts[2], shifts)
-    harmonics = _unpack_harmonics(parts[3], shifts, 3 * ((degree + 1) ** 2 - 1), pool)
-    scales, rotations = shape.result()
+    labels, book, exact, rests, basis = _unpack_harmonics(parts[3], shifts, 3 * ((degree + 1) ** 2 - 1), pool)
+    scales, rotations, shapes = shape.result()
     opacities, colors = appearance.result()
     cells = positions.result()
-    labels, book, exact, rests, basis = harmonics
+    between = None
+    if flags & MIDPOINTS:
+        owners, partners = unpack_midpoints(parts[4], cells)
+        between = torch.from_numpy(owners), torch.from_numpy(partners)
     whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
-    return Codes(*(torch.from_numpy(array) for array in whole)), steps, basis
+    return Codes(*(torch.from_numpy(array) for array in whole), shapes, between), steps, basis
 
 
 def _pack_shape(codes: Codes) -> bytes:
     shifts = codes.shifts.numpy()
-    scales, turns = codes.scales.numpy().astype(np.int32).T, codes.rotations.numpy().T
+    scales, turns = (tensor.numpy().astype(np.int32) for tensor in (codes.scales, codes.rotations))
     out = pack(shifts, bucket=1)
+    if codes.shapes is not None:
+        out += struct.pack("<BH", *codes.shapes.scales.entries.shape[:2])
+        out += pack_codebooks(codes.shapes.scales, scales, shifts)
+        return out + pack_codebooks(codes.shapes.rotations, turns, shifts)
+    scales, turns = scales.T, turns.T
     for axis in range(3):
         out += pack(scales[axis], _scale_context(scales, shifts, axis))
     for axis in range(3):
@@ -175,13 +200,22 @@ def _unpack_shifts(reader: ByteReader, count: int) -> Shifts:
     return shifts.astype(np.uint8)
 
 
-def _unpack_shape(reader: ByteReader, shifts: Shifts) -> tuple[Whole, Whole]:  # [N, 3], [N, 3]
+def _unpack_shape_codebooks(reader: ByteReader, shifts: Shifts) -> tuple[Whole, Whole, ShapeCodebooks]:
+    stages, codes = reader.unpack("<BH", "the number of codebooks")
+    if not 0 < stages <= MOST_STAGES or not 2 <= codes <= MOST_CODES:
+        raise InputError(f"{reader.name}: {stages} codebooks of {codes} entries cannot be. {REMEDY}")
+    for_scales, scales = unpack_codebooks(reader, shifts, stages, codes)
+    for_turns, turns = unpack_codebooks(reader, shifts, stages, codes)
+    return scales, turns, ShapeCodebooks(for_scales, for_turns)
+
+
+def _unpack_shape(reader: ByteReader, shifts: Shifts) -> tuple[Whole, Whole, None]:  # [N, 3], [N, 3]
     scales, turns = np.empty((3, len(shifts)), dtype=np.int32), np.empty((3, len(shifts)), dtype=np.int32)
     for axis in range(3):
         Stream(reader).unpack(scales[axis], _scale_context(scales, shifts, axis))
     for axis in range(3):
         Stream(reader).unpack(turns[axis], _turn_context(scales, shifts, axis))
-    return scales.T, turns.T
+    return scales.T, turns.T, None
 
 
 def _scale_context(scales: Whole, shifts: Shifts, axis: int) -> Contexts:
@@ -296,12 +330,17 @@ def _reordered(codes: Codes, order: Tensor) -> Codes:
     exact, sorting = place[codes.exact].sort()
     rows = ("cells", "shifts", "scales", "rotations", "opacities", "colors", "labels")
     columns = {name: getattr(codes, name)[order].contiguous() for name in rows}
-    return Codes(**columns, book=codes.book, exact=exact, rests=codes.rests[sorting])
+    return Codes(**columns, book=codes.book, exact=exact, rests=codes.rests[sorting], shapes=codes.shapes)
 
 
 def _floats(count: int, degree: int) -> int:
     """Bytes of the decoded scene."""
     return 4 * count * (11 + 3 * (degree + 1) ** 2)
+
+
+def _most(count: int, flags: int) -> int:
+    """Gaussians that a file of so many stored ones can decode to: a midpoint for each."""
+    return 2 * count if flags & MIDPOINTS else count
 
 
 def _least(count: int, degree: int) -> int:

@@ -6,6 +6,7 @@
 - Scales: logarithms in even steps, in the order of `canonical`.
 - Rotations: Rodrigues vectors. A turn about one axis shows by how much the other two scales differ: it moves the end of the
   longer one by sinh(difference) of the shorter one, so steps are as the inverse of that.
+- Or scales and rotations both as sums of entries of codebooks (residual_codebooks.py).
 - Colours: luma and two differences. Opacities: even steps.
 - Harmonics: labels into a codebook (Navaneet et al. 2023; Niedermayr et al. 2023), and, for the share that matters most,
   what is left over (as the VecTree of CityGaussian V2 keeps them exactly). Both as principal components of the colours that
@@ -13,7 +14,7 @@
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,21 +22,21 @@ from torch import Tensor
 
 from splat.compression.canonical import canonical, quaternions
 from splat.compression.kmeans import kmeans, means_of
+from splat.compression.midpoints import choose, completed, midpoints
 from splat.compression.octree import MOST_BITS
+from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES
+from splat.compression.splatz_shapes import ShapeCodebooks, fit_shapes, shape_codes, shape_values
+from splat.compression.splatz_steps import Steps, whole
 from splat.compression.view_metric import isotropic_metric
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 
-LARGEST_TURN = 0.5
-"""Step of rotations that hardly show."""
 REACH = 80.0
 """Of asinh: beyond, numbers leave the range of a float."""
 CLUSTERED = 24
 """Principal components of harmonics by which they are clustered; the others are faint, and cost as much time."""
 NEAREST_OPACITY = 1e-4
 """To 0 and to 1."""
-LARGEST = 1 << 29
-"""Number of steps that anything is from 0, at most; differences then have 31 bits."""
 LUMA = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
 """From red, green, blue to the mean and the differences to green."""
 
@@ -66,6 +67,13 @@ class SplatzOptions:
     """Keep harmonics up to this degree only."""
     classes: int = 4
     """Of importance, 1 to 4: in each, steps are twice as large as in the one before."""
+    shape_stages: int = 0
+    """Codebooks that scales are sums of entries of, and as many for rotations, up to 8; 0: both in steps, which is smaller
+    at equal error."""
+    shape_codes: int = 64
+    """Entries of each of these codebooks, 2 to 256."""
+    midpoints: float = 0.0
+    """Share of the Gaussians, up to a half, that are not stored but made half-way between two others (midpoints.py)."""
     seed: int = 0
 
     def check(self) -> None:
@@ -80,22 +88,13 @@ class SplatzOptions:
             raise InputError(f".splatz: the codebook must have 0 to 65536 entries, got {self.sh_codes}")
         if not 0 <= self.sh_exact <= 1 or not 1 <= self.classes <= 4:
             raise InputError(f".splatz: a share of {self.sh_exact} or {self.classes} classes cannot be; 0 to 1, 1 to 4")
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The numbers of a file's header: where cells begin, and all steps."""
-
-    center: tuple[float, float, float]
-    radius: float
-    low: tuple[float, float, float]
-    cell: float
-    bits: int
-    scale: float
-    rotation: float
-    opacity: float
-    color: float
-    sh: float
+        if not 0 <= self.shape_stages <= MOST_STAGES or not 2 <= self.shape_codes <= MOST_CODES:
+            raise InputError(
+                f".splatz: shapes are sums from 0 to {MOST_STAGES} codebooks of 2 to {MOST_CODES} entries, got "
+                f"{self.shape_stages} of {self.shape_codes}"
+            )
+        if not 0 <= self.midpoints <= 0.5:
+            raise InputError(f".splatz: midpoints must be a share of 0 to 0.5 of the Gaussians, got {self.midpoints}")
 
 
 @dataclass
@@ -104,19 +103,22 @@ class Codes:
 
     cells: Tensor  # [N, 3]
     shifts: Tensor  # [N] importance: steps are 2^shift times as large
-    scales: Tensor  # [N, 3]
-    rotations: Tensor  # [N, 3]
+    scales: Tensor  # [N, 3] steps; [N, S] labels where there are codebooks of shapes
+    rotations: Tensor  # the same
     opacities: Tensor  # [N]
     colors: Tensor  # [N, 3]
     labels: Tensor  # [N]
     book: Tensor  # [K, D] entries of the codebook by principal components; D = 0 without harmonics
     exact: Tensor  # [M] which Gaussians have harmonics of their own besides
     rests: Tensor  # [M, D] what these differ from the codebook
+    shapes: ShapeCodebooks | None = None
+    between: tuple[Tensor, Tensor] | None = None  # [M], [M]: midpoints of these with those
 
 
 @dataclass
 class Grid:
-    """One scene's grid, in the scene's order: steps, importance and labels fixed, the codebook free to be optimised.
+    """One scene's grid, in the scene's order: steps, importance, labels and midpoints fixed, the codebook free to be
+    optimised.
 
     `grid(gaussians)` is what a file of these Gaussians decodes to, and differentiable: straight through the rounding to the
     Gaussians (Bengio et al. 2013), and to `codebook` where harmonics come from there.
@@ -129,21 +131,27 @@ class Grid:
     basis: Tensor  # [D, D] rows: harmonics of each principal component, (coefficient, channel), of half precision
     codebook: Tensor  # [K, D] float32: harmonics as (coefficient, channel)
     options: SplatzOptions = field(default_factory=SplatzOptions)
+    shapes: ShapeCodebooks | None = None
+    parents: Tensor | None = None  # [N, 2] int64: which two a Gaussian is half-way between; -1 where it is stored
 
     def __len__(self) -> int:
         return len(self.shifts)
 
     def __getitem__(self, index: Tensor) -> "Grid":
         """The grid of some of the Gaussians."""
-        return Grid(
-            self.steps,
-            self.shifts[index],
-            self.labels[index],
-            self.exact[index],
-            self.basis,
-            self.codebook,
-            self.options,
-        )
+        chosen = {name: getattr(self, name)[index] for name in ("shifts", "labels", "exact")}
+        if self.parents is None:
+            return replace(self, **chosen)
+        place = torch.full((len(self),), -1, device=self.parents.device)
+        place[index] = torch.arange(len(chosen["shifts"]), device=place.device)
+        parents = torch.where(self.parents >= 0, place[self.parents], -1)[index]
+        parents[(parents < 0).any(dim=1)] = -1  # a midpoint that has lost its neighbours is stored itself
+        return replace(self, **chosen, parents=parents if bool((parents >= 0).any()) else None)
+
+    @property
+    def stored(self) -> Tensor:  # [N] bool
+        """Which Gaussians the file holds; the others are midpoints of these."""
+        return torch.ones_like(self.exact) if self.parents is None else self.parents[:, 0] < 0
 
     @property
     def bases(self) -> int:
@@ -157,6 +165,8 @@ class Grid:
             ValueError: the grid was made for another number of Gaussians.
         """
         self._check(gaussians)
+        if self.parents is not None:
+            return completed(self[self.stored](gaussians[self.stored]), self.parents)
         with torch.no_grad():
             found = values(self.codes(gaussians), self.steps, self.basis)
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
@@ -177,27 +187,27 @@ class Grid:
         self._check(gaussians)
         steps, coarser = self.steps, _coarser(self.shifts)
         place = torch.asinh((gaussians.means.double() - _row(steps.center, gaussians)) / steps.radius)
-        cells = _whole((place - _row(steps.low, gaussians)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
+        cells = whole((place - _row(steps.low, gaussians)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
-        scales = _whole(log_scales / (steps.scale * coarser))
-        turns = rotation_steps(scales, self.shifts, steps)
+        scales, rotations = shape_codes(rodrigues, log_scales, self.shifts, steps, self.shapes)
         opacities = (gaussians.opacities / steps.opacity).floor().clamp(max=math.ceil(1 / steps.opacity) - 1).long()
         colors = gaussians.sh0 @ LUMA.to(gaussians.sh0).T
         components = torch.linalg.pinv(self.basis.double()).float()
-        book = _whole(self.codebook @ components / steps.sh)
+        book = whole(self.codebook @ components / steps.sh)
         entries = book[self.labels[self.exact]].float() * steps.sh @ self.basis
         left = gaussians.sh_rest[self.exact][:, : self.bases].flatten(1) - entries
         return Codes(
             cells,
             self.shifts,
             scales,
-            _whole(rodrigues / turns),
+            rotations,
             opacities,
-            _whole(colors / (steps.color * coarser)),
+            whole(colors / (steps.color * coarser)),
             self.labels,
             book,
             self.exact.nonzero()[:, 0],
-            _whole(left @ components / (steps.sh * coarser[self.exact])),
+            whole(left @ components / (steps.sh * coarser[self.exact])),
+            self.shapes,
         )
 
     def _check(self, gaussians: Gaussians) -> None:
@@ -214,6 +224,7 @@ def make_grid(
     options: SplatzOptions | None = None,
     weights: Tensor | None = None,
     metric: Tensor | None = None,
+    losses: Tensor | None = None,
 ) -> Grid:
     """Steps, importance classes and a codebook for a scene.
 
@@ -222,6 +233,7 @@ def make_grid(
         weights: [N] how much each matters, such as the sum of its blend weights over photos; its opacity times its area
             unless given.
         metric: [K, K] how much errors of the K harmonics are seen, of `view_metric`; all alike unless given.
+        losses: [N] how much the picture changes without each, which says what becomes a midpoint; its weight unless given.
 
     Raises:
         InputError: an option is out of range.
@@ -229,6 +241,9 @@ def make_grid(
     options = options or SplatzOptions()
     options.check()
     weights = area(gaussians) if weights is None else weights.to(gaussians.means).clamp_min(0)
+    if options.midpoints:
+        parents = choose(gaussians, weights if losses is None else losses, options.midpoints)
+        return _with_midpoints(gaussians, options, weights, metric, parents)
     shifts = importance_classes(weights, options.classes)
     bases = gaussians.sh_rest.shape[1]
     if options.sh_degree is not None:
@@ -249,7 +264,26 @@ def make_grid(
     share = share if codes else 1.0
     exact = torch.zeros(len(gaussians), dtype=torch.bool, device=weights.device)
     exact[weights.topk(round(share * len(weights))).indices] = True
-    return Grid(steps, shifts, labels, exact, basis, codebook, options)
+    shapes = None
+    if options.shape_stages:
+        rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
+        number, codes, seed = options.shape_stages, options.shape_codes, options.seed
+        shapes = fit_shapes(rodrigues, log_scales, shifts, steps, number, codes, seed)
+    return Grid(steps, shifts, labels, exact, basis, codebook, options, shapes)
+
+
+def _with_midpoints(
+    gaussians: Gaussians, options: SplatzOptions, weights: Tensor, metric: Tensor | None, parents: Tensor
+) -> Grid:
+    """The grid of the stored ones, in the places that they have among all."""
+    stored = parents[:, 0] < 0
+    between = weights[~stored] / 4  # squared errors of a mean of two have a quarter of each
+    weights = weights.index_add(0, parents[~stored, 0], between).index_add(0, parents[~stored, 1], between)
+    grid = make_grid(gaussians[stored], replace(options, midpoints=0.0), weights[stored], metric)
+    if bool(stored.all()):
+        return grid
+    row = (torch.cumsum(stored, dim=0) - 1).clamp_min(0)  # numbers of midpoints themselves are never looked at
+    return replace(grid[row], parents=parents, options=options)
 
 
 def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
@@ -257,7 +291,7 @@ def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
     gaussians = shared_values(codes, steps, codes.book.float() * steps.sh @ basis)
     own = own_harmonics(codes.rests, codes.shifts[codes.exact], steps, basis)
     gaussians.sh_rest.flatten(1).index_add_(0, codes.exact, own)
-    return gaussians
+    return with_midpoints(gaussians, codes)
 
 
 def shared_values(codes: Codes, steps: Steps, entries: Tensor) -> Gaussians:
@@ -267,10 +301,11 @@ def shared_values(codes: Codes, steps: Steps, entries: Tensor) -> Gaussians:
     means = place.clamp(-REACH, REACH).sinh() * steps.radius + _row(steps.center, codes.cells)
     colors = codes.colors * (steps.color * coarser)
     opacities = (codes.opacities + 0.5) * steps.opacity
+    rodrigues, log_scales = shape_values(codes.scales, codes.rotations, codes.shifts, steps, codes.shapes)
     return Gaussians(
         means=means.float(),
-        quats=quaternions(codes.rotations * rotation_steps(codes.scales, codes.shifts, steps)),
-        log_scales=codes.scales * (steps.scale * coarser),
+        quats=quaternions(rodrigues),
+        log_scales=log_scales,
         logit_opacities=opacities.clamp(NEAREST_OPACITY, 1 - NEAREST_OPACITY).logit(),
         sh0=colors @ torch.linalg.inv(LUMA).to(colors).T,
         sh_rest=entries.index_select(0, codes.labels).reshape(len(codes.shifts), -1, 3),
@@ -282,17 +317,13 @@ def own_harmonics(rests: Tensor, shifts: Tensor, steps: Steps, basis: Tensor) ->
     return rests * (steps.sh * _coarser(shifts)) @ basis
 
 
-def differences(scales: Tensor) -> Tensor:  # [N, 3] int64
-    """For each axis, by how many steps the scales [N, 3] of the other two differ."""
-    return (scales[:, [1, 2, 0]] - scales[:, [2, 0, 1]]).abs()
-
-
-def rotation_steps(scales: Tensor, shifts: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
-    """Step of each component of a Rodrigues vector, which is about half the angle of a turn about that axis."""
-    coarser = _coarser(shifts)
-    apart = differences(scales) * (steps.scale * coarser)
-    shown = 2 * torch.sinh(apart.clamp(max=20)).clamp_min(1e-6)
-    return (steps.rotation * coarser / shown).clamp(min=min(0.003, steps.rotation), max=LARGEST_TURN)
+def with_midpoints(stored: Gaussians, codes: Codes) -> Gaussians:
+    """What the file holds, and then what is half-way between."""
+    if codes.between is None:
+        return stored
+    first, second = codes.between
+    more = midpoints(stored[first], stored[second]).tensors()
+    return Gaussians(**{name: torch.cat([tensor, more[name]]) for name, tensor in stored.tensors().items()})
 
 
 def importance_classes(weights: Tensor, classes: int) -> Tensor:  # [N] int64
@@ -381,10 +412,6 @@ class _Straight(torch.autograd.Function):
 def _straight(value: Tensor, rounded: Tensor) -> Tensor:
     passed: Tensor = _Straight.apply(value, rounded)
     return passed
-
-
-def _whole(values: Tensor) -> Tensor:  # int64
-    return values.round().clamp(-LARGEST, LARGEST).long()
 
 
 def _coarser(shifts: Tensor) -> Tensor:  # [N, 1]

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from splat.compression.splatz_grid import Codes, Steps, own_harmonics, shared_values
+from splat.compression.splatz_grid import Codes, own_harmonics, shared_values, with_midpoints
+from splat.compression.splatz_steps import Steps
 from splat.gaussians import Gaussians
 
 BLOCK = 1 << 14
@@ -54,14 +55,14 @@ def values_in_blocks(codes: Codes, steps: Steps, basis: Tensor, pool: Executor) 
 
     _each(pool, share, count)
     _each(pool, add_own, len(codes.exact))
-    return gaussians, all(_each(pool, is_finite, count))
+    return with_midpoints(gaussians, codes), all(_each(pool, is_finite, count))
 
 
 def _rows(codes: Codes, block: slice) -> Codes:
     """Some of the Gaussians, without what their harmonics differ from the codebook."""
     names = ("cells", "shifts", "scales", "rotations", "opacities", "colors", "labels")
     rows = {name: getattr(codes, name)[block] for name in names}
-    return Codes(**rows, book=codes.book, exact=codes.exact[:0], rests=codes.rests[:0])
+    return Codes(**rows, book=codes.book, exact=codes.exact[:0], rests=codes.rests[:0], shapes=codes.shapes)
 
 
 def _each(pool: Executor, work: Callable[[slice], Any], count: int) -> list[Any]:

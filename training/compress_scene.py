@@ -232,9 +232,10 @@ class Compression:
         """What a file of the scene can hold, fitted to what the cameras see of it."""
         if self.format.grid is None:
             return None
-        found = contribution(scene, self.views, settings=self.settings).weight.float()
-        weights = found / found.mean().clamp_min(1e-30)
-        return self.format.grid(options, formats.Matter(weights, view_metric(scene, self.views, weights)))
+        found = contribution(scene, self.views, background=self.background, settings=self.settings)
+        weights = found.weight.float() / found.weight.mean().float().clamp_min(1e-30)
+        metric = view_metric(scene, self.views, weights)
+        return self.format.grid(options, formats.Matter(weights, metric, found.removal))
 
     def tuned_to(self, recipe: Recipe, iterations: int) -> tuple[Gaussians, Grid | None]:
         """The scene pruned and fine-tuned to what a recipe's file can hold, and the grid of that."""

@@ -39,6 +39,14 @@ def test_a_run_is_converted_and_rendered_from_the_converted_file(small_run, tmp_
     assert len(list((tmp_path / "views").glob("*.png"))) == 2
 
 
+def test_options_of_splatz_are_followed(scene, tmp_path, run_splat):
+    for flags in ((), ("--splatz-shape-stages", 2), ("--splatz-midpoints", 0.3)):
+        assert run_splat("convert", scene, tmp_path / "out.splatz", *flags, "--overwrite") == 0
+        flag = int.from_bytes((tmp_path / "out.splatz").read_bytes()[6:8], "little")
+        assert flag == (0 if not flags else 2 if flags[1] == 2 else 4)
+        assert len(formats.load(tmp_path / "out.splatz")) == 200
+
+
 def test_what_is_there_is_kept_unless_told(scene, tmp_path, run_splat, capsys):
     (tmp_path / "out.spz").write_bytes(b"precious")
     assert run_splat("convert", scene, tmp_path / "out.spz") == 1
@@ -62,6 +70,8 @@ def test_faint_gaussians_are_left_out(scene, tmp_path, run_splat):
         (("out.spz", "--spz-sh-bits", 9, 4), "--spz-sh-bits must be 1 to 8"),
         (("out.sog", "--sog-palette", 0), "--sog-palette must be"),
         (("out.sog", "--sh-degree", 5), "--sh-degree must be"),
+        (("out.splatz", "--splatz-shape-stages", 9), "0 to 8 codebooks"),
+        (("out.splatz", "--splatz-midpoints", 0.7), "share of 0 to 0.5"),
     ],
 )
 def test_what_cannot_be_is_said(arguments, message, scene, tmp_path, run_splat, capsys):

@@ -10,7 +10,8 @@ from splat import Gaussians
 from splat.compression import formats
 from splat.compression.importance import importance
 from splat.compression.prune import prune
-from splat.compression.quantize import SogGrid, SpzGrid, straight_through
+from splat.compression.quantize import SogGrid, SplatzGrid, SpzGrid, straight_through
+from splat.compression.splatz_grid import SplatzOptions
 from splat.compression.spz import SpzOptions
 from splat.datasets.load import load_scene
 from splat.datasets.scene import Scene
@@ -46,11 +47,19 @@ def test_a_pruned_scene_recovers_without_growing(trained):
     assert not any(tensor.requires_grad for tensor in tuned.tensors().values())
 
 
-@pytest.mark.parametrize("end", ["spz", "sog"])
+COARSE = {
+    "spz": lambda: SpzGrid(SpzOptions(sh_bits=(3, 3))),
+    "sog": lambda: SogGrid(palette=16),
+    "shapes.splatz": lambda: SplatzGrid(SplatzOptions(shape_stages=2, shape_codes=16, coarseness=2)),
+    "midpoints.splatz": lambda: SplatzGrid(SplatzOptions(midpoints=0.2, coarseness=2)),
+}
+
+
+@pytest.mark.parametrize("end", COARSE)
 def test_what_was_optimised_is_what_is_written(end, trained, tmp_path):
     """And it is better than before, although it lies on a coarse grid."""
     capture, whole, config = trained
-    grid = SpzGrid(SpzOptions(sh_bits=(3, 3))) if end == "spz" else SogGrid(palette=16)
+    grid = COARSE[end]()
     rounded = grid(whole)
     tuned = finetune(whole, capture.frames, capture.extent, 150, config=config, grid=grid)
     grid.write(tuned, tmp_path / f"scene.{end}")

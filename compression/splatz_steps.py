@@ -1,0 +1,29 @@
+"""The numbers of a `.splatz`'s header, in which all others are counted."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+LARGEST = 1 << 29
+"""Number of steps that anything is from 0, at most; differences then have 31 bits."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The numbers of a file's header: where cells begin, and all steps."""
+
+    center: tuple[float, float, float]
+    radius: float
+    low: tuple[float, float, float]
+    cell: float
+    bits: int
+    scale: float
+    rotation: float
+    opacity: float
+    color: float
+    sh: float
+
+
+def whole(values: Tensor) -> Tensor:  # int64
+    """The nearest whole numbers."""
+    return values.round().clamp(-LARGEST, LARGEST).long()
