@@ -7,6 +7,7 @@ the positions need to know the importance first.
 import math
 import struct
 from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,7 +175,8 @@ def read_codes(data: bytes, name: str, pool: Executor) -> tuple[Codes, Steps, Te
         owners, partners = unpack_midpoints(parts[4], cells)
         between = torch.from_numpy(owners), torch.from_numpy(partners)
     whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
-    return Codes(*(torch.from_numpy(array) for array in whole), shapes, between), steps, basis
+    codes = Codes(*(torch.from_numpy(array) for array in whole))
+    return replace(codes, shapes=shapes, between=between), steps, basis
 
 
 def _pack_shape(codes: Codes) -> bytes:

@@ -5,7 +5,7 @@ First a smaller palette of harmonics, then fewer degrees of them, and at last th
 
 from dataclasses import dataclass
 
-from splat.compression.sog import palette_size
+from splat.compression.sog_codes import palette_size
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.viewer import share_scene, share_text

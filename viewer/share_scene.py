@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from splat.compression import planes, sog
+from splat.compression import planes, sog, sog_reader
 from splat.compression.planes import BEFORE, Bytes, Plane, Stream
 from splat.compression.smallest_three import BOUND
 from splat.gaussians import Gaussians
@@ -30,7 +30,7 @@ STEP_MANTISSA = 2
 
 
 def encode(gaussians: Gaussians, antialiased: bool = False, palette: int | None = None, seed: int = 0) -> bytes:
-    """The payload for a scene; `splat.compression.sog.encode` says which numbers stand for it.
+    """The payload for a scene; `splat.compression.sog_codes` says which numbers stand for it.
 
     Raises:
         InputError: nothing to draw, or harmonics of a degree above 3.
@@ -60,7 +60,7 @@ def sog_meta(path: Path) -> dict[str, Any] | None:
             text = path.read_bytes()
         elif path.suffix.lower() == ".sog":
             with zipfile.ZipFile(path) as archive:
-                text = archive.open("meta.json").read(sog.META_LIMIT)
+                text = archive.open("meta.json").read(sog_reader.META_LIMIT)
         else:
             return None
         meta = json.loads(text)
