@@ -7,7 +7,6 @@ the positions need to know the importance first.
 import math
 import struct
 from concurrent.futures import Executor
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,9 +173,21 @@ def read_codes(data: bytes, name: str, pool: Executor) -> tuple[Codes, Steps, Te
     if flags & MIDPOINTS:
         owners, partners = unpack_midpoints(parts[4], cells)
         between = torch.from_numpy(owners), torch.from_numpy(partners)
-    whole = (cells, shifts, scales, rotations, opacities, colors, labels, book, exact, rests)
-    codes = Codes(*(torch.from_numpy(array) for array in whole))
-    return replace(codes, shapes=shapes, between=between), steps, basis
+    codes = Codes(
+        cells=torch.from_numpy(cells),
+        shifts=torch.from_numpy(shifts),
+        scales=torch.from_numpy(scales),
+        rotations=torch.from_numpy(rotations),
+        opacities=torch.from_numpy(opacities),
+        colors=torch.from_numpy(colors),
+        labels=torch.from_numpy(labels),
+        book=torch.from_numpy(book),
+        exact=torch.from_numpy(exact),
+        rests=torch.from_numpy(rests),
+        shapes=shapes,
+        between=between,
+    )
+    return codes, steps, basis
 
 
 def _pack_shape(codes: Codes) -> bytes:
