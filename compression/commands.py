@@ -40,6 +40,10 @@ class FormatFlags:
     splatz_codes: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Entries of the codebook of harmonics in `.splatz`, up to 65536. 0: each Gaussian has harmonics of its own."""
 
+    splatz_exact: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
+    """Share of the Gaussians, those that matter most, that keep what their harmonics differ from that codebook; 0.6 as in the
+    VecTree of CityGaussian V2."""
+
     splatz_shape_stages: Annotated[int, tyro.conf.arg(metavar="0-8")] = 0
     """Scales and rotations in `.splatz` as sums of entries of so many codebooks of 64 each; 6 as in Compact-3DGS. 0: in
     steps, which is smaller at equal quality."""
@@ -147,6 +151,7 @@ def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     splatz = SplatzOptions(
         coarseness=flags.splatz_coarseness,
         sh_codes=flags.splatz_codes,
+        sh_exact=flags.splatz_exact,
         shape_stages=flags.splatz_shape_stages,
         midpoints=flags.splatz_midpoints,
     )

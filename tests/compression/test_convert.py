@@ -40,10 +40,15 @@ def test_a_run_is_converted_and_rendered_from_the_converted_file(small_run, tmp_
 
 
 def test_options_of_splatz_are_followed(scene, tmp_path, run_splat):
-    for flags in ((), ("--splatz-shape-stages", 2), ("--splatz-midpoints", 0.3)):
+    cases = {
+        (): 0,
+        ("--splatz-shape-stages", 2): 2,
+        ("--splatz-midpoints", 0.3): 4,
+        ("--splatz-codes", 16, "--splatz-exact", 0.5): 0,
+    }
+    for flags, told in cases.items():
         assert run_splat("convert", scene, tmp_path / "out.splatz", *flags, "--overwrite") == 0
-        flag = int.from_bytes((tmp_path / "out.splatz").read_bytes()[6:8], "little")
-        assert flag == (0 if not flags else 2 if flags[1] == 2 else 4)
+        assert int.from_bytes((tmp_path / "out.splatz").read_bytes()[6:8], "little") == told
         assert len(formats.load(tmp_path / "out.splatz")) == 200
 
 
@@ -72,6 +77,7 @@ def test_faint_gaussians_are_left_out(scene, tmp_path, run_splat):
         (("out.sog", "--sh-degree", 5), "--sh-degree must be"),
         (("out.splatz", "--splatz-shape-stages", 9), "0 to 8 codebooks"),
         (("out.splatz", "--splatz-midpoints", 0.7), "share of 0 to 0.5"),
+        (("out.splatz", "--splatz-exact", 1.5), "0 to 1"),
     ],
 )
 def test_what_cannot_be_is_said(arguments, message, scene, tmp_path, run_splat, capsys):
