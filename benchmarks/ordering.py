@@ -1,7 +1,7 @@
 """How much smaller a .sog is whose pixels are sorted into a smooth grid, and what training for smoothness adds.
 
     python benchmarks/ordering.py SCENE ... [--capture CAPTURE] [-r 4] [--iterations 3000] [--weights 0,0.1,1]
-        [--budgets 43000] [--json FILE]
+        [--budgets 43000] [--seeds 0] [--json FILE]
 
 Every scene is written along a Z-order curve and as a grid; both files hold the same Gaussians, so pictures are the same. With
 a capture, it is also trained on with each weight of --grid-smoothness and, for comparison, with none and smaller budgets; PSNR
@@ -9,6 +9,7 @@ is of its held-out photos, of the scene as trained.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -39,14 +40,25 @@ def sizes(scene: Gaussians) -> dict[str, Any]:
     return found
 
 
-def trained(flag: str, value: str, options: argparse.Namespace) -> dict[str, Any]:
+def trained(flag: str, value: str, seed: str, options: argparse.Namespace) -> dict[str, Any]:
     """A run with a flag: quality, time and sizes."""
-    out = options.out / f"{options.capture.name}-{flag}-{value}"
-    command = ["train", str(options.capture), "-o", str(out), "--eval", "--overwrite", f"--{flag}", value]
+    out = options.out / f"{options.capture.name}-{flag}-{value}-{seed}"
+    command = [
+        "train",
+        str(options.capture),
+        "-o",
+        str(out),
+        "--eval",
+        "--overwrite",
+        f"--{flag}",
+        value,
+        "--seed",
+        seed,
+    ]
     command += ["--iterations", str(options.iterations), "-r", str(options.resolution), *options.flags.split()]
     subprocess.run([sys.executable, "-m", "splat", *command], check=True, stdout=subprocess.DEVNULL)
     metrics = json.loads((out / "metrics.json").read_text())
-    facts = {flag: float(value), "psnr": metrics["psnr"], "train_seconds": metrics["train_seconds"]}
+    facts = {flag: float(value), "seed": int(seed), "psnr": metrics["psnr"], "train_seconds": metrics["train_seconds"]}
     return {**facts, **sizes(formats.load(out))}
 
 
@@ -67,6 +79,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=3000)
     parser.add_argument("--weights", default="0,0.1,1", help="of --grid-smoothness, separated by commas")
     parser.add_argument("--budgets", default="", help="of runs without it")
+    parser.add_argument("--seeds", default="0", help="of the runs, separated by commas")
     parser.add_argument("--flags", default="", help="more flags of every `splat train`")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/ordering"))
@@ -79,8 +92,9 @@ def main() -> None:
         results["scenes"].append({"scene": path.name, **sizes(formats.load(path))})
         print(line(path.name, results["scenes"][-1]), flush=True)
     cases = [("grid-smoothness", options.weights), ("budget", options.budgets)] if options.capture else []
-    for flag, value in [(flag, value) for flag, values in cases for value in values.split(",") if value]:
-        results["training"].append(trained(flag, value, options))
+    runs = [(flag, value) for flag, values in cases for value in values.split(",") if value]
+    for (flag, value), seed in itertools.product(runs, options.seeds.split(",")):
+        results["training"].append(trained(flag, value, seed, options))
         print(line(f"{options.capture.name}, {flag} {value}", results["training"][-1]), flush=True)
     if options.json:
         kept = ("resolution", "iterations", "flags", "threads")
