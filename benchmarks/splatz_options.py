@@ -1,6 +1,6 @@
 """Two options of .splatz beside its default: shapes by codebooks, and midpoints beside pruning; by held-out PSNR and bytes.
 
-    python benchmarks/splatz_options.py RUN ... [--finetune 600] [-r 2] [--json FILE]
+    python benchmarks/splatz_options.py RUN ... [--finetune 500] [-r 2] [--json FILE]
 
 RUN is the folder of a run of `splat train --eval`. The default is written in several sizes: with all its steps coarser
 (what codebooks have to beat), and pruned (what midpoints have to beat). "against" is the PSNR less that of the default at as
@@ -32,18 +32,13 @@ from splat.training.compress_source import open_source
 from splat.training.finetune import finetune
 from splat.training.trainer import evaluation_background
 
-COARSER, SHARES = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0), (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-CODEBOOKS = ((6, 64), (3, 64), (2, 256))
-"""Stages, entries: as published; and fewer, for the smaller files."""
-MIDPOINTS = ((0.0, 0.05), (0.0, 0.1), (0.0, 0.2), (0.0, 0.3), (0.2, 0.1), (0.3, 0.05), (0.3, 0.1))
+COARSER, SHARES = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0), (0.0, 0.1, 0.2, 0.3, 0.4)
+CODEBOOKS = ((6, 64, 0.5), (6, 64, 1.0), (6, 64, 1.5), (3, 64, 1.0), (2, 256, 1.0))
+"""Stages and entries, as published, and fewer for smaller files; times the steps."""
+MIDPOINTS = ((0.0, 0.05), (0.0, 0.1), (0.0, 0.3), (0.3, 0.05), (0.3, 0.1))
 """Share that is pruned first, share of the rest that become midpoints."""
-FEWER = {
-    "coarser": (0.75, 1.0, 1.5, 2.0),
-    "shares": (0.0, 0.2, 0.3, 0.4, 0.5),
-    "codebooks": ((6, 64), (3, 64)),
-    "midpoints": ((0.0, 0.1), (0.0, 0.3), (0.2, 0.1), (0.3, 0.1)),
-}
-"""What is fine-tuned."""
+FINETUNED_COARSER, FINETUNED_SHARES = (0.75, 1.0, 1.5), (0.0, 0.3, 0.4)
+FINETUNED_CODEBOOKS, FINETUNED_MIDPOINTS = ((6, 64, 1.0),), ((0.0, 0.1), (0.0, 0.3), (0.3, 0.1))
 
 
 @dataclass
@@ -109,11 +104,11 @@ def against(rows: Sequence[Row], defaults: Sequence[Row]) -> list[Row]:
     return list(rows)
 
 
-def compare(bench: Bench, iterations: int, few: bool) -> list[Row]:
+def compare(bench: Bench, iterations: int) -> list[Row]:
     """All files of one run."""
     base = SplatzOptions()
-    coarser, shares = (FEWER["coarser"], FEWER["shares"]) if few else (COARSER, SHARES)
-    codebooks, midpoints = (FEWER["codebooks"], FEWER["midpoints"]) if few else (CODEBOOKS, MIDPOINTS)
+    coarser, shares = (FINETUNED_COARSER, FINETUNED_SHARES) if iterations else (COARSER, SHARES)
+    codebooks, midpoints = (FINETUNED_CODEBOOKS, FINETUNED_MIDPOINTS) if iterations else (CODEBOOKS, MIDPOINTS)
 
     def default(coarseness: float, share: float) -> Row:
         name = f"steps x {coarseness:g}" + (f", {100 * share:.0f} % pruned" if share else "")
@@ -125,11 +120,10 @@ def compare(bench: Bench, iterations: int, few: bool) -> list[Row]:
         *(default(1.0, share) for share in shares if share),
     ]
     rows = [*stepped, *pruned[1:]]
-    for stages, codes in codebooks:
-        for coarseness in (1.0,) if few else (0.5, 1.0, 1.5):
-            options = replace(base, coarseness=coarseness, shape_stages=stages, shape_codes=codes)
-            row = bench.file(f"codebooks {stages} x {codes}, steps x {coarseness:g}", options, 0.0, iterations)
-            rows.append(show(against([row], stepped)[0], bench))
+    for stages, codes, coarseness in codebooks:
+        options = replace(base, coarseness=coarseness, shape_stages=stages, shape_codes=codes)
+        row = bench.file(f"codebooks {stages} x {codes}, steps x {coarseness:g}", options, 0.0, iterations)
+        rows.append(show(against([row], stepped)[0], bench))
     for share, between in midpoints:
         name = (f"{100 * share:.0f} % pruned, " if share else "") + f"midpoints {100 * between:.0f} %"
         row = bench.file(name, replace(base, midpoints=between), share, iterations)
@@ -150,22 +144,31 @@ def show(row: Row, bench: Bench) -> Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", type=Path, nargs="+")
-    parser.add_argument("--finetune", type=int, default=600, help="iterations, on the first run only; 0: none")
+    parser.add_argument("--finetune", type=int, default=0, help="iterations, for some of the files once more")
     parser.add_argument("-r", "--resolution", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", type=Path, help="also write the results here")
+    parser.add_argument("--json", type=Path, help="also write the results here, beside those of other runs")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     print("run          fine-tune file                             Gaussians      bytes PSNR [dB]  change  against")
-    rows = []
-    for place, run in enumerate(options.runs):
+    for run in options.runs:
         bench = Bench(run, options.resolution)
-        rows += compare(bench, 0, few=False)
-        if options.finetune and not place:
-            rows += compare(bench, options.finetune, few=True)
-    if options.json:
-        settings = {"finetune": options.finetune, "resolution": options.resolution, "threads": options.threads}
-        options.json.write_text(json.dumps({**settings, "results": [asdict(row) for row in rows]}, indent=2) + "\n")
+        rows = compare(bench, 0)
+        if options.finetune:
+            rows += compare(bench, options.finetune)
+        if options.json:
+            keep(rows, bench, options)
+
+
+def keep(rows: Sequence[Row], bench: Bench, options: argparse.Namespace) -> None:
+    """Put one run's results into the file."""
+    known = json.loads(options.json.read_text())["runs"] if options.json.is_file() else {}
+    known[bench.name] = {
+        "command": f"python benchmarks/splatz_options.py {bench.name} --finetune {options.finetune} -r {options.resolution}",
+        "as_trained": {"gaussians": len(bench.source.gaussians), "psnr": bench.whole},
+        "files": [asdict(row) for row in rows],
+    }
+    options.json.write_text(json.dumps({"runs": known}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
