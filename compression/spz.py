@@ -8,8 +8,9 @@ written here name their axes in an extension; where a file does not, the specifi
 import gzip
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -97,12 +98,12 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
         raise InputError(f"{path}: version {options.version} of .spz holds harmonics up to degree 3; use version 4")
     fraction = _fraction_bits(str(path), gaussians.means.detach()[order])
     header = _Header(options.version, len(order), degree, fraction, 0)
-    streams = [np.empty(size, dtype=np.uint8) for size in header.sizes()]
-    first = [0] * len(streams)
-    for part in blocks(gaussians, order):
-        for index, plane in enumerate(_encode(turned(part, RUB), fraction, options)):
-            streams[index][first[index] : first[index] + plane.numel()] = plane.flatten().numpy()
-            first[index] += plane.numel()
+
+    def stream(encode: Encode) -> Iterator[memoryview]:
+        """An attribute of all Gaussians, of which no more than a block is there at a time."""
+        return (encode(turned(part, RUB)).contiguous().numpy().data for part in blocks(gaussians, order))
+
+    streams = [stream(encode) for encode in _encoders(fraction, options)]
     flags = (ANTIALIASED if antialiased else 0) | (HAS_EXTENSIONS if options.version == 4 else 0)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if options.version == 4:
@@ -111,8 +112,8 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
             start = struct.pack("<IIIBBBB", MAGIC, options.version, header.count, degree, fraction, flags, 0)
             with gzip.GzipFile(fileobj=file, mode="wb", compresslevel=6, mtime=0, filename="") as packed:
                 packed.write(start)
-                for stream in streams:
-                    packed.write(stream.data)
+                for plane in chain.from_iterable(streams):
+                    packed.write(plane)
 
 
 def quantized(gaussians: Gaussians, options: SpzOptions | None = None) -> Gaussians:
@@ -125,7 +126,7 @@ def quantized(gaussians: Gaussians, options: SpzOptions | None = None) -> Gaussi
     scene = turned(gaussians.detach(), RUB)
     fraction = _fraction_bits("the scene", scene.means)
     header = _Header(options.version, len(scene), scene.sh_degree, fraction, 0)
-    found = turned(_decode(header, _encode(scene, fraction, options)), RUB)
+    found = turned(_decode(header, [encode(scene) for encode in _encoders(fraction, options)]), RUB)
 
     def rounded(quats: Tensor) -> Tensor:
         return _unpack_rotation(_pack_rotation(quats, options.version), options.version)
@@ -171,6 +172,7 @@ class _Header:
             )
 
 
+Encode = Callable[[Gaussians], Tensor]
 Streams = list[NDArray[np.uint8]]
 Axes = tuple[int, int, int]
 
@@ -259,19 +261,32 @@ def _decode(header: _Header, planes: list[Tensor]) -> Gaussians:
     )
 
 
-def _encode(scene: Gaussians, fraction: int, options: SpzOptions) -> list[Tensor]:
-    """The six attributes as bytes [N, ...], of Gaussians in the file's axes."""
-    fixed = (scene.means.double() * (1 << fraction)).round().int()
-    position = torch.stack([fixed & 255, fixed >> 8 & 255, fixed >> 16 & 255], dim=-1).to(torch.uint8)
-    alpha = (scene.opacities * 255).round()
-    color = ((scene.sh0 * COLOR_SCALE + 0.5) * 255).round().clamp(0, 255)
-    scale = ((scene.log_scales + 10) * 16).round().clamp(0, 255)
-    rotation = _pack_rotation(scene.quats, options.version)
-    sh = scene.sh_rest.clone()
-    for part, bits in ((slice(0, 3), options.sh_bits[0]), (slice(3, None), options.sh_bits[1])):
-        sh[:, part] = quantized_harmonics(sh[:, part], bits)
-    planes = (position, alpha, color, scale, rotation, sh * 128 + 128)
-    return [plane.to(torch.uint8) for plane in planes]
+def _encoders(fraction: int, options: SpzOptions) -> list[Encode]:
+    """What makes the six attributes, as bytes [N, ...], of Gaussians in the file's axes."""
+
+    def positions(scene: Gaussians) -> Tensor:
+        fixed = (scene.means.double() * (1 << fraction)).round().int()
+        return torch.stack([fixed & 255, fixed >> 8 & 255, fixed >> 16 & 255], dim=-1).to(torch.uint8)
+
+    def alphas(scene: Gaussians) -> Tensor:
+        return (scene.opacities * 255).round().to(torch.uint8)
+
+    def colors(scene: Gaussians) -> Tensor:
+        return ((scene.sh0 * COLOR_SCALE + 0.5) * 255).round().clamp(0, 255).to(torch.uint8)
+
+    def scales(scene: Gaussians) -> Tensor:
+        return ((scene.log_scales + 10) * 16).round().clamp(0, 255).to(torch.uint8)
+
+    def rotations(scene: Gaussians) -> Tensor:
+        return _pack_rotation(scene.quats, options.version).to(torch.uint8)
+
+    def harmonics(scene: Gaussians) -> Tensor:
+        sh = scene.sh_rest.clone()
+        for part, bits in ((slice(0, 3), options.sh_bits[0]), (slice(3, None), options.sh_bits[1])):
+            sh[:, part] = quantized_harmonics(sh[:, part], bits)
+        return (sh * 128 + 128).to(torch.uint8)
+
+    return [positions, alphas, colors, scales, rotations, harmonics]
 
 
 def quantized_harmonics(values: Tensor, bits: int) -> Tensor:
@@ -309,7 +324,7 @@ def _unpack_rotation(stream: Tensor, version: int) -> Tensor:  # [N, 4] wxyz
     return smallest_three.join(packed >> 30, rest)[:, [3, 0, 1, 2]]
 
 
-def _write_zstd(file: BinaryIO, header: _Header, flags: int, streams: Streams) -> None:
+def _write_zstd(file: BinaryIO, header: _Header, flags: int, streams: Sequence[Iterator[memoryview]]) -> None:
     streams = streams[:5] if not header.degree else streams
     extension = struct.pack("<III", COORDINATES, 4, 4)  # axes number 4: right, up, back
     toc = 32 + len(extension)
@@ -317,10 +332,11 @@ def _write_zstd(file: BinaryIO, header: _Header, flags: int, streams: Streams) -
     file.write(struct.pack("<IIIBBBBI12x", MAGIC, 4, *numbers) + extension)
     file.write(bytes(16 * len(streams)))
     sizes = []
-    for stream in streams:
+    for stream, size in zip(streams, header.sizes(), strict=False):
         began, compressor = file.tell(), zstandard.ZstdCompressor(level=12)
-        with compressor.stream_writer(file, size=len(stream), closefd=False) as packed:
-            packed.write(stream.data)
-        sizes += [file.tell() - began, len(stream)]
+        with compressor.stream_writer(file, size=size, closefd=False) as packed:
+            for plane in stream:
+                packed.write(plane)
+        sizes += [file.tell() - began, size]
     file.seek(toc)
     file.write(struct.pack(f"<{len(sizes)}Q", *sizes))
