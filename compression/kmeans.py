@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 ROUNDS = 8
-BLOCK = 1 << 25
+BLOCK = 1 << 23
 """Distances computed at once."""
 DIRECT = 1 << 30
 """Products of vectors and codes up to which all are compared; beyond, a tree of two levels is built."""

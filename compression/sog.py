@@ -10,6 +10,7 @@ import json
 import math
 import sys
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +31,9 @@ from splat.compression.sog_codes import Quantization, fit, mean_codes, quat_code
 from splat.compression.sog_reader import PALETTE_COLUMNS, read
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+
+Plane = Callable[[Gaussians, Quantization, Tensor], Tensor]
+"""The pixels [M, 3 or 4] of an image, of 0 to 255, for some Gaussians, those of the rows [M]."""
 
 __all__ = ["Order", "encode", "read", "write"]
 
@@ -93,11 +97,16 @@ def encode(
     pixels = grid_order(scene, seed, progress=sys.stderr.isatty()) if order == "grid" else morton_order(scene.means)
     count = len(scene)
     size = grid_size(count)
-    planes: dict[str, list[NDArray[np.uint8]]] = {}
-    for place in ranges(count):
-        for name, codes in _planes(scene[pixels[place]], by, pixels[place]).items():
-            planes.setdefault(name, []).append(codes.clamp(0, 255).to(torch.uint8).numpy())
-    members = {f"{name}.webp": webp(_raster(np.concatenate(parts), *size)) for name, parts in planes.items()}
+
+    def image(plane: Plane) -> bytes:
+        codes = (
+            plane(scene[pixels[place]], by, pixels[place]).clamp(0, 255).to(torch.uint8) for place in ranges(count)
+        )
+        return webp(_raster([block.numpy() for block in codes], *size))
+
+    members = {f"{name}.webp": image(plane) for name, plane in PLANES.items()}
+    if by.labels is not None:
+        members["shN_labels.webp"] = image(_labels)
     meta: dict[str, Any] = {
         "version": 2,
         "asset": {"generator": f"splat {__version__}"},
@@ -122,21 +131,23 @@ def encode(
     return {**members, "meta.json": json.dumps(meta).encode()}
 
 
-def _planes(scene: Gaussians, by: Quantization, rows: Tensor) -> dict[str, Tensor]:  # of 0..255, [M, 3 or 4]
-    """The pixels of every image for some Gaussians, those of `rows`."""
-    means = mean_codes(scene, by)
-    opacity = (scene.opacities * 255).round().long()[:, None]
-    planes = {
-        "means_l": means & 255,
-        "means_u": means >> 8,
-        "quats": quat_codes(scene.quats),
-        "scales": assign_numbers(scene.log_scales, by.scales),
-        "sh0": torch.cat([assign_numbers(scene.sh0, by.sh0), opacity], dim=1),
-    }
-    if by.labels is not None:
-        labels = by.labels[rows]
-        planes["shN_labels"] = torch.stack([labels & 255, labels >> 8, torch.zeros_like(labels)], dim=1)
-    return planes
+def _appearance(scene: Gaussians, by: Quantization, rows: Tensor) -> Tensor:  # [M, 4]
+    return torch.cat([assign_numbers(scene.sh0, by.sh0), (scene.opacities * 255).round().long()[:, None]], dim=1)
+
+
+def _labels(scene: Gaussians, by: Quantization, rows: Tensor) -> Tensor:  # [M, 3]
+    assert by.labels is not None
+    labels = by.labels[rows]
+    return torch.stack([labels & 255, labels >> 8, torch.zeros_like(labels)], dim=1)
+
+
+PLANES: dict[str, Plane] = {
+    "means_l": lambda scene, by, rows: mean_codes(scene, by) & 255,
+    "means_u": lambda scene, by, rows: mean_codes(scene, by) >> 8,
+    "quats": lambda scene, by, rows: quat_codes(scene.quats),
+    "scales": lambda scene, by, rows: assign_numbers(scene.log_scales, by.scales),
+    "sh0": _appearance,
+}
 
 
 def webp(pixels: NDArray[np.uint8]) -> bytes:
@@ -146,9 +157,12 @@ def webp(pixels: NDArray[np.uint8]) -> bytes:
     return out.getvalue()
 
 
-def _raster(codes: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:  # [height, width, channels]
-    pixels = np.zeros((width * height, codes.shape[1]), dtype=np.uint8)
-    pixels[: len(codes)] = codes
-    if codes.shape[1] == 4:
-        pixels[len(codes) :, 3] = 255
+def _raster(blocks: list[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:  # [height, width, channels]
+    channels, first = blocks[0].shape[1], 0
+    pixels = np.zeros((width * height, channels), dtype=np.uint8)
+    for block in blocks:
+        pixels[first : first + len(block)] = block
+        first += len(block)
+    if channels == 4:
+        pixels[first:, 3] = 255
     return pixels.reshape(height, width, -1)

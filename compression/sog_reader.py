@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from splat.compression.blocks import joined, ranges
 from splat.compression.byte_reader import REMEDY, read_file
 from splat.compression.sog_codes import logits_of, means_of, quats_of
 from splat.errors import InputError
@@ -153,34 +154,37 @@ class _Reader:
 
     def gaussians(self) -> Gaussians:
         low, high = self.numbers(3, "means", "mins"), self.numbers(3, "means", "maxs")
-        planes = [self.plane(3, "means", "files", index).long() for index in (0, 1)]
+        coarse, fine = (self.plane(3, "means", "files", index) for index in (1, 0))
         scales, colors = self.plane(3, "scales", "files", 0), self.plane(4, "sh0", "files", 0)
-        if self.version == 2:
-            log_scales, sh0 = (
-                self.looked_up(scales, "scales", "codebook"),
-                self.looked_up(colors[:, :3], "sh0", "codebook"),
+        quats, (palette, labels) = self.plane(4, "quats", "files", 0), self._harmonics()
+
+        def part(place: slice) -> Gaussians:
+            if self.version == 2:
+                log_scales = self.looked_up(scales[place], "scales", "codebook")
+                sh0, logits = self.looked_up(colors[place, :3], "sh0", "codebook"), logits_of(colors[place, 3])
+            else:
+                log_scales = self._between(scales[place], 3, "scales")
+                sh0, logits = self._between(colors[place], 4, "sh0").split([3, 1], dim=1)
+                logits = logits[:, 0]
+            return Gaussians(
+                means=means_of(fine[place].long() + 256 * coarse[place].long(), low, high),
+                quats=quats_of(quats[place]),
+                log_scales=log_scales,
+                logit_opacities=logits,
+                sh0=sh0,
+                sh_rest=palette[labels[place]],
             )
-            logits = logits_of(colors[:, 3])
-        else:
-            log_scales = self._between(scales, 3, "scales")
-            sh0, logits = self._between(colors, 4, "sh0").split([3, 1], dim=1)
-            logits = logits[:, 0]
-        return Gaussians(
-            means=means_of(planes[0] + 256 * planes[1], low, high),
-            quats=quats_of(self.plane(4, "quats", "files", 0)),
-            log_scales=log_scales,
-            logit_opacities=logits.contiguous(),
-            sh0=sh0.contiguous(),
-            sh_rest=self._harmonics(),
-        )
+
+        return joined(self.count, palette.shape[1], (part(place) for place in ranges(self.count)))
 
     def _between(self, codes: Tensor, count: int, name: str) -> Tensor:  # [N, count]
         low, high = self.numbers(count, name, "mins"), self.numbers(count, name, "maxs")
         return low + codes.float() / 255 * (high - low)
 
-    def _harmonics(self) -> Tensor:  # [N, K, 3]
+    def _harmonics(self) -> tuple[Tensor, Tensor]:
+        """The palette [P, K, 3], and the entry of every Gaussian [N]."""
         if not isinstance(self.meta.get("shN"), dict):
-            return torch.zeros(self.count, 0, 3)
+            return torch.zeros(1, 0, 3), torch.zeros(self.count, dtype=torch.int64)
         centroids = self.image(3, "shN", "files", 0)
         bases, leftover = divmod(centroids.shape[1], PALETTE_COLUMNS)
         if leftover or bases not in (3, 8, 15):
@@ -195,8 +199,8 @@ class _Reader:
             if not all(isinstance(value, int | float) for value in (low, high)):
                 raise InputError(f"{self.name}: meta.json: shN: expected mins and maxs. {REMEDY}")
             palette = low + entries.float() / 255 * (high - low)
-        pixels = self.plane(3, "shN", "files", 1).long()
-        labels = pixels[:, 0] + 256 * pixels[:, 1]
+        pixels = self.plane(3, "shN", "files", 1)
+        labels = pixels[:, 0].long() + 256 * pixels[:, 1].long()
         if int(labels.max()) >= len(palette):
             raise InputError(f"{self.name}: a label of {int(labels.max())} in a palette of {len(palette)}. {REMEDY}")
-        return palette[labels]
+        return palette, labels
