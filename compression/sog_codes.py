@@ -47,11 +47,10 @@ def fit(
         palette: entries for the harmonics, up to 65,536; chosen by the number of Gaussians unless given.
         weights: [N] how much the harmonics of each Gaussian count; opacity unless given.
     """
-    log = log_means(scene)
     some = slice(None, None, math.ceil(len(scene) / SAMPLE))
     found = Quantization(
-        log.amin(dim=0),
-        log.amax(dim=0),
+        logarithms(scene.means.amin(dim=0)),
+        logarithms(scene.means.amax(dim=0)),
         codebook_of_numbers(_with_ends(scene.log_scales, some)),
         codebook_of_numbers(_with_ends(scene.sh0, some)),
     )
@@ -85,13 +84,13 @@ def quantized(scene: Gaussians, by: Quantization) -> Gaussians:
     )
 
 
-def log_means(scene: Gaussians) -> Tensor:  # [N, 3]
-    return scene.means.sign() * scene.means.abs().log1p()
+def logarithms(means: Tensor) -> Tensor:  # the same shape
+    return means.sign() * means.abs().log1p()
 
 
 def mean_codes(scene: Gaussians, by: Quantization) -> Tensor:  # [N, 3] int64
     size = (by.high - by.low).double().clamp_min(1e-30)
-    return ((log_means(scene) - by.low).double() / size * 65535).round().long().clamp(0, 65535)
+    return ((logarithms(scene.means) - by.low).double() / size * 65535).round().long().clamp(0, 65535)
 
 
 def means_of(codes: Tensor, low: Tensor, high: Tensor) -> Tensor:  # [N, 3]
