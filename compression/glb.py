@@ -51,11 +51,9 @@ def write(gaussians: Gaussians, path: Path) -> None:
     order = drawable_order(gaussians)
     count = len(order)
     widths = {name: columns.shape[1] for name, columns in _columns(gaussians[:0]).items()}
-    low, high = torch.full((3,), torch.inf), torch.full((3,), -torch.inf)
-    for block in blocks(gaussians, order):
-        means = turned(block, LUF).means
-        low, high = torch.minimum(low, means.amin(dim=0)), torch.maximum(high, means.amax(dim=0))
-    text = _document(count, widths, (low.tolist(), high.tolist()) if count else None)
+    means = gaussians.means.detach().to("cpu", torch.float32)[order] * torch.tensor(LUF)
+    text = _document(count, widths, (means.amin(dim=0).tolist(), means.amax(dim=0).tolist()) if count else None)
+    del means
     size = 4 * count * sum(widths.values())
     total = 12 + 8 + len(text) + 8 + size
     if total >= 1 << 32:

@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from splat.compression.ordering import morton_order
+from splat.compression.sog_codes import logarithms
 from splat.gaussians import Gaussians
 
 POSITION, COLOR, SCALE = 16.0, 1.5, 1.0
@@ -55,8 +56,7 @@ def grid_order(
 
 def features(gaussians: Gaussians) -> Tensor:  # [N, 9]
     """What is to be smooth: positions as sign(x) ln(|x| + 1), constant colours and logarithms of scales."""
-    means = gaussians.means.sign() * gaussians.means.abs().log1p()
-    parts = ((POSITION, means), (COLOR, gaussians.sh0), (SCALE, gaussians.log_scales))
+    parts = ((POSITION, logarithms(gaussians.means)), (COLOR, gaussians.sh0), (SCALE, gaussians.log_scales))
     return torch.cat([weight * _normalized(part.detach().float()) for weight, part in parts], dim=1)
 
 

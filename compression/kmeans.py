@@ -41,9 +41,8 @@ def kmeans(points: Tensor, codes: int, weights: Tensor | None = None, seed: int 
 
 def assign(points: Tensor, codebook: Tensor) -> Tensor:  # [N] int64
     """The nearest code of every point."""
-    norms = codebook.square().sum(dim=1) / 2
     rows = max(1, BLOCK // len(codebook))
-    return torch.cat([(norms - part @ codebook.T).argmin(dim=1) for part in points.split(rows)])
+    return torch.cat([_distances(part, codebook).argmin(dim=1) for part in points.split(rows)])
 
 
 def assign_near(points: Tensor, codebook: Tensor, seed: int = 0) -> Tensor:  # [N] int64
@@ -57,26 +56,34 @@ def assign_near(points: Tensor, codebook: Tensor, seed: int = 0) -> Tensor:  # [
     labels = torch.empty(len(points), dtype=torch.int64, device=points.device)
     rows = max(1, BLOCK // max(len(middles), points.shape[1]) // PROBED)
     for part, out in zip(points.split(rows), labels.split(rows), strict=True):
-        distances = middles.square().sum(dim=1) / 2 - part @ middles.T
-        nearest = distances.topk(min(PROBED, len(middles)), largest=False).indices
+        nearest = _distances(part, middles).topk(min(PROBED, len(middles)), largest=False).indices
         least = part.new_full((len(part),), torch.inf)
         for number, codes in enumerate(members):
             near = (nearest == number).any(dim=1).nonzero()[:, 0]
             if not len(near) or not len(codes):
                 continue
-            some = codebook[codes]
-            found = (some.square().sum(dim=1) / 2 - part[near] @ some.T).min(dim=1)
+            found = _distances(part[near], codebook[codes]).min(dim=1)
             better = found.values < least[near]
             least[near[better]] = found.values[better]
             out[near[better]] = codes[found.indices[better]]
     return labels
 
 
+def _distances(points: Tensor, codebook: Tensor) -> Tensor:  # [N, K]
+    """Half of the squared distances, less what is the same for all codes."""
+    return codebook.square().sum(dim=1) / 2 - points @ codebook.T
+
+
 def means_of(points: Tensor, labels: Tensor, weights: Tensor, codebook: Tensor) -> Tensor:  # [K, D]
-    """Weighted means of the points of every code; a code without points stays as it is."""
-    total = torch.zeros(len(codebook), dtype=points.dtype, device=points.device).index_add_(0, labels, weights)
-    sums = torch.zeros_like(codebook).index_add(0, labels, points * weights[:, None])
-    return torch.where(total[:, None] > 0, sums / total.clamp_min(1e-30)[:, None], codebook)
+    """Weighted means of the points of every code; a code without points stays as it is.
+
+    Args:
+        weights: [N], or [N, D] where the numbers of a point have weights of their own.
+    """
+    weights = weights if weights.ndim == 2 else weights[:, None]
+    total = weights.new_zeros(len(codebook), weights.shape[1]).index_add_(0, labels, weights)
+    sums = torch.zeros_like(codebook).index_add(0, labels, points * weights)
+    return torch.where(total > 0, sums / total.clamp_min(1e-30), codebook)
 
 
 def _lloyd(points: Tensor, codes: int, weights: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

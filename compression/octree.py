@@ -22,18 +22,6 @@ MOST_BITS = 20
 CROWD = 1.1
 """Gaussians in an occupied cell, on average, below which the octree ends."""
 CHILDREN = np.array([occupancy.bit_count() for occupancy in range(256)], dtype=np.uint8)
-STEPS = (
-    (32, 0x1F00000000FFFF),
-    (16, 0x1F0000FF0000FF),
-    (8, 0x100F00F00F00F00F),
-    (4, 0x10C30C30C30C30C3),
-    (2, 0x1249249249249249),
-)
-
-
-def cell_codes(cells: Places) -> Places:  # [N]
-    """Place of cells [N, 3] on the Z-order curve; children of a node follow each other."""
-    return _spread(cells[:, 0]) | _spread(cells[:, 1]) << 1 | _spread(cells[:, 2]) << 2
 
 
 def pack_cells(codes: Places, bits: int) -> bytes:
@@ -92,10 +80,3 @@ def unpack_cells(reader: ByteReader, count: int, bits: int) -> Whole:  # [N, 3],
 def _starts(ascending: Places) -> Places:
     """Where runs of equal values begin."""
     return np.flatnonzero(np.diff(ascending, prepend=ascending[:1] - 1))
-
-
-def _spread(value: Places) -> Places:
-    """Two empty bits between any two of the lowest 21."""
-    for shift, mask in STEPS:
-        value = (value | value << shift) & mask
-    return value

@@ -1,10 +1,15 @@
 """Orders of Gaussians in a file. Neighbours in space next to each other compress better and are kinder to caches."""
 
+from typing import TypeVar
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from splat.compression.blocks import ranges
 
+Whole = TypeVar("Whole", Tensor, NDArray[np.int64])
 BITS = 21
 """Per axis, so that three axes fit into 63 bits."""
 
@@ -18,11 +23,16 @@ def morton_order(means: Tensor) -> Tensor:  # [N] int64
     code = torch.empty(len(means), dtype=torch.int64, device=means.device)
     for place in ranges(len(means)):
         cells = ((means[place] - low).double() / size * ((1 << BITS) - 1)).round().long()
-        code[place] = _spread(cells[:, 0]) | _spread(cells[:, 1]) << 1 | _spread(cells[:, 2]) << 2
+        code[place] = z_order(cells)
     return code.argsort(stable=True)
 
 
-def _spread(value: Tensor) -> Tensor:
+def z_order(cells: Whole) -> Whole:  # [N]
+    """Place of cells [N, 3] on the Z-order curve: the bits of the three numbers, below 2^21, in turns."""
+    return _spread(cells[:, 0]) | _spread(cells[:, 1]) << 1 | _spread(cells[:, 2]) << 2
+
+
+def _spread(value: Whole) -> Whole:
     """Two empty bits between any two of the lowest 21."""
     for shift, mask in (
         (32, 0x1F00000000FFFF),

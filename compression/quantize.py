@@ -6,7 +6,7 @@ the file the thing that was optimised (straight-through estimator, Bengio et al.
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from splat.compression.sog_codes import Quantization
 from splat.compression.splatz_grid import Grid as Fitted
 from splat.compression.splatz_grid import SplatzOptions, area, least_weights, make_grid
 from splat.compression.spz import SpzOptions
+from splat.compression.straight_through import straight
 from splat.gaussians import Gaussians
 
 
@@ -38,16 +39,6 @@ class Grid(Protocol):
         ...
 
 
-class _StraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, rounded: Tensor) -> Tensor:
-        return rounded.to(value)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:
-        return gradient, None
-
-
 def straight_through(gaussians: Gaussians, rounded: Gaussians) -> Gaussians:
     """The values of `rounded` with the gradients of `gaussians`.
 
@@ -56,7 +47,7 @@ def straight_through(gaussians: Gaussians, rounded: Gaussians) -> Gaussians:
     values, others = gaussians.tensors(), rounded.tensors()
     agree = (values["quats"].detach() * others["quats"]).sum(dim=1, keepdim=True) >= 0
     values["quats"] = values["quats"] * torch.where(agree, 1.0, -1.0)
-    return Gaussians(**{name: _StraightThrough.apply(values[name], others[name]) for name in values})
+    return Gaussians(**{name: straight(values[name], others[name]) for name in values})
 
 
 class SpzGrid:
@@ -130,9 +121,7 @@ class SogGrid:
         """
         scene = gaussians.detach()
         if self.fitted is None or self.fitted.labels is None or len(self.fitted.labels) != len(scene):
-            weights = scene.opacities.clamp_min(1e-3) if self.given is None else self.given.to(scene.means)
-            if len(weights) != len(scene):
-                raise ValueError(f"weights: expected one for each of {len(scene)} Gaussians, got {len(weights)}")
+            weights = scene.opacities.clamp_min(1e-3) if self.given is None else _of(scene, self.given)
             self.weights, self.fitted = weights, sog_codes.fit(scene, self.palette, self.seed, weights)
             return
         entries = self._entries(scene)
@@ -198,9 +187,7 @@ class SplatzGrid:
         if self.fitted is not None and len(self.fitted) == len(gaussians):
             return
         scene = gaussians.detach()
-        self.weights = area(scene) if self.given is None else self.given.to(scene.means)
-        if len(self.weights) != len(scene):
-            raise ValueError(f"weights: expected one for each of {len(scene)} Gaussians, got {len(self.weights)}")
+        self.weights = area(scene) if self.given is None else _of(scene, self.given)
         self.fitted = make_grid(scene, self.options, self.weights, self.metric, self.losses)
 
     def __call__(self, gaussians: Gaussians) -> Gaussians:
@@ -223,6 +210,13 @@ class SplatzGrid:
         rows = gaussians.sh_rest[:, : fitted.bases].flatten(1)
         floor = least_weights(self.weights) * fitted.stored
         return replace(fitted, codebook=means_of(rows, fitted.labels, floor, fitted.codebook.detach()))
+
+
+def _of(scene: Gaussians, weights: Tensor) -> Tensor:  # [N]
+    """Weights that must be those of a scene."""
+    if len(weights) != len(scene):
+        raise ValueError(f"weights: expected one for each of {len(scene)} Gaussians, got {len(weights)}")
+    return weights.to(scene.means)
 
 
 def _equal(one: Gaussians, other: Gaussians) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from splat.compression.byte_reader import REMEDY, ByteReader
 from splat.compression.entropy import Contexts, Shifts, Whole, pack, unpack
-from splat.compression.kmeans import BLOCK, kmeans
+from splat.compression.kmeans import BLOCK, kmeans, means_of
 from splat.errors import InputError
 
 MOST_STAGES, MOST_CODES = 8, 256
@@ -72,7 +72,7 @@ def fit(vectors: Tensor, weights: Tensor, prices: Tensor, stages: int, codes: in
             if stage:
                 entries[0] = 0.0
             labels = _best(vectors, entries, rates, weights, prices * (turn >= FREE))
-            entries = _means(vectors, labels, counts, entries)
+            entries = means_of(vectors, labels, counts, entries)
             used = torch.bincount(labels, minlength=codes).to(rates) + 0.5
             rates = (used.sum() / used).log2()
         if stage:
@@ -125,10 +125,3 @@ def _best(vectors: Tensor, entries: Tensor, rates: Tensor, weights: Tensor, pric
     parts = zip(vectors.split(rows), weights.split(rows), prices.split(rows), strict=True)
     found = [(torch.cat([w, w * part, price[:, None]], dim=1) @ known).argmin(dim=1) for part, w, price in parts]
     return torch.cat(found)
-
-
-def _means(vectors: Tensor, labels: Tensor, weights: Tensor, entries: Tensor) -> Tensor:  # [K, 3]
-    """Weighted means, axis by axis; an entry that nothing has stays as it is."""
-    total = torch.zeros_like(entries).index_add_(0, labels, weights)
-    sums = torch.zeros_like(entries).index_add_(0, labels, vectors * weights)
-    return torch.where(total > 0, sums / total.clamp_min(1e-30), entries)

@@ -96,14 +96,13 @@ def encode(
     del fine  # of five million, 40 MB
     by = fit(scene, palette, seed) if by is None else by  # what depends on the order comes after what does not
     pixels = grid_order(scene, seed, progress=sys.stderr.isatty()) if order == "grid" else morton_order(scene.means)
-    pixels = pixels.int()
     count = len(scene)
     size = grid_size(count)
+    bare = replace(scene, sh_rest=scene.sh_rest[:, :0])  # harmonics are in the palette
 
     def image(plane: Plane) -> bytes:
-        codes = (
-            plane(scene[pixels[place]], by, pixels[place]).clamp(0, 255).to(torch.uint8) for place in ranges(count)
-        )
+        rows = (pixels[place] for place in ranges(count))
+        codes = (plane(bare[some], by, some).clamp(0, 255).to(torch.uint8) for some in rows)
         return webp(_raster([block.numpy() for block in codes], *size))
 
     members = {f"{name}.webp": image(plane) for name, plane in PLANES.items()}

@@ -19,7 +19,8 @@ from splat.compression.byte_reader import ALWAYS, RATIO, REMEDY, ByteReader, che
 from splat.compression.entropy import Contexts, Shifts, Stream, Whole, pack, unpack
 from splat.compression.frames import drawable
 from splat.compression.midpoints import pack_midpoints, unpack_midpoints
-from splat.compression.octree import MOST_BITS, cell_codes, pack_cells, unpack_cells
+from splat.compression.octree import MOST_BITS, pack_cells, unpack_cells
+from splat.compression.ordering import z_order
 from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES, pack_codebooks, unpack_codebooks
 from splat.compression.splatz_grid import Codes, Grid, SplatzOptions, make_grid
 from splat.compression.splatz_shapes import ShapeCodebooks
@@ -104,7 +105,7 @@ def encode(
     if parents is not None:
         scene, grid = scene[stored], grid[stored]
     codes = grid.codes(scene)
-    place = cell_codes(codes.cells.numpy())
+    place = z_order(codes.cells.numpy())
     order = np.lexsort((codes.shifts.numpy(), place))
     codes = _reordered(codes, torch.from_numpy(order))
     sections = [

@@ -15,7 +15,6 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +25,8 @@ from splat.compression.midpoints import choose, completed, midpoints
 from splat.compression.octree import MOST_BITS
 from splat.compression.residual_codebooks import MOST_CODES, MOST_STAGES
 from splat.compression.splatz_shapes import ShapeCodebooks, fit_shapes, shape_codes, shape_values
-from splat.compression.splatz_steps import Steps, whole
+from splat.compression.splatz_steps import Steps, coarser, whole
+from splat.compression.straight_through import straight
 from splat.compression.view_metric import isotropic_metric
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -173,19 +173,19 @@ class Grid:
         book = self.codebook[self.labels].reshape(len(self), self.bases, 3)
         rest = torch.where(self.exact[:, None, None], gaussians.sh_rest[:, : self.bases], book)
         return Gaussians(
-            means=_straight(gaussians.means, found.means),
-            quats=_straight(quaternions(rodrigues), found.quats),
-            log_scales=_straight(log_scales, found.log_scales),
-            logit_opacities=_straight(gaussians.logit_opacities, found.logit_opacities),
-            sh0=_straight(gaussians.sh0, found.sh0),
-            sh_rest=_straight(rest, found.sh_rest),
+            means=straight(gaussians.means, found.means),
+            quats=straight(quaternions(rodrigues), found.quats),
+            log_scales=straight(log_scales, found.log_scales),
+            logit_opacities=straight(gaussians.logit_opacities, found.logit_opacities),
+            sh0=straight(gaussians.sh0, found.sh0),
+            sh_rest=straight(rest, found.sh_rest),
         )
 
     @torch.no_grad()
     def codes(self, gaussians: Gaussians) -> Codes:
         """The whole numbers nearest to Gaussians."""
         self._check(gaussians)
-        steps, coarser = self.steps, _coarser(self.shifts)
+        steps, larger = self.steps, coarser(self.shifts)
         place = torch.asinh((gaussians.means.double() - _row(steps.center, gaussians)) / steps.radius)
         cells = whole((place - _row(steps.low, gaussians)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
@@ -202,11 +202,11 @@ class Grid:
             scales,
             rotations,
             opacities,
-            whole(colors / (steps.color * coarser)),
+            whole(colors / (steps.color * larger)),
             self.labels,
             book,
             self.exact.nonzero()[:, 0],
-            whole(left @ components / (steps.sh * coarser[self.exact])),
+            whole(left @ components / (steps.sh * larger[self.exact])),
             self.shapes,
         )
 
@@ -296,10 +296,9 @@ def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
 
 def shared_values(codes: Codes, steps: Steps, entries: Tensor) -> Gaussians:
     """Gaussians with the harmonics of the codebook [K, D] only."""
-    coarser = _coarser(codes.shifts)
     place = codes.cells.double() * steps.cell + _row(steps.low, codes.cells)
     means = place.clamp(-REACH, REACH).sinh() * steps.radius + _row(steps.center, codes.cells)
-    colors = codes.colors * (steps.color * coarser)
+    colors = codes.colors * (steps.color * coarser(codes.shifts))
     opacities = (codes.opacities + 0.5) * steps.opacity
     rodrigues, log_scales = shape_values(codes.scales, codes.rotations, codes.shifts, steps, codes.shapes)
     return Gaussians(
@@ -314,7 +313,7 @@ def shared_values(codes: Codes, steps: Steps, entries: Tensor) -> Gaussians:
 
 def own_harmonics(rests: Tensor, shifts: Tensor, steps: Steps, basis: Tensor) -> Tensor:  # [M, D]
     """What Gaussians of classes [M] differ from their entries of the codebook."""
-    return rests * (steps.sh * _coarser(shifts)) @ basis
+    return rests * (steps.sh * coarser(shifts)) @ basis
 
 
 def with_midpoints(stored: Gaussians, codes: Codes) -> Gaussians:
@@ -395,27 +394,6 @@ def _by_frequency(labels: Tensor) -> Tensor:
     place = torch.empty_like(counts)
     place[counts.argsort(descending=True, stable=True)] = torch.arange(len(counts), device=labels.device)
     return place[labels]
-
-
-class _Straight(torch.autograd.Function):
-    """The second, with the gradient of the first."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor, rounded: Tensor) -> Tensor:
-        return rounded
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0], None
-
-
-def _straight(value: Tensor, rounded: Tensor) -> Tensor:
-    passed: Tensor = _Straight.apply(value, rounded)
-    return passed
-
-
-def _coarser(shifts: Tensor) -> Tensor:  # [N, 1]
-    return (2.0**shifts)[:, None]
 
 
 def _row(numbers: tuple[float, float, float], like: Gaussians | Tensor) -> Tensor:  # [1, 3]

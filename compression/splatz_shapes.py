@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from splat.compression.residual_codebooks import ResidualCodebooks, fit
-from splat.compression.splatz_steps import Steps, whole
+from splat.compression.splatz_steps import Steps, coarser, whole
 
 LARGEST_TURN = 0.5
 """Step of rotations that hardly show."""
@@ -26,7 +26,7 @@ def shape_codes(
 ) -> tuple[Tensor, Tensor]:
     """The whole numbers nearest to shapes [N, 3], [N, 3]: scales and rotations, [N, 3] each, or [N, S] with codebooks."""
     if books is None:
-        scales = whole(log_scales / (steps.scale * (2.0**shifts)[:, None]))
+        scales = whole(log_scales / (steps.scale * coarser(shifts)))
         return scales, whole(rodrigues / rotation_steps(scales, shifts, steps))
     prices = bit_prices(shifts)
     labels = books.scales.labels(log_scales, scale_weights(log_scales, steps), prices)
@@ -39,7 +39,7 @@ def shape_values(
 ) -> tuple[Tensor, Tensor]:  # [N, 3], [N, 3]
     """Rodrigues vectors and logarithms of scales from whole numbers."""
     if books is None:
-        return rotations * rotation_steps(scales, shifts, steps), scales * (steps.scale * (2.0**shifts)[:, None])
+        return rotations * rotation_steps(scales, shifts, steps), scales * (steps.scale * coarser(shifts))
     return books.rotations.vectors(rotations), books.scales.vectors(scales)
 
 
@@ -60,8 +60,8 @@ def differences(scales: Tensor) -> Tensor:  # [N, 3]
 
 def rotation_steps(scales: Tensor, shifts: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32
     """Step of each component of a Rodrigues vector, which is about half the angle of a turn about that axis."""
-    coarser = (2.0**shifts)[:, None]
-    return _turns(differences(scales) * (steps.scale * coarser), steps.rotation * coarser, steps)
+    larger = coarser(shifts)
+    return _turns(differences(scales) * (steps.scale * larger), steps.rotation * larger, steps)
 
 
 def scale_weights(log_scales: Tensor, steps: Steps) -> Tensor:  # [N, 3] float32

@@ -24,6 +24,11 @@ class Steps:
     sh: float
 
 
+def coarser(shifts: Tensor) -> Tensor:  # [N, 1]
+    """By how much steps are larger in classes of importance [N]."""
+    return (2.0**shifts)[:, None]
+
+
 def whole(values: Tensor) -> Tensor:  # int64
     """The nearest whole numbers."""
     return values.round().clamp(-LARGEST, LARGEST).long()

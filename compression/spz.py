@@ -99,11 +99,13 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
     fraction = _fraction_bits(str(path), gaussians.means.detach()[order])
     header = _Header(options.version, len(order), degree, fraction, 0)
 
-    def stream(encode: Encode) -> Iterator[memoryview]:
+    def stream(encode: Encode, scene: Gaussians) -> Iterator[memoryview]:
         """An attribute of all Gaussians, of which no more than a block is there at a time."""
-        return (encode(turned(part, RUB)).contiguous().numpy().data for part in blocks(gaussians, order))
+        return (encode(turned(part, RUB)).contiguous().numpy().data for part in blocks(scene, order))
 
-    streams = [stream(encode) for encode in _encoders(fraction, options)]
+    *others, harmonics = _encoders(fraction, options)
+    bare = replace(gaussians, sh_rest=gaussians.sh_rest[:, :0])  # most of a scene, and not looked at six times
+    streams = [*(stream(encode, bare) for encode in others), stream(harmonics, gaussians)]
     flags = (ANTIALIASED if antialiased else 0) | (HAS_EXTENSIONS if options.version == 4 else 0)
     with replacing(path) as temporary, open(temporary, "wb") as file:
         if options.version == 4:

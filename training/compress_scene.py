@@ -117,6 +117,7 @@ class Compression:
         self.settings = RenderSettings(antialiased=source.config.optimization.antialiased)
         self.background = evaluation_background(source.config)
         self.ranks: torch.Tensor | None = None
+        self.left: tuple[float, Gaussians] | None = None  # the last share that was pruned, and what it left
         self.rows: list[Row] = []
         self.trials: list[Trial] = []
         self.tuned: list[Trial] = []  # those of the trials that were fine-tuned
@@ -291,13 +292,17 @@ class Compression:
         whole, cameras = self.source.gaussians, self.views
         if not share:
             return whole
+        if self.left is not None and self.left[0] == share:
+            return self.left[1]
         background, settings = self.background, self.settings
         if self.ranks is None:
             score = partial(
                 importance, cameras=cameras, kind=self.options.score, background=background, settings=settings
             )
             self.ranks = ranks(whole, score)
-        return recolored(prune(whole, self.ranks, share), whole, cameras, background=background, settings=settings)
+        pruned = prune(whole, self.ranks, share)
+        self.left = share, recolored(pruned, whole, cameras, background=background, settings=settings)
+        return self.left[1]
 
     def rung(self, level: int) -> FormatOptions:
         """Of the format's ladder of precisions.

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from splat.training.compress_judge import Score
 
@@ -55,6 +56,7 @@ class Trial:
     seconds: float
 
 
+Shares = NDArray[np.float64]
 Follow = Callable[[Recipe], Trial]
 """Prunes, writes, reads back and measures."""
 
@@ -89,8 +91,7 @@ class Model:
         recipe, share = trial.recipe, trial.recipe.share
         if share < TELLING or share >= 1:
             return
-        self.learned[recipe.degree, recipe.level] = 1.0, 0.0
-        off = self.whole - trial.score.psnr - self.drop(recipe)
+        off = self.whole - trial.score.psnr - float(self._alone(recipe, np.array(share)))
         power = math.log(trial.size / self.size(Recipe(0.0, recipe.degree, recipe.level))) / math.log(1 - share)
         self.learned[recipe.degree, recipe.level] = min(max(power, 0.3), 2.0), off / share
 
@@ -108,8 +109,7 @@ class Model:
 
     def drop(self, recipe: Recipe) -> float:
         """dB lost."""
-        pruned = float(np.interp(recipe.share, SHARES, self.drops))
-        return pruned + self._stored(recipe) + self._correction(recipe)[1] * recipe.share
+        return float(self._drops(recipe, np.array(recipe.share)))
 
     def share_for(self, degree: int, level: int, target: Target) -> float | None:
         """The least share that keeps within a size, or the largest that keeps within a loss; None where none does."""
@@ -119,8 +119,7 @@ class Model:
             return min(max(share, 0.0), 1.0) if share < SHARES[-1] else None
         assert target.drop is not None
         shares = np.linspace(0, SHARES[-1], 1901)
-        drops = np.interp(shares, SHARES, self.drops) + self._stored(whole) + self._correction(whole)[1] * shares
-        fitting = shares[drops <= target.drop]
+        fitting = shares[self._drops(whole, shares) <= target.drop]
         return float(fitting.max()) if len(fitting) else None
 
     def best(self, target: Target) -> list[Recipe]:
@@ -132,11 +131,15 @@ class Model:
                 found.append(Recipe(round(share, 4), degree, level))
         return sorted(found, key=self.drop if target.size is not None else self.size)
 
-    def _stored(self, recipe: Recipe) -> float:
-        """dB lost by degree and precision alone."""
-        return sum(self.whole - trial.score.psnr for trial in self._kinds(recipe)) - (
-            self.whole - self.finest.score.psnr
-        )
+    def _drops(self, recipe: Recipe, shares: Shares) -> Shares:
+        """dB lost with the recipe's degree and precision, at any shares."""
+        return self._alone(recipe, shares) + self._correction(recipe)[1] * shares
+
+    def _alone(self, recipe: Recipe, shares: Shares) -> Shares:
+        """The sum of what was measured alone."""
+        by_degree, by_level = self._kinds(recipe)
+        stored = self.whole + self.finest.score.psnr - by_degree.score.psnr - by_level.score.psnr
+        return np.interp(shares, SHARES, self.drops) + stored
 
     def _kinds(self, recipe: Recipe) -> tuple[Trial, Trial]:
         return self.kinds[recipe.degree, 0], self.kinds[self.degree, recipe.level]
