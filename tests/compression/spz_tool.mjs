@@ -2,11 +2,13 @@
 //   node spz_tool.mjs MODULE read  IN.spz OUT.floats
 //   node spz_tool.mjs MODULE write IN.floats OUT.spz VERSION SH1_BITS SH_REST_BITS
 // A .floats file: points and degree as floats, then positions, scales, rotations, alphas, colors, sh; axes right-down-forward.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 
 const [modulePath, verb, input, output, version, sh1Bits, shRestBits] = process.argv.slice(2);
-const spz = await (await import(pathToFileURL(modulePath))).default();
+const module = `${modulePath}.mjs`; // the package does not say that it is a module, which Node 18 must be told
+copyFileSync(modulePath, module);
+const spz = await (await import(pathToFileURL(module))).default();
 const RDF = spz.CoordinateSystem.RDF;
 const FIELDS = [['positions', 3], ['scales', 3], ['rotations', 4], ['alphas', 1], ['colors', 3]];
 

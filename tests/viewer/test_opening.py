@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,7 +156,13 @@ def test_the_program_serves_until_it_is_interrupted(tmp_path: Path) -> None:
     formats.save(subject(), tmp_path / "a.ply")
     command = [sys.executable, "-m", "splat", "view", str(tmp_path / "a.ply"), "--port", "18080", "--no-browser"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        preexec_fn=partial(
+            signal.signal, signal.SIGINT, signal.SIG_DFL
+        ),  # as in a terminal: tests in the background ignore it
     ) as process:
         try:
             assert process.stdout is not None
