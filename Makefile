@@ -121,12 +121,12 @@ SANITIZED := ASAN_OPTIONS=detect_leaks=0 SPLAT_EMULATION=build/sanitize/emulatio
 sanitize: sanitize-emulation
 	CXXFLAGS="$(SANITIZE)" $(PIP_INSTALL) --no-deps --upgrade --target build/sanitize/site \
 		-C build-dir=build/sanitize/cmake -C cmake.define.SPLAT_CUDA=OFF .
-	$(SANITIZED) PYTHONPATH=build/sanitize/site $(BIN)/pytest tests/kernels -p no:cacheprovider -k "not operators_keep"
+	$(SANITIZED) PYTHONPATH=build/sanitize/site $(BIN)/pytest tests/cuda_rasterizer -p no:cacheprovider -k "not operators_keep"
 
 sanitize-emulation: $(VENV)/.test-tools
 	@mkdir -p build/sanitize/emulation
 	@$(call build_emulation,build/sanitize/emulation,$(SANITIZE))
-	$(SANITIZED) $(BIN)/pytest tests/kernels -p no:cacheprovider -k "emulated and not operators_keep"
+	$(SANITIZED) $(BIN)/pytest tests/cuda_rasterizer -p no:cacheprovider -k "emulated and not operators_keep"
 
 lint: lint-rules lint-format lint-kernels lint-types
 

@@ -18,7 +18,7 @@ import torch
 
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.training.config import DensifyConfig, TrainConfig
-from splat.training.initialize import initial_gaussians
+from splat.training.init.initialize import initial_gaussians
 from splat.training.run_folder import RunFolder
 from splat.training.trainer import Trainer
 

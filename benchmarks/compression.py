@@ -19,7 +19,7 @@ import sys
 import time
 from pathlib import Path
 
-from splat.compression import formats
+from splat.compression.formats import registry as formats
 
 CASES = {
     "splatz": (".splatz", ["--max-drop", "0.3"]),

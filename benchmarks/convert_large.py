@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
-from splat.ply import NORMAL, POSITION, ROTATION, SCALE, SH0
-from splat.ply_file import write_blocks
+from splat.io.ply import NORMAL, POSITION, ROTATION, SCALE, SH0
+from splat.io.ply_container import write_blocks
 
 PAIRS = "ply:spz,spz:ply,ply:compressed.ply,compressed.ply:spz,ply:splat,spz:splat,ply:glb,glb:ply,ply:sog,sog:ply"
 BLOCK = 1 << 17
-MEASURED = "import resource, sys; from splat.cli import main; code = main(sys.argv[1:]); " + (
+MEASURED = "import resource, sys; from splat.cli.main import main; code = main(sys.argv[1:]); " + (
     "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, file=sys.stderr); sys.exit(code)"
 )
 

@@ -16,11 +16,11 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 from viewer_pictures import DOCS, opened, photograph, tab, until
 
-from splat.camera_path import CameraPath, Keyframe
+from splat.geometry.camera_path import CameraPath, Keyframe
 from splat.viewer.app import Viewer
-from splat.viewer.edit_panel import EditPanel
+from splat.viewer.edit.edit_panel import EditPanel
 from splat.viewer.opening import open_capture, open_scenes
-from splat.viewer.path_panel import PathPanel
+from splat.viewer.path.path_panel import PathPanel
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "viewer"))
 import chromium

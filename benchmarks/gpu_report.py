@@ -306,7 +306,9 @@ def case(
 
 def run_tests(device: torch.device) -> dict[str, Any]:
     """The suite, on the GPU."""
-    select = ["-k", "cuda"] if device.type == "cuda" else ["tests/kernels/test_training_kernels.py", "-k", "cpu"]
+    select = (
+        ["-k", "cuda"] if device.type == "cuda" else ["tests/cuda_rasterizer/test_training_kernels.py", "-k", "cpu"]
+    )
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *select]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     summary = run.stdout.strip().splitlines()[-1] if run.stdout.strip() else run.stderr[-300:]
@@ -346,7 +348,17 @@ def train_capture(capture: Path, device: torch.device) -> dict[str, Any]:
     """`splat train`, 7,000 iterations, the whole command."""
     out = ROOT / "runs" / f"gpu-report-{capture.name}"
     iterations = "7000" if device.type == "cuda" else "50"
-    command = [sys.executable, "-m", "splat.cli", "train", str(capture), "-o", str(out), "--iterations", iterations]
+    command = [
+        sys.executable,
+        "-m",
+        "splat.cli.main",
+        "train",
+        str(capture),
+        "-o",
+        str(out),
+        "--iterations",
+        iterations,
+    ]
     start = time.perf_counter()
     run = subprocess.run(
         [*command, "--eval", "--overwrite", "--device", str(device)], cwd=ROOT, capture_output=True, text=True

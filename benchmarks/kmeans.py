@@ -14,7 +14,9 @@ from pathlib import Path
 import torch
 
 from splat import Gaussians
-from splat.compression import formats, kmeans, sog
+from splat.compression.coding import kmeans
+from splat.compression.formats import registry as formats
+from splat.compression.formats.sog import writer as sog
 
 COUNT, CODES = 200_000, 4096
 

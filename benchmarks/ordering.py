@@ -20,9 +20,10 @@ from typing import Any
 import torch
 
 from splat import Gaussians
-from splat.compression import formats, sog
-from splat.compression.frames import drawable
-from splat.compression.grid_order import grid_order
+from splat.compression.formats import registry as formats
+from splat.compression.formats.axes import drawable
+from splat.compression.formats.sog import writer as sog
+from splat.compression.formats.sog.grid_order import grid_order
 
 MEMBERS = ("means_l", "means_u", "scales", "quats", "sh0", "shN_labels")
 

@@ -19,16 +19,16 @@ import torch
 
 import splat
 from splat.cameras import Camera
-from splat.compression.importance import importance
-from splat.compression.prune import prune, ranks, recolored
+from splat.compression.simplify.importance import importance
+from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.datasets.split import split
 from splat.gaussians import Gaussians
 from splat.settings import RenderSettings
 from splat.training.checkpoint import checkpoint_path
-from splat.training.commands import read_capture
+from splat.training.commands.commands import read_capture
+from splat.training.compress.finetune import finetune, prune_and_finetune
 from splat.training.config import load_config
-from splat.training.evaluate import evaluate
-from splat.training.finetune import finetune, prune_and_finetune
+from splat.training.evaluate.evaluate import evaluate
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.run_folder import RunFolder
 from splat.training.trainer import evaluation_background

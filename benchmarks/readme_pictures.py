@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 import splat
-from splat.datasets.images import as_tensor, resize
+from splat.datasets.images.decode import as_tensor, resize
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.split import split
-from splat.image_io import colorize_depth, side_by_side, to_uint8, write_image
+from splat.io.images import colorize_depth, side_by_side, to_uint8, write_image
 from splat.training.config import load_config
 from splat.training.run_folder import RunFolder
 

@@ -27,8 +27,12 @@ from playwright.sync_api import Page, sync_playwright
 
 import splat
 from splat import Camera
-from splat.compression import formats, sog
-from splat.viewer import share, share_scene, share_text, share_views
+from splat.compression.formats import registry as formats
+from splat.compression.formats.sog import writer as sog
+from splat.viewer.share import page as share
+from splat.viewer.share import payload as share_scene
+from splat.viewer.share import text_encoding as share_text
+from splat.viewer.share import views as share_views
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

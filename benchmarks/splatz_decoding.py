@@ -12,8 +12,9 @@ from pathlib import Path
 
 import torch
 
-from splat.compression import formats, splatz
-from splat.compression.splatz_grid import SplatzOptions
+from splat.compression.formats import registry as formats
+from splat.compression.formats.splatz import container as splatz
+from splat.compression.formats.splatz.grid import SplatzOptions
 
 
 def main() -> None:

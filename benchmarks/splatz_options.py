@@ -18,18 +18,18 @@ from pathlib import Path
 
 import torch
 
-from splat.compression import splatz
-from splat.compression.importance import importance
-from splat.compression.prune import prune, ranks, recolored
-from splat.compression.quantize import SplatzGrid
-from splat.compression.splatz_grid import SplatzOptions
-from splat.compression.view_metric import view_metric
+from splat.compression.formats.splatz import container as splatz
+from splat.compression.formats.splatz.grid import SplatzOptions
+from splat.compression.formats.splatz.view_metric import view_metric
+from splat.compression.quantize_aware import SplatzGrid
+from splat.compression.simplify.importance import importance
+from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.contribution import contribution
 from splat.gaussians import Gaussians
 from splat.settings import RenderSettings
-from splat.training.compress_commands import CompressOptions
-from splat.training.compress_source import open_source
-from splat.training.finetune import finetune
+from splat.training.commands.compress import CompressOptions
+from splat.training.compress.finetune import finetune
+from splat.training.compress.source import open_source
 from splat.training.trainer import evaluation_background
 
 COARSER, SHARES = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0), (0.0, 0.1, 0.2, 0.3, 0.4)

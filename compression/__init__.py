@@ -1,1 +1,4 @@
-"""Scenes made small: pruning, codebooks, and one module for every file format."""
+"""Scenes made small: file formats, coding, simplification, and what formats can represent, to train on.
+
+May import splat and splat.cuda_rasterizer.
+"""

@@ -1,1 +1,4 @@
-"""Captures: photos and their cameras, read from disk or made by a program."""
+"""Captures: photos and their cameras, read from disk, found by structure from motion, or made by a program.
+
+May import splat and splat.cuda_rasterizer.
+"""

@@ -14,13 +14,13 @@ import torch
 from tqdm import tqdm
 
 from splat.cameras import Camera
-from splat.datasets import colmap, transforms_json
-from splat.datasets.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
-from splat.datasets.images import UnusablePhoto, as_tensor, decode, resize, stored_size, target_size
-from splat.datasets.lens import is_pinhole, undistort, undistort_map
-from splat.datasets.model import Model, PosedImage
-from splat.datasets.photo_cache import Photo, PhotoCache
-from splat.datasets.scene import Frame, Scene
+from splat.datasets.capture import Frame, Scene
+from splat.datasets.images.cache import Photo, PhotoCache
+from splat.datasets.images.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
+from splat.datasets.images.decode import UnusablePhoto, as_tensor, decode, resize, stored_size, target_size
+from splat.datasets.images.lens import is_pinhole, undistort, undistort_map
+from splat.datasets.readers import colmap, transforms_json
+from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 
 SKIP_SHARE = 0.1

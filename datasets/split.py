@@ -1,6 +1,6 @@
 """Which photos are held out for evaluation."""
 
-from splat.datasets.scene import Frame, Scene
+from splat.datasets.capture import Frame, Scene
 from splat.errors import InputError
 
 

@@ -16,7 +16,7 @@ if (_root / "pyproject.toml").is_file() and (_root / "cuda_rasterizer").is_dir()
 from splat.cameras import Camera
 from splat.contribution import Contribution, contribution
 from splat.gaussians import Gaussians
-from splat.ply import load, save
+from splat.io.ply import load, save
 from splat.render import RenderResult, render
 from splat.settings import RenderSettings
 

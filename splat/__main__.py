@@ -1,6 +1,6 @@
 """`python -m splat` is the same as `splat`."""
 
-from splat.cli import main
+from splat.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -9,7 +9,7 @@ from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import rasterize
 from splat.cuda_rasterizer.ops import FusedAdam
 from splat.gaussians import Gaussians
-from splat.normals import facing_normals, unit_or_zero
+from splat.geometry.normals import facing_normals, unit_or_zero
 from splat.result import RenderResult, Statistics
 from splat.settings import RenderSettings
 

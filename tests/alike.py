@@ -4,7 +4,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from splat import Gaussians
-from splat.quaternions import rotation_matrix
+from splat.geometry.quaternions import rotation_matrix
 
 STEPS = {  # largest differences: position, covariance (relative), opacity, colour, harmonics
     ".ply": (0, 1e-6, 1e-7, 0, 0),

@@ -9,7 +9,7 @@ import torch
 import splat
 from scenes import cloud
 from splat import Camera, Gaussians
-from splat.image_io import write_image
+from splat.io.images import write_image
 
 
 def ring(count: int, width: int, height: int) -> list[Camera]:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
-from splat import cli
+from splat.cli import main as cli
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.native import build_info
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 import splat
 from splat import Camera, Gaussians
-from splat.compression import splatz
-from splat.compression.splatz_grid import Grid
+from splat.compression.formats.splatz import container as splatz
+from splat.compression.formats.splatz.grid import Grid
 from splat.errors import InputError
-from splat.quaternions import rotation_matrix
+from splat.geometry.quaternions import rotation_matrix
 
 CAMERA = Camera.look_at((0, -1, -4), (0, 0, 0), width=120, height=80)
 

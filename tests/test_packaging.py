@@ -40,7 +40,7 @@ def test_sources_of_kernels_stay_out(distribution: importlib.metadata.Distributi
     files = [str(file) for file in distribution.files or ()]
     assert not [file for file in files if file.endswith((".cpp", ".cu", ".h", "CMakeLists.txt"))]
     assert {"splat/py.typed", "splat/cuda_rasterizer/ops.py", "splat/datasets/load.py"} <= set(files)
-    assert {"splat/viewer/share_page/page.html", "splat/viewer/share_page/main.js"} <= set(files)
+    assert {"splat/viewer/share/web/page.html", "splat/viewer/share/web/main.js"} <= set(files)
     assert any(file.endswith("LICENSE") for file in files)
 
 
@@ -63,7 +63,7 @@ def test_subpackages_load_once_and_from_one_place(
 
 def test_the_program_runs(distribution: importlib.metadata.Distribution, tmp_path: Path) -> None:
     (script,) = distribution.entry_points.select(group="console_scripts", name="splat")
-    assert script.value == "splat.cli:main"
+    assert script.value == "splat.cli.main:main"
     program = Path(sys.executable).with_name("splat")
     result = run([str(program), "--version"], tmp_path)
     assert (result.returncode, result.stdout) == (0, f"splat {distribution.version}\n")

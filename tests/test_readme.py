@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import splat
-from splat import cli
+from splat.cli import main as cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

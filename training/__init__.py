@@ -1,1 +1,4 @@
-"""Training: a capture in, optimised Gaussians out."""
+"""Training: Gaussians optimized to match photos, evaluated, compressed, meshed.
+
+May import splat, splat.datasets, splat.compression and splat.cuda_rasterizer; never splat.viewer.
+"""

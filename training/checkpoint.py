@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from splat.atomic_file import replacing
 from splat.errors import InputError
+from splat.io.atomic_file import replacing
 
 VERSION = 1
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
-from splat.atomic_file import replacing
 from splat.errors import InputError
+from splat.io.atomic_file import replacing
 
 FULL_RUN = 30_000
 """Iterations of the published recipe; schedules are stated for it."""

@@ -11,10 +11,10 @@ import torch
 from tqdm import tqdm
 
 import splat
-from splat.atomic_file import replacing
 from splat.cameras import Camera
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.io.atomic_file import replacing
 from splat.settings import RenderSettings
 
 SUFFIXES = (".ply", ".obj", ".glb")

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from splat.atomic_file import replacing
 from splat.errors import InputError
+from splat.io.atomic_file import replacing
 from splat.training.schedules import Clock
 
 RECORD_EVERY = 100

@@ -19,8 +19,8 @@ from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.settings import RenderSettings
-from splat.training.appearance.affine import LUMA, changed
-from splat.training.metrics import psnr
+from splat.training.evaluate.metrics import psnr
+from splat.training.per_image.affine import LUMA, changed
 
 SHAPE = (16, 16, 16, 8)
 """Cells along x, y, z and brightness."""

@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from splat.atomic_file import replacing
-from splat.datasets.scene import Frame, Scene
+from splat.datasets.capture import Frame, Scene
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.ply import save, save_points
+from splat.io.atomic_file import replacing
+from splat.io.ply import save, save_points
 from splat.training.config import TrainConfig, save_config
 
 CONTENTS = (

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 import splat
-from splat.datasets.photo_cache import Photo
-from splat.datasets.scene import Frame
+from splat.datasets.capture import Frame
+from splat.datasets.images.cache import Photo
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.result import RenderResult
@@ -22,16 +22,16 @@ from splat.training.checkpoint import save_checkpoint
 from splat.training.config import TrainConfig, parse_bytes
 from splat.training.densify.base import Needs, Strategy, View
 from splat.training.densify.choose import choose_strategy, default_budget
-from splat.training.grid_smoothness import GridSmoothness
-from splat.training.mask import MASK, is_off, masked
-from splat.training.objective import Loss, Objective
+from splat.training.densify.learned_mask import MASK, is_off, masked
+from splat.training.losses.grid_smoothness import GridSmoothness
+from splat.training.losses.objective import Loss, Objective
+from splat.training.losses.target import Truth, camera_for, make_truth
 from splat.training.optimizer import GaussianOptimizer
-from splat.training.photo_model import PhotoModel
+from splat.training.per_image.model import PhotoModel
 from splat.training.progress import Progress, StageTimer
 from splat.training.reorder import morton_order
 from splat.training.run_folder import RunFolder
 from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share, rate_share
-from splat.training.truth import Truth, camera_for, make_truth
 from splat.training.watch import Step, Watch, Watcher
 
 REORDER_EVERY = 1000

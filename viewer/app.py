@@ -15,23 +15,34 @@ import torch
 import viser
 
 from splat.cameras import Camera
-from splat.datasets.scene import Scene
+from splat.datasets.capture import Scene
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.settings import RenderSettings
-from splat.viewer import help_page
-from splat.viewer.client_camera import ClientCamera
-from splat.viewer.client_view import ClientView
-from splat.viewer.contribution import Scores, score
+from splat.viewer.context import ClientPanel, Panel
+from splat.viewer.draw.client_camera import ClientCamera
+from splat.viewer.draw.client_view import ClientView
+from splat.viewer.draw.contribution import Scores, score
+from splat.viewer.draw.look import Look
+from splat.viewer.draw.render_loop import RenderLoop
+from splat.viewer.draw.start_view import start_view
+from splat.viewer.edit.edit_panel import EditPanel
 from splat.viewer.guard import Guard
-from splat.viewer.look import Look
-from splat.viewer.panels import CLIENT_PANELS, PANELS, Panel
-from splat.viewer.render_loop import RenderLoop
+from splat.viewer.panels import help as help_page
+from splat.viewer.panels.look_panel import LookPanel
+from splat.viewer.panels.photo_panel import PhotoPanel
+from splat.viewer.panels.scenes_panel import ScenesPanel
+from splat.viewer.path.path_panel import PathPanel
 from splat.viewer.slots import SceneSlot
-from splat.viewer.start_view import start_view
 
 LONGEST = 1920
 """Longest side in pixels of a full picture, unless told otherwise."""
+
+CLIENT_PANELS: list[type[ClientPanel]] = [LookPanel, PhotoPanel]
+"""Panels of each browser, first."""
+
+PANELS: list[type[Panel]] = [ScenesPanel, EditPanel, PathPanel]
+"""Panels that all browsers share."""
 
 NARROW = 700
 """Width of a window in pixels up to which controls are a sheet at its bottom, as viser makes it for phones."""

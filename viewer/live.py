@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 
-from splat.datasets.scene import Scene
+from splat.datasets.capture import Scene
 from splat.gaussians import Gaussians
 from splat.viewer.app import Viewer
-from splat.viewer.commands import address
-from splat.viewer.history import History
+from splat.viewer.commands.view import address
+from splat.viewer.panels.training_history import History
+from splat.viewer.panels.training_panel import TrainingPanel
 from splat.viewer.slots import SceneSlot
-from splat.viewer.training_panel import TrainingPanel
 
 STAY_POLL = 0.5
 """Seconds between two looks whether the last browser has gone."""

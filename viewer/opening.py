@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from splat.compression.formats import scene_file
+from splat.compression.formats.registry import scene_file
+from splat.datasets.capture import Scene
 from splat.datasets.load import PhotoOptions, load_scene
-from splat.datasets.scene import Scene
 from splat.errors import InputError
 from splat.viewer.saved_scenes import load_saved, saved_scenes
 from splat.viewer.slots import SceneSlot

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from splat.compression import formats
+from splat.compression.formats import registry as formats
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 

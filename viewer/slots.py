@@ -6,7 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from splat.gaussians import Gaussians
-from splat.transform import Similarity
+from splat.geometry.similarity import Similarity
 
 
 @dataclass

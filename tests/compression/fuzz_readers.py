@@ -14,7 +14,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["splat", "plyfile"]):
-    from splat.compression import formats
+    from splat.compression.formats import registry as formats
     from splat.errors import InputError
 
 ENDS = [end for end in formats.FORMATS if end != "meta.json"]

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from scenes import cloud
-from splat import ply, ply_file
-from splat.compression import blocks, formats
+from splat.compression.formats import blocks
+from splat.compression.formats import registry as formats
+from splat.io import ply
+from splat.io import ply_container as ply_file
 
 
 @pytest.mark.parametrize("name", ["scene.ply", "scene.compressed.ply", "scene.spz", "scene.splat"])

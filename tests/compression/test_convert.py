@@ -7,8 +7,8 @@ import torch
 
 import splat
 from scenes import cloud
-from splat.compression import formats
-from splat.compression.verify import ranges
+from splat.compression.formats import registry as formats
+from splat.compression.formats.verify import ranges
 
 
 @pytest.fixture

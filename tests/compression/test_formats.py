@@ -13,9 +13,11 @@ import splat
 from alike import STEPS, assert_alike
 from scenes import cloud
 from splat import Camera, Gaussians
-from splat.compression import formats, glb, sog, spz
-from splat.compression.formats import FORMATS, FormatOptions
-from splat.compression.spz import SpzOptions, quantized_harmonics
+from splat.compression.formats import glb, spz
+from splat.compression.formats import registry as formats
+from splat.compression.formats.registry import FORMATS, FormatOptions
+from splat.compression.formats.sog import writer as sog
+from splat.compression.formats.spz import SpzOptions, quantized_harmonics
 from splat.errors import InputError
 
 DATA = Path(__file__).parent / "data"

@@ -6,9 +6,9 @@ import torch
 import splat
 from scenes import cloud
 from splat import Camera
-from splat.compression import smallest_three
-from splat.compression.frames import LUF, RDF, RUB, drawable, turned
-from splat.compression.ordering import morton_order
+from splat.compression.coding import smallest_three
+from splat.compression.formats.axes import LUF, RDF, RUB, drawable, turned
+from splat.geometry.morton import morton_order
 
 
 @pytest.mark.parametrize("signs", [RUB, LUF, (-1, 1, -1)])

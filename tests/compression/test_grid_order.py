@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from scenes import cloud
 from splat import Gaussians
-from splat.compression import formats, grid_order, sog
-from splat.compression.formats import FormatOptions
-from splat.compression.ordering import morton_order
+from splat.compression.formats import registry as formats
+from splat.compression.formats.registry import FormatOptions
+from splat.compression.formats.sog import grid_order
+from splat.compression.formats.sog import writer as sog
 from splat.errors import InputError
+from splat.geometry.morton import morton_order
 
 
 def roughness(values: torch.Tensor, order: torch.Tensor) -> float:

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from scenes import cloud
-from splat.compression import formats, ksplat, sog
-from splat.compression.formats import FORMATS
+from splat.compression.formats import ksplat
+from splat.compression.formats import registry as formats
+from splat.compression.formats.registry import FORMATS
+from splat.compression.formats.sog import writer as sog
 from splat.errors import InputError
 
 ENDS = [end for end in FORMATS if end not in ("meta.json", ".ply")]

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splat.compression import kmeans
-from splat.compression.kmeans import assign, assign_near, assign_numbers, codebook_of_numbers
+from splat.compression.coding import kmeans
+from splat.compression.coding.kmeans import assign, assign_near, assign_numbers, codebook_of_numbers
 
 
 def points(count: int, seed: int = 0) -> torch.Tensor:

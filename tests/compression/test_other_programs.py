@@ -14,9 +14,10 @@ import splat
 from alike import STEPS, assert_alike
 from scenes import cloud
 from splat import Camera, Gaussians
-from splat.compression import formats, spz
-from splat.compression.formats import FormatOptions
-from splat.compression.spz import SpzOptions
+from splat.compression.formats import registry as formats
+from splat.compression.formats import spz
+from splat.compression.formats.registry import FormatOptions
+from splat.compression.formats.spz import SpzOptions
 
 MODULES = Path(__file__).parents[2] / "build/node/node_modules"
 CAMERA = Camera.look_at((0, -1, -4), (0, 0, 0), width=120, height=80)

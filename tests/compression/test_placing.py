@@ -6,8 +6,8 @@ import torch
 import splat
 from scenes import cameras, cloud
 from splat import RenderSettings
-from splat.compression import formats
-from splat.transform import Similarity
+from splat.compression.formats import registry as formats
+from splat.geometry.similarity import Similarity
 
 
 def test_a_scene_is_turned_then_scaled_then_moved(run_splat, tmp_path) -> None:

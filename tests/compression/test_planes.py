@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from splat.compression import planes, rans
-from splat.compression.planes import BEFORE, Plane, Stream
+from splat.compression.coding import planes, rans
+from splat.compression.coding.planes import BEFORE, Plane, Stream
 
 
 class Reader:

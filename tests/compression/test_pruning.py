@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import splat
 from scenes import cameras, cloud
 from splat import Camera, Gaussians, RenderSettings
-from splat.compression.importance import importance, score, sensitivity, volume_factor
-from splat.compression.prune import Fidelity, prune, prune_to_quality, ranks, recolored, survivors
+from splat.compression.simplify.importance import importance, score, sensitivity, volume_factor
+from splat.compression.simplify.prune import Fidelity, prune, prune_to_quality, ranks, recolored, survivors
 
 KINDS = ("removal", "weight", "peak", "volume", "sensitivity")
 

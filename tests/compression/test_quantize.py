@@ -10,11 +10,14 @@ from hypothesis import strategies as st
 import splat
 from scenes import cameras, cloud
 from splat import Gaussians
-from splat.compression import compressed_ply, formats, smallest_three, sog_codes, spz
-from splat.compression.ordering import morton_order
-from splat.compression.quantize import CompressedPlyGrid, Grid, SogGrid, SplatzGrid, SpzGrid, straight_through
-from splat.compression.spz import SpzOptions
-from splat.quaternions import rotation_matrix
+from splat.compression.coding import smallest_three
+from splat.compression.formats import compressed_ply, spz
+from splat.compression.formats import registry as formats
+from splat.compression.formats.sog import codes as sog_codes
+from splat.compression.formats.spz import SpzOptions
+from splat.compression.quantize_aware import CompressedPlyGrid, Grid, SogGrid, SplatzGrid, SpzGrid, straight_through
+from splat.geometry.morton import morton_order
+from splat.geometry.quaternions import rotation_matrix
 
 GRIDS = {
     "spz": (lambda: SpzGrid(), "scene.spz"),

@@ -13,15 +13,15 @@ from splatz_files import CAMERA, by_place, covariances, is_the_same, learns
 import splat
 from scenes import cloud
 from splat import Camera, Gaussians
-from splat.compression import splatz
-from splat.compression.byte_reader import ByteReader
-from splat.compression.canonical import BOUND, canonical, quaternions
-from splat.compression.entropy import HEAD, pack, unpack
-from splat.compression.octree import MOST_BITS, pack_cells, unpack_cells
-from splat.compression.ordering import z_order
-from splat.compression.splatz_grid import SplatzOptions, importance_classes, make_grid
-from splat.compression.view_metric import UNSEEN, isotropic_metric, view_metric
+from splat.compression.coding.byte_reader import ByteReader
+from splat.compression.coding.entropy import HEAD, pack, unpack
+from splat.compression.coding.octree import MOST_BITS, pack_cells, unpack_cells
+from splat.compression.formats.splatz import container as splatz
+from splat.compression.formats.splatz.canonical import BOUND, canonical, quaternions
+from splat.compression.formats.splatz.grid import SplatzOptions, importance_classes, make_grid
+from splat.compression.formats.splatz.view_metric import UNSEEN, isotropic_metric, view_metric
 from splat.errors import InputError
+from splat.geometry.morton import z_order
 
 WHOLE = st.lists(st.integers(-3000, 3000) | st.integers(-(2**29), 2**29), max_size=200)
 

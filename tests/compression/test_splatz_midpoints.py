@@ -14,10 +14,11 @@ from splatz_files import CAMERA, covariances, is_the_same, survives_damage
 import splat
 from scenes import cloud
 from splat import Gaussians
-from splat.compression import splatz
-from splat.compression.byte_reader import ByteReader
-from splat.compression.canonical import alike
-from splat.compression.midpoints import (
+from splat.compression.coding.byte_reader import ByteReader
+from splat.compression.formats.splatz import container as splatz
+from splat.compression.formats.splatz.canonical import alike
+from splat.compression.formats.splatz.grid import SplatzOptions, make_grid
+from splat.compression.formats.splatz.optional.midpoints import (
     LISTED,
     Neighbours,
     choose,
@@ -26,8 +27,7 @@ from splat.compression.midpoints import (
     pack_midpoints,
     unpack_midpoints,
 )
-from splat.compression.quantize import SplatzGrid
-from splat.compression.splatz_grid import SplatzOptions, make_grid
+from splat.compression.quantize_aware import SplatzGrid
 from splat.errors import InputError
 
 THIRD = SplatzOptions(midpoints=0.3)

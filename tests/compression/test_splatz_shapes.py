@@ -15,13 +15,18 @@ from splatz_files import CAMERA, is_the_same, learns, survives_damage
 import splat
 from scenes import cloud
 from splat import Gaussians
-from splat.compression import splatz
-from splat.compression.byte_reader import ByteReader
-from splat.compression.canonical import canonical
-from splat.compression.quantize import SplatzGrid
-from splat.compression.residual_codebooks import ResidualCodebooks, fit, pack_codebooks, unpack_codebooks
-from splat.compression.splatz_grid import SplatzOptions, make_grid
-from splat.compression.splatz_shapes import rotation_weights
+from splat.compression.coding.byte_reader import ByteReader
+from splat.compression.formats.splatz import container as splatz
+from splat.compression.formats.splatz.canonical import canonical
+from splat.compression.formats.splatz.grid import SplatzOptions, make_grid
+from splat.compression.formats.splatz.optional.residual_codebooks import (
+    ResidualCodebooks,
+    fit,
+    pack_codebooks,
+    unpack_codebooks,
+)
+from splat.compression.formats.splatz.shapes import rotation_weights
+from splat.compression.quantize_aware import SplatzGrid
 from splat.errors import InputError
 
 PUBLISHED = SplatzOptions(shape_stages=6, shape_codes=64)

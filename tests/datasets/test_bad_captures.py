@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from splat.datasets.load import PhotoOptions, load_scene
-from splat.datasets.model_files import check_binary_model
+from splat.datasets.readers.colmap_binary import check_binary_model
 from splat.errors import InputError
 
 

@@ -6,8 +6,8 @@ import torch
 from captures import write_capture
 from PIL import Image
 
-from splat.datasets.companions import MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
-from splat.datasets.images import UnusablePhoto
+from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
+from splat.datasets.images.decode import UnusablePhoto
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.errors import InputError
 

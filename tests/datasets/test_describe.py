@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from splat import cli
+from splat.cli import main as cli
 from splat.datasets.describe import describe_capture
 from splat.errors import InputError
 

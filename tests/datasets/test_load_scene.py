@@ -11,7 +11,7 @@ import torch
 from captures import add_photo, ring, write_capture
 from PIL import Image
 
-from splat.datasets.images import target_size
+from splat.datasets.images.decode import target_size
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.datasets.split import split
 from splat.errors import InputError

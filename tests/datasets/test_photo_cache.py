@@ -4,7 +4,7 @@ import threading
 
 import torch
 
-from splat.datasets.photo_cache import Photo, PhotoCache
+from splat.datasets.images.cache import Photo, PhotoCache
 
 
 def cache(photos: int, limit: int | None) -> tuple[PhotoCache, list[int]]:

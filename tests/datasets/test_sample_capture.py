@@ -5,10 +5,10 @@ import pycolmap
 import pytest
 import torch
 
-from splat import cli
+from splat.cli import main as cli
 from splat.datasets.load import load_scene
-from splat.datasets.ray_tracer import rays, trace
-from splat.datasets.sample_capture import KEYPOINT_NOISE, sample_cameras, write_sample
+from splat.datasets.sample.ray_tracer import rays, trace
+from splat.datasets.sample.sample_capture import KEYPOINT_NOISE, sample_cameras, write_sample
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,20 @@ import torch
 from captures import write_capture
 from PIL import Image
 
-from splat import cli
+from splat.cli import main as cli
 from splat.datasets.load import load_scene
-from splat.datasets.sfm import SfmOptions, choose_matching, natural, photo_folder, reconstruct, usable_photos
-from splat.datasets.video_frames import extract_frames
+from splat.datasets.sfm.reconstruct import (
+    SfmOptions,
+    choose_matching,
+    natural,
+    photo_folder,
+    reconstruct,
+    usable_photos,
+)
+from splat.datasets.sfm.video_frames import extract_frames
 from splat.errors import InputError
-from splat.image_io import read_image
-from splat.video import VideoWriter
+from splat.io.images import read_image
+from splat.io.video import VideoWriter
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from splat.datasets.load import load_scene
+from splat.datasets.readers.transforms_json import read_model
 from splat.datasets.split import split
-from splat.datasets.transforms_json import read_model
 from splat.errors import InputError
 
 
@@ -99,7 +99,7 @@ def test_distortion_is_taken_out(tmp_path, lens):
 
 
 def test_points_and_splits_of_nerfstudio(tmp_path):
-    from splat.ply import save_points
+    from splat.io.ply import save_points
 
     write(tmp_path, ply_file_path="points.ply", test_filenames=["images/003.png"], train_filenames=["images/001.png"])
     save_points(tmp_path / "points.ply", torch.rand(20, 3), torch.full((20, 3), 7, dtype=torch.uint8))

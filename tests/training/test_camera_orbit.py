@@ -6,7 +6,7 @@ import torch
 from captures import ring
 
 from splat import Camera
-from splat.training.camera_orbit import orbit, orbit_around
+from splat.geometry.orbit import orbit, orbit_around
 
 POINTS = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * 0.3
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from splat.compression import formats
+from splat.compression.formats import registry as formats
 from splat.datasets.load import load_scene
 from splat.datasets.split import split
-from splat.training.compress_judge import PhotoJudge
+from splat.training.compress.judge import PhotoJudge
 from splat.training.config import TrainConfig
 
 

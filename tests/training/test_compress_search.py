@@ -5,8 +5,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splat.training.compress_judge import Score
-from splat.training.compress_search import SHARES, Model, Recipe, Target, Trial, choose, pareto, search
+from splat.training.compress.judge import Score
+from splat.training.compress.search import SHARES, Model, Recipe, Target, Trial, choose, pareto, search
 
 WHOLE = 30.0
 

@@ -7,19 +7,19 @@ import torch
 
 import splat
 from splat import Gaussians
-from splat.compression import formats
-from splat.compression.importance import importance
-from splat.compression.prune import prune
-from splat.compression.quantize import SogGrid, SplatzGrid, SpzGrid, straight_through
-from splat.compression.splatz_grid import SplatzOptions
-from splat.compression.spz import SpzOptions
+from splat.compression.formats import registry as formats
+from splat.compression.formats.splatz.grid import SplatzOptions
+from splat.compression.formats.spz import SpzOptions
+from splat.compression.quantize_aware import SogGrid, SplatzGrid, SpzGrid, straight_through
+from splat.compression.simplify.importance import importance
+from splat.compression.simplify.prune import prune
+from splat.datasets.capture import Scene
 from splat.datasets.load import load_scene
-from splat.datasets.scene import Scene
 from splat.errors import InputError
 from splat.settings import RenderSettings
+from splat.training.compress.finetune import LR_FINAL, finetune, finetune_config, prune_and_finetune
 from splat.training.config import TrainConfig, load_config
-from splat.training.evaluate import evaluate
-from splat.training.finetune import LR_FINAL, finetune, finetune_config, prune_and_finetune
+from splat.training.evaluate.evaluate import evaluate
 from splat.training.run_folder import RunFolder
 from splat.training.schedules import active_sh_degree, rate_share
 

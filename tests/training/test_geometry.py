@@ -8,7 +8,7 @@ from scenes import cloud
 from splat import Camera
 from splat.gaussians import Gaussians
 from splat.result import RenderResult
-from splat.training.geometry import (
+from splat.training.losses.geometry import (
     depth_normals,
     fit_inverse_depth,
     flatness_loss,

@@ -7,9 +7,9 @@ import torch
 from captures import write_capture
 
 from scenes import cloud
-from splat.compression.grid_order import grid_order, grid_size
-from splat.training import grid_smoothness
-from splat.training.grid_smoothness import EVERY, SORT_EVERY, GridSmoothness, blurred, smoothness_loss
+from splat.compression.formats.sog.grid_order import grid_order, grid_size
+from splat.training.losses import grid_smoothness
+from splat.training.losses.grid_smoothness import EVERY, SORT_EVERY, GridSmoothness, blurred, smoothness_loss
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 90, 1000])

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from captures import ring
 
-from splat.datasets.photo_cache import Photo, PhotoCache
-from splat.datasets.scene import Frame, Scene
+from splat.datasets.capture import Frame, Scene
+from splat.datasets.images.cache import Photo, PhotoCache
 from splat.gaussians import SH_C0
 from splat.training.config import DensifyConfig, OptimizationConfig, TrainConfig
-from splat.training.initialize import RANDOM_POINTS, initial_gaussians, neighbour_distance, with_midpoints
+from splat.training.init.initialize import RANDOM_POINTS, initial_gaussians, neighbour_distance, with_midpoints
 
 
 def scene(points: torch.Tensor) -> Scene:

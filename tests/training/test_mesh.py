@@ -14,7 +14,7 @@ from captures import ring
 from splat import Gaussians
 from splat.errors import InputError
 from splat.training import mesh
-from splat.training.appearance.sky import fibonacci_sphere
+from splat.training.per_image.sky import fibonacci_sphere
 
 
 def needs_open3d() -> Any:

@@ -12,7 +12,7 @@ from captures import write_capture
 from PIL import Image
 
 import splat
-from splat.image_io import read_image
+from splat.io.images import read_image
 
 
 @pytest.fixture(scope="module")

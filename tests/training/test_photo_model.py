@@ -9,16 +9,16 @@ from captures import ring, subject
 import splat
 from scenes import cloud
 from splat import Camera
-from splat.datasets.photo_cache import Photo, PhotoCache
-from splat.datasets.scene import Frame
+from splat.datasets.capture import Frame
+from splat.datasets.images.cache import Photo, PhotoCache
 from splat.settings import RenderSettings
 from splat.spherical_harmonics import basis
-from splat.training.appearance.affine import change_colors
-from splat.training.appearance.bilateral_grid import BilateralGrids, identity_grid, slice_grid, total_variation
-from splat.training.appearance.exposure import Exposures
-from splat.training.appearance.sky import Sky, fibonacci_sphere
-from splat.training.per_photo import PerPhoto
-from splat.training.poses import PoseCorrections, rigid_motion
+from splat.training.per_image.affine import change_colors
+from splat.training.per_image.bilateral_grid import BilateralGrids, identity_grid, slice_grid, total_variation
+from splat.training.per_image.exposure import Exposures
+from splat.training.per_image.parameters import PerPhoto
+from splat.training.per_image.poses import PoseCorrections, rigid_motion
+from splat.training.per_image.sky import Sky, fibonacci_sphere
 
 CPU = torch.device("cpu")
 

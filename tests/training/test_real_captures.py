@@ -7,7 +7,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from splat import cli
+from splat.cli import main as cli
 
 
 def trained(capture, out, *flags: object) -> dict:

@@ -7,9 +7,9 @@ import torch
 from captures import ring, subject
 
 import splat
-from splat.camera_path import CameraPath, Keyframe
-from splat.camera_path_file import save_path
-from splat.image_io import read_image, to_uint8
+from splat.geometry.camera_path import CameraPath, Keyframe
+from splat.io.camera_path_file import save_path
+from splat.io.images import read_image, to_uint8
 
 
 @pytest.fixture

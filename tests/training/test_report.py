@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from splat.training.report import write_report
-from splat.training.svg_plots import bar_chart, line_chart, map_chart, ticks
+from splat.training.evaluate.report import write_report
+from splat.training.evaluate.svg_plots import bar_chart, line_chart, map_chart, ticks
 
 
 class Page(HTMLParser):

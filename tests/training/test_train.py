@@ -14,8 +14,8 @@ import torch
 from captures import write_capture
 
 import splat
-from splat import cli
-from splat.image_io import read_image
+from splat.cli import main as cli
+from splat.io.images import read_image
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_kill_loses_nothing_that_was_saved(capture, tmp_path):
     # An uninterrupted run to the same iteration, with the schedules of the long one.
     from splat.datasets.load import load_scene
     from splat.training.config import load_config
-    from splat.training.initialize import initial_gaussians
+    from splat.training.init.initialize import initial_gaussians
     from splat.training.run_folder import RunFolder
     from splat.training.trainer import Trainer
 
@@ -259,7 +259,7 @@ def test_mistakes_are_explained_at_once(capture, tmp_path, capsys, arguments, me
 
 
 def test_nan_loss_stops_with_the_last_checkpoint_whole(capture, tmp_path, capsys, monkeypatch):
-    from splat.training import objective
+    from splat.training.losses import objective
 
     real, calls = objective.l1_ssim_loss, []
 

@@ -6,13 +6,13 @@ import torch
 import splat
 from scenes import cameras, cloud
 from splat.cameras import Camera
-from splat.datasets.photo_cache import Photo
-from splat.datasets.scene import Frame
+from splat.datasets.capture import Frame
+from splat.datasets.images.cache import Photo
 from splat.training.config import DensifyConfig, TrainConfig
 from splat.training.densify.choose import default_budget
-from splat.training.objective import Objective
+from splat.training.losses.objective import Objective
+from splat.training.losses.target import Truth, camera_for, make_truth
 from splat.training.schedules import Moment
-from splat.training.truth import Truth, camera_for, make_truth
 
 BLACK = torch.zeros(3)
 

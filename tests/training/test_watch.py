@@ -15,7 +15,7 @@ from captures import write_capture
 
 from splat.datasets.load import load_scene
 from splat.training.config import TrainConfig
-from splat.training.initialize import initial_gaussians
+from splat.training.init.initialize import initial_gaussians
 from splat.training.run_folder import RunFolder
 from splat.training.trainer import Trainer
 from splat.training.watch import Order, Step, Watch, Watcher

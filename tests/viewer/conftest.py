@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from captures import write_capture
 
+from splat.datasets.capture import Scene
 from splat.datasets.load import load_scene
-from splat.datasets.scene import Scene
 from splat.viewer.app import Viewer
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from captures import ring, subject
 from windows import Window
 
 import splat
-from splat.camera_path import Keyframe
-from splat.compression import formats
-from splat.datasets.scene import Scene
+from splat.compression.formats import registry as formats
+from splat.datasets.capture import Scene
 from splat.errors import InputError
-from splat.transform import Similarity
-from splat.upright import UP
+from splat.geometry.alignment import UP
+from splat.geometry.camera_path import Keyframe
+from splat.geometry.similarity import Similarity
 from splat.viewer.app import Viewer
-from splat.viewer.edit_panel import EditPanel
-from splat.viewer.selection import Seen
+from splat.viewer.edit.edit_panel import EditPanel
+from splat.viewer.edit.selection import Seen
 from splat.viewer.slots import SceneSlot
 
 FRONT = Keyframe.of(ring(4, 64, 48)[0])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scenes import cloud
-from splat.transform import Similarity
-from splat.viewer.edit_session import EditSession
+from splat.geometry.similarity import Similarity
+from splat.viewer.edit.session import EditSession
 from splat.viewer.slots import SceneSlot
 
 N = 30

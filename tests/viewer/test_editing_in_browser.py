@@ -10,12 +10,12 @@ import torch
 from captures import subject
 
 from splat import Camera
-from splat.camera_path_file import load_path
+from splat.io.camera_path_file import load_path
 from splat.viewer.app import Viewer
-from splat.viewer.client_camera import ClientCamera
-from splat.viewer.edit_panel import EditPanel
-from splat.viewer.path_panel import PathPanel
-from splat.viewer.selection import Seen
+from splat.viewer.draw.client_camera import ClientCamera
+from splat.viewer.edit.edit_panel import EditPanel
+from splat.viewer.edit.selection import Seen
+from splat.viewer.path.path_panel import PathPanel
 from splat.viewer.slots import SceneSlot
 
 if TYPE_CHECKING:

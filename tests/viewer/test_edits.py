@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 import splat
 from scenes import cloud
 from splat import Gaussians
-from splat.compression import formats
+from splat.compression.formats import registry as formats
 from splat.errors import InputError
-from splat.transform import Similarity
-from splat.viewer import edits
-from splat.viewer.edits import EditHistory
+from splat.geometry.similarity import Similarity
+from splat.viewer.edit import history as edits
+from splat.viewer.edit.history import EditHistory
 from splat.viewer.saving import allowed_file, given_folders
 from splat.viewer.slots import SceneSlot
 

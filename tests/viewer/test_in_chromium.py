@@ -15,10 +15,10 @@ from PIL import Image
 from viewing import viewers
 
 import splat
-from splat.datasets.scene import Scene
-from splat.image_io import to_uint8
+from splat.datasets.capture import Scene
+from splat.io.images import to_uint8
 from splat.viewer.app import Viewer
-from splat.viewer.client_view import ClientView
+from splat.viewer.draw.client_view import ClientView
 from splat.viewer.slots import SceneSlot
 
 if TYPE_CHECKING:

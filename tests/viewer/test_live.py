@@ -11,11 +11,11 @@ import torch
 from captures import ring, subject
 from wire import Wire
 
-from splat.datasets.scene import Scene
+from splat.datasets.capture import Scene
 from splat.gaussians import Gaussians
 from splat.training.watch import Order, Step
-from splat.viewer.history import MOST_POINTS, History
 from splat.viewer.live import LiveTraining
+from splat.viewer.panels.training_history import MOST_POINTS, History
 
 FRONT = ring(4, 96, 64)[0]
 

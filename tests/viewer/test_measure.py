@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 import splat
 from scenes import cameras, cloud
 from splat import Camera, Gaussians
-from splat.viewer.measure import MAX_POINTS, Measurement, pick, unproject
-from splat.viewer.selection import project
+from splat.viewer.edit.measure import MAX_POINTS, Measurement, pick, unproject
+from splat.viewer.edit.selection import project
 
 
 def wall(z: float = 2.0) -> Gaussians:

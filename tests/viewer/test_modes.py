@@ -7,15 +7,15 @@ from captures import ring, subject
 import splat
 from scenes import cloud
 from splat import Camera, Gaussians, RenderSettings
-from splat.datasets.scene import Scene
-from splat.viewer.contribution import ranks, score
-from splat.viewer.look import MODES as NAMES
-from splat.viewer.look import Look
-from splat.viewer.modes import MODES, Drawing, count_layers
-from splat.viewer.palette import heat, percentile
-from splat.viewer.photo_view import PhotoView, psnr
-from splat.viewer.picture import side_by_side_cameras
-from splat.viewer.prepared import PreparedCache, prepare, together
+from splat.datasets.capture import Scene
+from splat.viewer.draw.contribution import ranks, score
+from splat.viewer.draw.look import MODES as NAMES
+from splat.viewer.draw.look import Look
+from splat.viewer.draw.modes import MODES, Drawing, count_layers
+from splat.viewer.draw.palette import heat, percentile
+from splat.viewer.draw.photo_view import PhotoView, psnr
+from splat.viewer.draw.picture import side_by_side_cameras
+from splat.viewer.draw.prepared import PreparedCache, prepare, together
 from splat.viewer.slots import SceneSlot
 
 CAMERA = ring(4, 96, 64)[0]

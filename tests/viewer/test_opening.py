@@ -16,12 +16,12 @@ import pytest
 import torch
 from captures import subject, write_capture
 
-from splat.compression import formats
+from splat.compression.formats import registry as formats
 from splat.errors import InputError
 from splat.viewer.app import is_local
-from splat.viewer.commands import address
+from splat.viewer.commands.view import address
+from splat.viewer.draw.start_view import start_view
 from splat.viewer.opening import open_capture, open_scene, open_scenes, run_facts, saved_iterations
-from splat.viewer.start_view import start_view
 
 CPU = torch.device("cpu")
 Run = Callable[..., int]

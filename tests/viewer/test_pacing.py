@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splat.viewer.pacing import SMALLEST_SIDE, Duty, Pace
+from splat.viewer.draw.pacing import SMALLEST_SIDE, Duty, Pace
 
 
 @given(

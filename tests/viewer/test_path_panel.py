@@ -12,12 +12,12 @@ from captures import ring, subject
 from windows import Window
 
 import splat
-from splat.camera_path import CameraPath, Keyframe
-from splat.camera_path_file import load_path, save_path, to_json
 from splat.errors import InputError
-from splat.image_io import read_image
+from splat.geometry.camera_path import CameraPath, Keyframe
+from splat.io.camera_path_file import load_path, save_path, to_json
+from splat.io.images import read_image
 from splat.viewer.app import Viewer
-from splat.viewer.path_panel import NONE_SAVED, PathPanel
+from splat.viewer.path.path_panel import NONE_SAVED, PathPanel
 from splat.viewer.slots import SceneSlot
 
 STOPS = [Keyframe.of(camera) for camera in ring(8, 64, 48)]

@@ -8,8 +8,8 @@ from captures import ring
 
 import splat
 from scenes import cloud
-from splat.image_io import read_image, to_uint8
-from splat.viewer.path_render import Cancelled, RenderJob
+from splat.io.images import read_image, to_uint8
+from splat.viewer.path.render_job import Cancelled, RenderJob
 
 
 def run(output: Path, *, stop_at: int | None = None, scene=None, count: int = 6) -> tuple[RenderJob, list, list]:

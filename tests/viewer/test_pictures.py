@@ -12,13 +12,13 @@ from wire import Wire, seen_by
 import splat
 from scenes import cloud
 from splat import Camera
-from splat.datasets.scene import Scene
-from splat.image_io import to_uint8
-from splat.transform import Similarity
+from splat.datasets.capture import Scene
+from splat.geometry.similarity import Similarity
+from splat.io.images import to_uint8
 from splat.viewer.app import Viewer
-from splat.viewer.look import Look
-from splat.viewer.picture import Request, draw
-from splat.viewer.prepared import PreparedCache
+from splat.viewer.draw.look import Look
+from splat.viewer.draw.picture import Request, draw
+from splat.viewer.draw.prepared import PreparedCache
 from splat.viewer.slots import SceneSlot
 
 Make = Callable[..., Viewer]

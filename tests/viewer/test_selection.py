@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import splat
 from scenes import cameras, cloud
 from splat import Camera
-from splat.transform import Similarity
-from splat.viewer.selection import (
+from splat.geometry.similarity import Similarity
+from splat.viewer.edit.selection import (
     COMBINATIONS,
     MAX_STROKE,
     VALUES,

@@ -14,9 +14,12 @@ from captures import write_capture
 import splat
 from scenes import cameras, cloud
 from splat import Camera, Gaussians, RenderSettings
-from splat.compression import formats, sog
-from splat.image_io import read_image
-from splat.viewer import share, share_scene, share_views
+from splat.compression.formats import registry as formats
+from splat.compression.formats.sog import writer as sog
+from splat.io.images import read_image
+from splat.viewer.share import page as share
+from splat.viewer.share import payload as share_scene
+from splat.viewer.share import views as share_views
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

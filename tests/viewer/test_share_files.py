@@ -10,10 +10,16 @@ from hypothesis import strategies as st
 
 from scenes import cloud
 from splat import Gaussians, RenderSettings
-from splat.compression import formats, smallest_three
-from splat.projection import project
-from splat.quaternions import rotation_matrix
-from splat.viewer import share, share_command, share_fit, share_scene, share_text, share_views
+from splat.compression.coding import smallest_three
+from splat.compression.formats import registry as formats
+from splat.geometry.quaternions import rotation_matrix
+from splat.reference.projection import project
+from splat.viewer.commands import share as share_command
+from splat.viewer.share import fit as share_fit
+from splat.viewer.share import page as share
+from splat.viewer.share import payload as share_scene
+from splat.viewer.share import text_encoding as share_text
+from splat.viewer.share import views as share_views
 
 RunSplat = Callable[..., int]
 

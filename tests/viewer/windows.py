@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from splat.camera_path import Keyframe
+from splat.geometry.camera_path import Keyframe
 
 
 @dataclass

@@ -18,9 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from splat import Camera
-from splat.quaternions import from_rotation_matrix
+from splat.geometry.quaternions import from_rotation_matrix
 from splat.viewer.app import Viewer
-from splat.viewer.client_camera import ClientCamera
+from splat.viewer.draw.client_camera import ClientCamera
 
 WAIT = 40.0
 """Seconds until something that should happen counts as not happening."""

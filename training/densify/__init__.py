@@ -1,1 +1,4 @@
-"""Strategies of adaptive density control: where Gaussians are added and removed while training."""
+"""Densification: strategies that add and remove Gaussians during training, one file a strategy.
+
+May import the optimizer, the schedules and the configuration of training.
+"""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from splat.datasets.scene import Frame
+from splat.datasets.capture import Frame
 from splat.training.config import TrainConfig
 from splat.training.densify.absgrad import AbsGrad
 from splat.training.densify.base import Strategy

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from splat.gaussians import Gaussians
-from splat.quaternions import rotate
+from splat.geometry.quaternions import rotate
 from splat.training.config import DensifyConfig
 from splat.training.densify.base import Edit, Memory, Needs, Strategy, View, add_to, compact_enough, grown
 from splat.training.schedules import DensifySchedule, Moment

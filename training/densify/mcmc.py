@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from splat.gaussians import Gaussians
-from splat.quaternions import rotate
+from splat.geometry.quaternions import rotate
 from splat.training.config import FULL_RUN, DensifyConfig
 from splat.training.densify.base import Edit, Memory, Strategy, grown
 from splat.training.schedules import DensifySchedule, Moment

@@ -1,0 +1,228 @@
+"""Every file format of scenes: which suffix is which, and one pair of functions for all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from splat.compression.formats import compressed_ply, glb, ksplat, spz
+from splat.compression.formats import splat as splat_records
+from splat.compression.formats.sog import writer as sog
+from splat.compression.formats.splatz import container as splatz
+from splat.compression.formats.splatz.grid import SplatzOptions
+from splat.compression.formats.spz import SpzOptions
+from splat.compression.quantize_aware import CompressedPlyGrid, Grid, SogGrid, SplatzGrid, SpzGrid
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+from splat.io import ply
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """What some formats want to know besides the scene."""
+
+    spz: SpzOptions = field(default_factory=SpzOptions)
+    splatz: SplatzOptions = field(default_factory=SplatzOptions)
+    sog_palette: int | None = None
+    """Entries of SOG's palette of harmonics; chosen by the number of Gaussians unless given."""
+    order: sog.Order = "morton"
+    """Of the pixels of SOG."""
+    antialiased: bool = False
+    """The scene was trained with antialiasing; formats that can say so do."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What matters in a scene as the cameras of a capture see it. Without one, formats go by sizes and opacities."""
+
+    weights: Tensor | None = None  # [N] how much each Gaussian counts
+    metric: Tensor | None = None  # [K, K] how much errors of harmonics are seen (see view_metric.py)
+    losses: Tensor | None = None  # [N] squared change of the pictures without each Gaussian
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format. `write` is None where it can only be read."""
+
+    name: str
+    read: Callable[[Path, FormatOptions], Gaussians]
+    write: Callable[[Gaussians, Path, FormatOptions], None] | None
+    degree: int = 3
+    """Highest degree of harmonics that it holds."""
+    ladder: Callable[[FormatOptions], list[FormatOptions]] = lambda options: [options]
+    """From options, rungs of precision, the finest first; what a search for a size chooses from."""
+    grid: Callable[[FormatOptions, Matter], Grid] | None = None
+    """From options and what matters, what a file can hold: draws it, and writes it."""
+    any_order: bool = False
+    """Whether `FormatOptions.order` has a say in it."""
+
+
+def _write_sog(scene: Gaussians, path: Path, options: FormatOptions) -> None:
+    sog.write(scene, path, options.antialiased, options.sog_palette, options.seed, order=options.order)
+
+
+def _sog_grid(options: FormatOptions, matter: Matter) -> Grid:
+    return SogGrid(options.sog_palette, options.seed, matter.weights, options.antialiased, options.order)
+
+
+def _sog_ladder(options: FormatOptions) -> list[FormatOptions]:
+    """Smaller palettes of harmonics; everything else in a SOG has one precision."""
+    sizes = [options.sog_palette] if options.sog_palette else [16384, 4096, 1024]
+    return [replace(options, sog_palette=size) for size in sizes]
+
+
+def _spz_ladder(options: FormatOptions) -> list[FormatOptions]:
+    """Fewer bits of harmonics; everything else in an SPZ has one precision."""
+    fewer = [bits for bits in ((6, 5), (5, 4), (4, 3)) if bits < options.spz.sh_bits]
+    return [options, *(replace(options, spz=replace(options.spz, sh_bits=bits)) for bits in fewer)]
+
+
+def _splatz_ladder(options: FormatOptions) -> list[FormatOptions]:
+    """All steps of a .splatz larger together."""
+    coarse = options.splatz.coarseness
+    return [
+        replace(options, splatz=replace(options.splatz, coarseness=factor * coarse))
+        for factor in (0.5, 0.65, 0.8, 0.95, 1.15, 1.4, 1.8, 2.4)
+    ]
+
+
+SOG = Format(
+    "SOG",
+    lambda path, options: sog.read(path),
+    _write_sog,
+    ladder=_sog_ladder,
+    grid=_sog_grid,
+    any_order=True,
+)
+FORMATS = {
+    "meta.json": replace(SOG, name="SOG, unzipped"),
+    ".compressed.ply": Format(
+        "compressed PLY",
+        lambda path, options: compressed_ply.read(path),
+        lambda scene, path, options: compressed_ply.write(scene, path),
+        4,
+        grid=lambda options, matter: CompressedPlyGrid(),
+    ),
+    ".ply": Format("PLY", lambda path, options: _read_ply(path), lambda scene, path, options: ply.save(scene, path), 4),
+    ".spz": Format(
+        "SPZ",
+        lambda path, options: spz.read(path, options.spz),
+        lambda scene, path, options: spz.write(scene, path, options.spz, options.antialiased),
+        4,
+        _spz_ladder,
+        lambda options, matter: SpzGrid(options.spz, options.antialiased),
+    ),
+    ".splatz": Format(
+        "splatz",
+        lambda path, options: splatz.read(path),
+        lambda scene, path, options: splatz.write(scene, path, options.splatz, options.antialiased),
+        4,
+        _splatz_ladder,
+        lambda options, matter: SplatzGrid(
+            options.splatz, matter.weights, matter.metric, options.antialiased, matter.losses
+        ),
+    ),
+    ".sog": SOG,
+    ".splat": Format(
+        "splat",
+        lambda path, options: splat_records.read(path),
+        lambda scene, path, options: splat_records.write(scene, path),
+        0,
+    ),
+    ".glb": Format("glTF", lambda path, options: glb.read(path), lambda scene, path, options: glb.write(scene, path)),
+    ".ksplat": Format("ksplat", lambda path, options: ksplat.read(path), None, 2),
+}
+"""End of a file's name -> format; the first that fits."""
+
+
+def format_of(path: Path) -> Format:
+    """The format that a file's name ends in.
+
+    Raises:
+        InputError: it is none of those known.
+    """
+    name = path.name.lower()
+    for end, known in FORMATS.items():
+        if name.endswith(end):
+            return known
+    raise InputError(f"{path}: scenes are files ending in {', '.join(FORMATS)}; which one is this? Rename it")
+
+
+def writable(path: Path, order: sog.Order = "morton") -> Format:
+    """The format of a file to write.
+
+    Raises:
+        InputError: it can only be read, or its order cannot be chosen.
+    """
+    known = format_of(path)
+    if known.write is None:
+        raise InputError(f"{path}: {known.name} can be read only; write another format")
+    if order != "morton" and not known.any_order:
+        others = ", ".join(end for end, other in FORMATS.items() if other.any_order)
+        raise InputError(f"{path}: {known.name} has an order of its own; --order {order} is for {others}")
+    return known
+
+
+def load(path: str | Path, options: FormatOptions | None = None) -> Gaussians:
+    """Read a scene of any format, also from the folder of a run (its latest scene) or of an unzipped SOG.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path = scene_file(Path(path))
+    return format_of(path).read(path, options or FormatOptions())
+
+
+def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None = None) -> None:
+    """Write a scene in the format that the name ends in, atomically. Lossy formats leave out what cannot be drawn.
+
+    Raises:
+        InputError: the format cannot be written, or cannot hold this scene.
+        OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
+    """
+    path, options = Path(path), options or FormatOptions()
+    known = writable(path, options.order)
+    if gaussians.sh_degree > known.degree > 0:
+        raise InputError(
+            f"{path}: {known.name} holds harmonics up to degree {known.degree}, the scene has {gaussians.sh_degree}; "
+            f"say --sh-degree {known.degree}"
+        )
+    assert known.write is not None
+    known.write(gaussians, path, options)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a scene's file, or of everything beside a meta.json."""
+    if path.name != "meta.json":
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))
+
+
+def scene_file(path: Path) -> Path:
+    """The file meant by a path: itself, or in a folder the latest scene of a run or the description of a SOG.
+
+    Raises:
+        InputError: the folder has neither.
+    """
+    if not path.is_dir():
+        return path
+    saved = [
+        (int(file.parent.name.removeprefix("iteration_")), file)
+        for file in path.glob("point_cloud/iteration_*/point_cloud.ply")
+        if file.parent.name.removeprefix("iteration_").isdigit()
+    ]
+    if saved:
+        return max(saved)[1]
+    if (path / "meta.json").is_file():
+        return path / "meta.json"
+    raise InputError(
+        f"{path}: this folder holds no scene: expected point_cloud/iteration_*/point_cloud.ply or a meta.json"
+    )
+
+
+def _read_ply(path: Path) -> Gaussians:
+    if path.is_file() and compressed_ply.is_compressed(path):
+        return compressed_ply.read(path)
+    return ply.load(path)

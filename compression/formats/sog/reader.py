@@ -1,0 +1,206 @@
+"""Reading SOG: the members of a ZIP or a folder, each checked before it is used."""
+
+import io
+import json
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from splat.compression.coding.byte_reader import REMEDY, read_file
+from splat.compression.formats.blocks import joined, ranges
+from splat.compression.formats.sog.codes import logits_of, means_of, quats_of
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+
+PALETTE_COLUMNS = 64
+"""Entries in a row of the palette's image."""
+MOST_PIXELS = 1 << 26
+META_LIMIT = 1 << 20
+NAME_LIMIT = 100
+
+Members = Callable[[str], bytes]
+
+
+def read(path: Path) -> Gaussians:
+    """Read a `.sog`, or the `meta.json` of an unzipped one, or its folder.
+
+    Raises:
+        InputError: it is damaged, of another version, or its images do not fit together.
+    """
+    if path.is_dir():
+        path = path / "meta.json"
+    if path.suffix.lower() == ".json":
+        return _Reader(str(path), _folder(path.parent), read_file(path)).gaussians()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _archive(path, archive)
+            return _Reader(str(path), members, members("meta.json")).gaussians()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file. Check the path.") from None
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, RuntimeError, OSError, EOFError) as error:
+        raise InputError(f"{path}: the ZIP cannot be read ({error}). {REMEDY}") from None
+
+
+def _folder(folder: Path) -> Members:
+    def member(name: str) -> bytes:
+        if Path(name).name != name:
+            raise InputError(f"{folder / 'meta.json'}: names a file outside its folder, {name[:NAME_LIMIT]!r}")
+        return read_file(folder / name)
+
+    return member
+
+
+def _archive(path: Path, archive: zipfile.ZipFile) -> Members:
+    sizes = {info.filename: info for info in archive.infolist()}
+    whole = path.stat().st_size
+
+    def member(name: str) -> bytes:
+        if name not in sizes:
+            raise InputError(f"{path}: {name[:NAME_LIMIT]!r} is missing in the ZIP. {REMEDY}")
+        if sizes[name].file_size > max(META_LIMIT, 20 * whole):
+            raise InputError(
+                f"{path}: {name!r} promises {sizes[name].file_size:,} bytes in a ZIP of {whole:,}. {REMEDY}"
+            )
+        return archive.read(name)
+
+    return member
+
+
+class _Reader:
+    """A SOG whose members come from somewhere. Every value of the meta data is looked at before it is used."""
+
+    def __init__(self, name: str, members: Members, meta: bytes) -> None:
+        self.name, self.members = name, members
+        if len(meta) > META_LIMIT:
+            raise InputError(f"{name}: meta.json has {len(meta):,} bytes; expected at most {META_LIMIT:,}")
+        try:
+            self.meta = json.loads(meta)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{name}: meta.json is not JSON ({error}). {REMEDY}") from None
+        self.version = self.get("version") if isinstance(self.meta, dict) and "version" in self.meta else 1
+        if self.version not in (1, 2):
+            raise InputError(f"{name}: version {self.version!r} of SOG; 1 and 2 can be read")
+        count = self.get("count") if self.version == 2 else self.get("means", "shape", 0)
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 < count <= MOST_PIXELS:
+            raise InputError(f"{name}: meta.json: expected a count of 1 to {MOST_PIXELS:,}, got {count!r}")
+        self.count: int = count
+
+    def get(self, *keys: str | int) -> Any:
+        """A value of the meta data."""
+        value = self.meta
+        for key in keys:
+            try:
+                value = value[key]
+            except (KeyError, IndexError, TypeError):
+                where = ".".join(map(str, keys))
+                raise InputError(f"{self.name}: meta.json: {where} is missing. {REMEDY}") from None
+        return value
+
+    def numbers(self, count: int | None, *keys: str | int) -> Tensor:  # [count] float32
+        """Finite numbers of the meta data; any number of them, up to 256, where `count` is None."""
+        values = self.get(*keys)
+        fine = isinstance(values, list) and (len(values) == count if count is not None else 0 < len(values) <= 256)
+        fine = fine and all(isinstance(v, int | float) and abs(v) < 1e30 for v in values)
+        if not fine:
+            expected = f"{count} numbers" if count is not None else "1 to 256 numbers"
+            raise InputError(f"{self.name}: meta.json: {'.'.join(map(str, keys))}: expected {expected}. {REMEDY}")
+        return torch.tensor(values, dtype=torch.float32)
+
+    def image(self, channels: int, *keys: str | int) -> Tensor:  # uint8 [H, W, channels]
+        """A member that is an image."""
+        name = self.get(*keys)
+        if not isinstance(name, str):
+            raise InputError(f"{self.name}: meta.json: {'.'.join(map(str, keys))}: expected the name of a file")
+        content = self.members(name)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                with Image.open(io.BytesIO(content), formats=["WEBP"]) as file:
+                    if file.width * file.height > min(MOST_PIXELS, max(1 << 20, 200 * len(content))):
+                        raise InputError(
+                            f"{self.name}: {name}: {file.width} x {file.height} pixels in {len(content):,} bytes. {REMEDY}"
+                        )
+                    pixels = np.asarray(file.convert("RGBA" if channels == 4 else "RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{self.name}: {name}: not a WebP image ({error}). {REMEDY}") from None
+        return torch.from_numpy(pixels.copy())
+
+    def plane(self, channels: int, *keys: str | int) -> Tensor:  # uint8 [N, channels]
+        """The pixels of an image with one for every Gaussian."""
+        pixels = self.image(channels, *keys).flatten(0, 1)
+        if len(pixels) < self.count:
+            raise InputError(
+                f"{self.name}: {self.get(*keys)}: expected at least {self.count:,} pixels, got {len(pixels):,}. {REMEDY}"
+            )
+        return pixels[: self.count]
+
+    def looked_up(self, codes: Tensor, *keys: str | int) -> Tensor:
+        """Numbers of a codebook."""
+        codebook = self.numbers(None, *keys)
+        return codebook[codes.long().clamp_max(len(codebook) - 1)]
+
+    def gaussians(self) -> Gaussians:
+        low, high = self.numbers(3, "means", "mins"), self.numbers(3, "means", "maxs")
+        coarse, fine = (self.plane(3, "means", "files", index) for index in (1, 0))
+        scales, colors = self.plane(3, "scales", "files", 0), self.plane(4, "sh0", "files", 0)
+        quats, (palette, labels) = self.plane(4, "quats", "files", 0), self._harmonics()
+
+        def part(place: slice) -> Gaussians:
+            if self.version == 2:
+                log_scales = self.looked_up(scales[place], "scales", "codebook")
+                sh0, logits = self.looked_up(colors[place, :3], "sh0", "codebook"), logits_of(colors[place, 3])
+            else:
+                log_scales = self._between(scales[place], 3, "scales")
+                sh0, logits = self._between(colors[place], 4, "sh0").split([3, 1], dim=1)
+                logits = logits[:, 0]
+            return Gaussians(
+                means=means_of(fine[place].long() + 256 * coarse[place].long(), low, high),
+                quats=quats_of(quats[place]),
+                log_scales=log_scales,
+                logit_opacities=logits,
+                sh0=sh0,
+                sh_rest=palette[labels[place]],
+            )
+
+        return joined(self.count, palette.shape[1], (part(place) for place in ranges(self.count)))
+
+    def _between(self, codes: Tensor, count: int, name: str) -> Tensor:  # [N, count]
+        low, high = self.numbers(count, name, "mins"), self.numbers(count, name, "maxs")
+        return low + codes.float() / 255 * (high - low)
+
+    def _harmonics(self) -> tuple[Tensor, Tensor]:
+        """The palette [P, K, 3], and the entry of every Gaussian [N]."""
+        if not isinstance(self.meta.get("shN"), dict):
+            return torch.zeros(1, 0, 3), torch.zeros(self.count, dtype=torch.int64)
+        centroids = self.image(3, "shN", "files", 0)
+        bases, leftover = divmod(centroids.shape[1], PALETTE_COLUMNS)
+        if leftover or bases not in (3, 8, 15):
+            raise InputError(
+                f"{self.name}: {self.get('shN', 'files', 0)}: a width of {centroids.shape[1]} is of no degree. {REMEDY}"
+            )
+        entries = centroids.reshape(-1, bases, 3)
+        if self.version == 2:
+            palette = self.looked_up(entries, "shN", "codebook")
+        else:
+            low, high = (self.get("shN", end) for end in ("mins", "maxs"))
+            if not all(isinstance(value, int | float) for value in (low, high)):
+                raise InputError(f"{self.name}: meta.json: shN: expected mins and maxs. {REMEDY}")
+            palette = low + entries.float() / 255 * (high - low)
+        pixels = self.plane(3, "shN", "files", 1)
+        labels = pixels[:, 0].long() + 256 * pixels[:, 1].long()
+        if int(labels.max()) >= len(palette):
+            raise InputError(f"{self.name}: a label of {int(labels.max())} in a palette of {len(palette)}. {REMEDY}")
+        return palette, labels

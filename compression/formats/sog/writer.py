@@ -1,0 +1,169 @@
+"""SOG version 2 of PlayCanvas: attributes as lossless WebP images, one pixel a Gaussian, with codebooks; a folder with a
+`meta.json`, or the same in a ZIP (`.sog`). Version 1 is read.
+
+Positions: 16 bits of sign(x) ln(|x| + 1) between bounds. Rotations: three bytes and the index of the largest. Logarithms of
+scales and constant colours: 256 numbers each. Harmonics: a palette of vectors, whose entries are of 256 numbers as well.
+"""
+
+import io
+import json
+import math
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from splat import __version__
+from splat.compression.coding.kmeans import assign_numbers
+from splat.compression.formats.blocks import drawable_order, ranges
+from splat.compression.formats.sog.codes import Quantization, fit, mean_codes, quat_codes
+from splat.compression.formats.sog.grid_order import grid_order, grid_size
+from splat.compression.formats.sog.reader import PALETTE_COLUMNS, read
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+from splat.geometry.morton import morton_order
+from splat.io.atomic_file import replacing
+
+Plane = Callable[[Gaussians, Quantization, Tensor], Tensor]
+"""The pixels [M, 3 or 4] of an image, of 0 to 255, for some Gaussians, those of the rows [M]."""
+
+__all__ = ["Order", "encode", "read", "write"]
+
+Order = Literal["morton", "grid"]
+"""Of the pixels: along a Z-order curve, row by row; or sorted in two dimensions (see grid_order.py)."""
+
+
+def write(
+    gaussians: Gaussians,
+    path: Path,
+    antialiased: bool = False,
+    palette: int | None = None,
+    seed: int = 0,
+    by: Quantization | None = None,
+    order: Order = "morton",
+) -> None:
+    """Write a `.sog`, or, where `path` is a `meta.json`, its members beside it. What cannot be drawn is left out.
+
+    Raises:
+        InputError: harmonics of a degree above 3.
+        OSError: the folder cannot be written or the disk is full.
+    """
+    members = encode(gaussians, antialiased, palette, seed, by, order)
+    if path.suffix.lower() == ".json":
+        for name, content in members.items():
+            with replacing(path.parent / name) as temporary:
+                temporary.write_bytes(content)
+        return
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def encode(
+    gaussians: Gaussians,
+    antialiased: bool = False,
+    palette: int | None = None,
+    seed: int = 0,
+    by: Quantization | None = None,
+    order: Order = "morton",
+) -> dict[str, bytes]:
+    """The members of a SOG by name, `meta.json` last.
+
+    Args:
+        palette: entries for the harmonics, up to 65,536.
+        by: write with this quantisation, in place of one that is fitted now.
+        order: of the pixels; it changes nothing but the size.
+    """
+    if gaussians.sh_degree > 3:
+        raise InputError(
+            "SOG holds harmonics up to degree 3; write another format, or reduce the degree (--sh-degree 3)"
+        )
+    fine = drawable_order(gaussians)
+    if not len(fine):
+        raise InputError("the scene has no Gaussians that can be drawn; SOG needs one")
+    scene = gaussians.detach().to("cpu", torch.float32)
+    if len(fine) < len(scene):
+        scene = scene[fine]
+        by = by if by is None or by.labels is None else replace(by, labels=by.labels[fine])
+    del fine  # of five million, 40 MB
+    by = fit(scene, palette, seed) if by is None else by  # what depends on the order comes after what does not
+    pixels = grid_order(scene, seed, progress=sys.stderr.isatty()) if order == "grid" else morton_order(scene.means)
+    count = len(scene)
+    size = grid_size(count)
+    bare = replace(scene, sh_rest=scene.sh_rest[:, :0])  # harmonics are in the palette
+
+    def image(plane: Plane) -> bytes:
+        rows = (pixels[place] for place in ranges(count))
+        codes = (plane(bare[some], by, some).clamp(0, 255).to(torch.uint8) for some in rows)
+        return webp(_raster([block.numpy() for block in codes], *size))
+
+    members = {f"{name}.webp": image(plane) for name, plane in PLANES.items()}
+    if by.labels is not None:
+        members["shN_labels.webp"] = image(_labels)
+    meta: dict[str, Any] = {
+        "version": 2,
+        "asset": {"generator": f"splat {__version__}"},
+        "count": count,
+        "means": {"mins": by.low.tolist(), "maxs": by.high.tolist(), "files": ["means_l.webp", "means_u.webp"]},
+        "scales": {"codebook": by.scales.tolist(), "files": ["scales.webp"]},
+        "quats": {"files": ["quats.webp"]},
+        "sh0": {"codebook": by.sh0.tolist(), "files": ["sh0.webp"]},
+    }
+    if antialiased:
+        meta["model"] = "antialiased"
+    if by.palette is not None and by.numbers is not None and by.labels is not None:
+        codes = assign_numbers(by.palette, by.numbers).reshape(len(by.palette), -1, 3)  # [P, K, RGB]
+        bases = codes.shape[1]
+        lines = math.ceil(len(codes) / PALETTE_COLUMNS)
+        padded = torch.zeros(lines * PALETTE_COLUMNS, bases, 3, dtype=torch.int64)
+        padded[: len(codes)] = codes
+        texels = padded.reshape(lines, PALETTE_COLUMNS * bases, 3).to(torch.uint8).numpy()
+        members["shN_centroids.webp"] = webp(texels)
+        files = ["shN_centroids.webp", "shN_labels.webp"]
+        meta["shN"] = {"count": len(codes), "bands": scene.sh_degree, "codebook": by.numbers.tolist(), "files": files}
+    return {**members, "meta.json": json.dumps(meta).encode()}
+
+
+def _appearance(scene: Gaussians, by: Quantization, rows: Tensor) -> Tensor:  # [M, 4]
+    return torch.cat([assign_numbers(scene.sh0, by.sh0), (scene.opacities * 255).round().long()[:, None]], dim=1)
+
+
+def _labels(scene: Gaussians, by: Quantization, rows: Tensor) -> Tensor:  # [M, 3]
+    assert by.labels is not None
+    labels = by.labels[rows]
+    return torch.stack([labels & 255, labels >> 8, torch.zeros_like(labels)], dim=1)
+
+
+PLANES: dict[str, Plane] = {
+    "means_l": lambda scene, by, rows: mean_codes(scene, by) & 255,
+    "means_u": lambda scene, by, rows: mean_codes(scene, by) >> 8,
+    "quats": lambda scene, by, rows: quat_codes(scene.quats),
+    "scales": lambda scene, by, rows: assign_numbers(scene.log_scales, by.scales),
+    "sh0": _appearance,
+}
+
+
+def webp(pixels: NDArray[np.uint8]) -> bytes:
+    """An image [H, W, 3 or 4] as lossless WebP; colours under zero alpha are kept."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, format="WEBP", lossless=True, quality=100, method=4, exact=True)
+    return out.getvalue()
+
+
+def _raster(blocks: list[NDArray[np.uint8]], height: int, width: int) -> NDArray[np.uint8]:  # [height, width, channels]
+    channels, first = blocks[0].shape[1], 0
+    pixels = np.zeros((width * height, channels), dtype=np.uint8)
+    for block in blocks:
+        pixels[first : first + len(block)] = block
+        first += len(block)
+    if channels == 4:
+        pixels[first:, 3] = 255
+    return pixels.reshape(height, width, -1)

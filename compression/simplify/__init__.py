@@ -1,0 +1,4 @@
+"""Fewer Gaussians: importance scores, and pruning by them.
+
+May import splat.
+"""

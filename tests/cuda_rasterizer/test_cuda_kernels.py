@@ -1,0 +1,162 @@
+"""What only the CUDA kernels do, on a GPU or emulated; their results are tested with those of the others."""
+
+import pytest
+import torch
+
+import splat
+from scenes import assert_agree, cameras, cloud, draw
+from splat import Camera, RenderSettings
+from splat.cuda_rasterizer import native
+from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.cuda_rasterizer.ops import adam_step
+from splat.reference import render as reference
+
+F64 = torch.float64
+OPTIONS = {"depth": True, "features": torch.randn(60, 11, generator=torch.Generator().manual_seed(4))}
+
+
+def scene(device, dtype=torch.float32):
+    """Gaussians of all sizes, some over more tiles than a mask holds, in an image of 16 x 12 tiles."""
+    gaussians = cloud(60, dtype=F64, sh_degree=1)
+    gaussians.log_scales[::6] += 3.5
+    gaussians.log_scales[3::6] -= 3
+    camera = Camera.look_at((0.5, 0.3, -2.5), (0, 0, 0), width=250, height=180)
+    return gaussians.to(device, dtype), camera.to(device, dtype)
+
+
+def on_cpu(dtype, **options):
+    """What the CPU kernels make of the scene."""
+    return draw(
+        splat.render, *scene("cpu", dtype), **{k: v.to(dtype) if k == "features" else v for k, v in options.items()}
+    )
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return on_cpu(F64, **OPTIONS)
+
+
+def drawn(device, dtype=torch.float32, **options):
+    moved = {name: v.to(device, dtype) if isinstance(v, torch.Tensor) else v for name, v in options.items()}
+    return {name: value.cpu() for name, value in draw(splat.render, *scene(device, dtype), **moved).items()}
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_agrees_with_the_cpu(expected, gpu, dtype, deterministic):
+    actual = drawn(gpu, dtype, settings=RenderSettings(deterministic=deterministic), **OPTIONS)
+    assert_agree(actual, expected, 1e-4 if dtype == torch.float32 else 1e-9)
+
+
+def test_deterministic_bits(gpu):
+    """Whatever the order in which threads and blocks run."""
+    module = native.load()
+    results = []
+    for seed in (0, 1, 2, 12345):
+        if hasattr(module, "set_seed"):
+            module.set_seed(seed)
+        results.append(drawn(gpu, settings=RenderSettings(deterministic=True), **OPTIONS))
+    for other in results[1:]:
+        for name, value in results[0].items():
+            assert torch.equal(other[name], value), name
+
+
+def test_image_and_loss_never_depend_on_the_order(gpu):
+    """Only sums of gradients may: the forward and the loss are always deterministic."""
+    module = native.load()
+    gaussians, camera = scene(gpu)
+    images, losses = [], []
+    for seed in (0, 3, 4):
+        if hasattr(module, "set_seed"):
+            module.set_seed(seed)
+        images.append(splat.render(gaussians, camera).rgb)
+        losses.append(l1_ssim_loss(images[-1][None], torch.full_like(images[-1], 0.3)[None]))
+    assert all(torch.equal(image, images[0]) for image in images)
+    assert all(torch.equal(loss, losses[0]) for loss in losses)
+
+
+def test_capacity_that_is_enough_changes_nothing(gpu):
+    exact = drawn(gpu, settings=RenderSettings(deterministic=True), **OPTIONS)
+    roomy = drawn(gpu, settings=RenderSettings(deterministic=True, pair_capacity=50_000), **OPTIONS)
+    for name, value in exact.items():
+        assert torch.equal(roomy[name], value), name
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("capacity", [1, 100])
+def test_capacity_that_is_too_small_makes_nan(gpu, capacity, deterministic):
+    gaussians, camera = scene(gpu)
+    settings = RenderSettings(pair_capacity=capacity, deterministic=deterministic)
+    result = splat.render(gaussians.requires_grad_(), camera, depth=True, settings=settings)
+    for image in (result.rgb, result.alpha, result.depth, result.median_depth):
+        assert bool(image.isnan().all())
+    result.rgb.sum().backward()  # crashes nothing
+
+
+def test_nothing_visible_with_a_capacity(gpu):
+    gaussians, camera = scene(gpu)
+    for empty in (gaussians[:0], gaussians.map(lambda t: t - 1e6 if t.ndim == 2 and t.shape[1] == 3 else t)):
+        result = splat.render(empty, camera, settings=RenderSettings(pair_capacity=10))
+        assert bool((result.rgb == 0).all())
+
+
+def test_more_tiles_than_16_bits(gpu):
+    """Tile keys grow to 32 bits."""
+    gaussians = cloud(6, dtype=F64, sh_degree=0)
+    view = Camera.look_at((0, 0, -3.0), (0, 0, 0), width=16 * 22_000, height=1, fov_degrees=170.0).to(dtype=F64)
+    batch = Camera.stack([view, view, view])
+    result = splat.render(gaussians.to(gpu), batch.to(gpu))
+    with native.using(native._load()):
+        expected = splat.render(gaussians, batch)
+    torch.testing.assert_close(result.rgb.cpu(), expected.rgb)
+    assert bool((expected.alpha > 0).any())
+
+
+def test_ties_in_depth_keep_the_order_of_indices(gpu):
+    """As clones have them."""
+    one = cloud(1, dtype=F64, sh_degree=0)
+    many = one.map(lambda t: t.expand(70, *t.shape[1:]).clone())
+    many.sh0.copy_(torch.randn(70, 3, dtype=F64, generator=torch.Generator().manual_seed(0)))
+    many.logit_opacities.fill_(-1.0)
+    camera = cameras(1, dtype=F64)
+    actual = splat.render(many.to(gpu), camera.to(gpu)).rgb.cpu()
+    torch.testing.assert_close(actual, reference.render(many, camera).rgb)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+def test_a_training_step_in_a_cuda_graph():
+    """With a capacity nothing waits for the host: a captured step, replayed, is the step."""
+    camera = scene("cuda")[1]
+    target = torch.full((1, camera.height, camera.width, 3), 100, dtype=torch.uint8, device="cuda")
+    settings = RenderSettings(pair_capacity=50_000, deterministic=True)
+    clock = torch.tensor([1.0, 1e-3], dtype=torch.float64, device="cuda")
+
+    def start():
+        gaussians = scene("cuda")[0].requires_grad_()
+        moments = {name: (torch.zeros_like(t), torch.zeros_like(t)) for name, t in gaussians.tensors().items()}
+
+        def step():
+            gradients = torch.autograd.grad(
+                l1_ssim_loss(splat.render(gaussians, camera, settings=settings).rgb[None], target),
+                list(gaussians.tensors().values()),
+            )
+            for (name, parameter), gradient in zip(gaussians.tensors().items(), gradients, strict=True):
+                adam_step(parameter.detach(), gradient, *moments[name], clock=clock)
+
+        return gaussians, step
+
+    eager, eager_step = start()
+    replayed, captured_step = start()
+    side = torch.cuda.Stream()
+    with torch.cuda.stream(side):  # the warm-up that capturing asks for, on a copy
+        start()[1]()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured_step()
+    for step in range(1, 4):
+        clock[0] = step
+        eager_step()
+        graph.replay()
+    for name, tensor in eager.tensors().items():
+        assert torch.equal(tensor, replayed.tensors()[name]), name

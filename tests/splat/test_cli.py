@@ -1,0 +1,253 @@
+"""The command line's frame: verbs, exit statuses, messages."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+import typing
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+import splat
+from splat.cli import main as cli
+from splat.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a verb made for these tests."""
+
+    count: int = 3
+    """How many."""
+
+
+def behaviour(_: Options) -> None:
+    """A verb made for these tests."""
+
+
+@pytest.fixture
+def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Options], None]], None]:
+    """Adds the verb `try`, which does what it is told to."""
+
+    def install(action: Callable[[Options], None]) -> None:
+        def function(options: Options) -> None:
+            """Try something."""
+            action(options)
+
+        monkeypatch.setattr(sys.modules[__name__], "behaviour", function)
+        monkeypatch.setitem(cli.VERBS, "try", cli.Verb(f"{__name__}:behaviour", "try something"))
+
+    return install
+
+
+def fails(error: BaseException) -> Callable[[Options], None]:
+    def action(_: Options) -> None:
+        raise error
+
+    return action
+
+
+def status(*arguments: str) -> int:
+    """Exit status of the command line; 0 when it simply returns."""
+    try:
+        cli.main(arguments)
+    except SystemExit as exit_request:
+        return int(exit_request.code or 0)
+    return 0
+
+
+def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ((), ("--help",), ("-h",), ("help",)):
+        assert status(*arguments) == 0
+        printed = capsys.readouterr().out
+        assert all(f"\n  {name}" in printed and verb.help in printed for name, verb in cli.VERBS.items())
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("--version") == 0
+    assert capsys.readouterr().out == f"splat {splat.__version__}\n"
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("tain", "train"), ("evaluate", "eval"), ("doktor", "doctor")])
+def test_unknown_verb_suggests_the_nearest(typed: str, meant: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status(typed) == 2
+    assert f"Did you mean `splat {meant}`?" in capsys.readouterr().err
+
+
+def test_unknown_verb_unlike_any(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status("xyzzy") == 2
+    assert "`splat --help` lists the verbs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", cli.VERBS)
+def test_every_verb_exists_and_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = next(iter(typing.get_type_hints(cli.find(cli.VERBS[name].target)).values()))
+    assert is_dataclass(options)
+    assert status(name, "--help") == 0
+    assert f"usage: splat {name}" in capsys.readouterr().out
+
+
+def test_wrong_flags_exit_with_2(
+    verb: Callable[[Callable[[Options], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb(fails(AssertionError("must not be called")))
+    assert status("try", "--count", "many") == 2
+    assert status("try", "--cuont", "3") == 2
+    assert "--count" in capsys.readouterr().err
+
+
+def test_options_arrive(verb: Callable[[Callable[[Options], None]], None]) -> None:
+    seen: list[Options] = []
+    verb(seen.append)
+    assert status("try", "--count", "5") == 0
+    assert seen == [Options(count=5)]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (InputError("photo.png: broken. Mend it."), 1, "error: photo.png: broken. Mend it.\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/data/x.ply"),
+            1,
+            "error: the disk is full while writing /data/x",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/root/x"),
+            1,
+            "error: not allowed to use /root/x (Permission",
+        ),
+        (FileNotFoundError(errno.ENOENT, "No such file", "x"), 1, "error: cannot use x: No such file. Check the path."),
+        (MemoryError(), 1, "error: memory ran out"),
+    ],
+)
+def test_errors_of_the_user_have_no_traceback(
+    error: BaseException,
+    code: int,
+    message: str,
+    verb: Callable[[Callable[[Options], None]], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SPLAT_DEBUG", raising=False)
+    verb(fails(error))
+    assert status("try") == code
+    printed = capsys.readouterr().err
+    assert printed.startswith(message)
+    assert "Traceback" not in printed
+
+
+def test_debug_shows_the_traceback(
+    verb: Callable[[Callable[[Options], None]], None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SPLAT_DEBUG", "1")
+    verb(fails(InputError("broken")))
+    assert status("try") == 1
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed
+    assert printed.endswith("error: broken\n")
+
+
+def test_bugs_show_the_traceback(
+    verb: Callable[[Callable[[Options], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    verb(fails(ZeroDivisionError("oh")))
+    assert status("try") == 1
+    printed = capsys.readouterr().err
+    assert "Traceback" in printed
+    assert "error: ZeroDivisionError: oh" in printed
+
+
+def test_warnings_are_one_line(
+    verb: Callable[[Callable[[Options], None]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def action(_: Options) -> None:
+        warnings.warn("two rows", stacklevel=1)
+
+    verb(action)
+    assert status("try") == 0
+    assert capsys.readouterr().err == "warning: two rows\n"
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    """`splat --help | head -1`: the reader leaves before the writer writes."""
+    script = "import splat.cli.main as cli, time; time.sleep(0.5); cli.main(['--help'])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 1
+    process.stderr.close()
+
+
+def environment() -> dict[str, str]:
+    """Of a subprocess that finds the same splat as this process."""
+    return {**os.environ, "PYTHONPATH": str(Path(splat.__file__).parents[1])}
+
+
+def test_info_of_a_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = splat.Gaussians(
+        means=torch.tensor([[0.0, 0, 0], [1, 2, 4], [9, 9, 9], [5, 5, 5]]),
+        quats=torch.tensor([[1.0, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]),
+        log_scales=torch.tensor([[1.0, 2, 3]] * 4).log(),
+        logit_opacities=torch.tensor([0.0, 0.0, float("nan"), 0.0]),
+        sh0=torch.zeros(4, 3),
+        sh_rest=torch.zeros(4, 3, 3),
+    )
+    with pytest.warns(UserWarning, match="not finite"):
+        splat.save(scene, tmp_path / "scene.ply")
+    assert status("info", str(tmp_path / "scene.ply"), "--json") == 0
+    printed = capsys.readouterr()
+    assert printed.err.startswith("warning: ")
+    facts = json.loads(printed.out)
+    assert facts["gaussians"] == 4
+    assert facts["not drawn"] == 2
+    assert facts["SH degree"] == 1
+    assert facts["bounds"] == [[0, 0, 0], [1, 2, 4]]
+    assert facts["opacity"] == {"5 %": 0.5, "50 %": 0.5, "95 %": 0.5}
+    assert facts["longest axis"]["50 %"] == 3
+    assert facts["shortest axis"]["50 %"] == 1
+    assert status("info", str(tmp_path / "scene.ply")) == 0
+    assert "[0.0, 0.0, 0.0] to [1.0, 2.0, 4.0]" in capsys.readouterr().out
+
+
+def test_info_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scene = splat.Gaussians(*(torch.zeros(2, *shape) for shape in ((3,), (4,), (3,), (), (3,), (0, 3))))
+    for iteration in (7, 1000, 200):
+        splat.save(scene, tmp_path / f"point_cloud/iteration_{iteration}/point_cloud.ply")
+    (tmp_path / "metrics.json").write_text('{"psnr": 21.5, "views": {"a": 1}}')
+    assert status("info", str(tmp_path), "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["saved iterations"] == [7, 200, 1000]
+    assert facts["scores"] == {"psnr": 21.5}
+    assert "iteration_1000" in facts["newest scene"]["file"]
+    assert status("info", str(tmp_path)) == 0
+    assert "psnr: 21.5" in capsys.readouterr().out
+    (tmp_path / "metrics.json").write_text('{"psnr": 21')
+    assert status("info", str(tmp_path)) == 1
+    assert "metrics.json: not JSON" in capsys.readouterr().err
+
+
+def test_info_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "point_cloud").mkdir()
+    cases = {
+        "missing": "no such file",
+        "notes.txt": "scenes are files ending in",
+        "": "expected point_cloud/iteration_",
+    }
+    for name, message in cases.items():
+        assert status("info", str(tmp_path / name)) == 1
+        assert message in capsys.readouterr().err

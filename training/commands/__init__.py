@@ -1,0 +1,4 @@
+"""The verbs of training, one file a verb: options and body.
+
+May import everything of splat.training.
+"""

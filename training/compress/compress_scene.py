@@ -1,0 +1,369 @@
+"""`splat compress`: from a scene to a small file, step by step, each measured."""
+
+import json
+import math
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm import tqdm
+
+from splat.compression.commands.commands import format_options
+from splat.compression.formats import registry as formats
+from splat.compression.formats.registry import FormatOptions
+from splat.compression.formats.splatz.view_metric import view_metric
+from splat.compression.quantize_aware import Grid
+from splat.compression.simplify.importance import importance
+from splat.compression.simplify.prune import prune, ranks, recolored
+from splat.contribution import contribution
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+from splat.io.atomic_file import replacing
+from splat.settings import RenderSettings
+from splat.training.compress.finetune import finetune
+from splat.training.compress.judge import Score
+from splat.training.compress.report import print_table, write_results
+from splat.training.compress.search import SHARES, Model, Recipe, Target, Trial, choose, search
+from splat.training.compress.source import Source, check, open_source
+from splat.training.config import parse_bytes
+from splat.training.trainer import evaluation_background
+
+if TYPE_CHECKING:
+    from splat.training.commands.compress import CompressOptions
+
+PLY_COLUMNS = 17
+"""Numbers of a Gaussian in a .ply, normals among them, besides the harmonics above degree 0."""
+FINETUNE_GAIN = 0.6
+"""dB that fine-tuning is first expected to win back; what it really does is then measured."""
+FINETUNE_TRIALS = 3
+VIEWS = 40
+"""Cameras that say what matters, at most: every so many of a larger capture."""
+REPAIRS = 2
+"""Rounds of colours making up for what a format loses."""
+REPAIR_STRIDE = 2
+"""Of these, every so many say how colours make up for what a format loses."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step that was taken, and what the scene was then."""
+
+    step: str
+    gaussians: int
+    size: int  # bytes; of steps between, those of a .ply without compression
+    score: Score
+    seconds: float
+
+
+def compress_scene(options: "CompressOptions") -> None:
+    """Compress, measure, print, and leave FILE, FILE.html, FILE.json and FILE.png.
+
+    Raises:
+        InputError: options that contradict each other, no such scene or capture, or a target that cannot be reached.
+    """
+    check(options)
+    output = options.output or default_output(options.scene)
+    formats.writable(output, options.formats.order)
+    if output.exists() and not options.overwrite:
+        raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
+    began = time.monotonic()
+    source = open_source(options)
+    work = Compression(source, options, output)
+    with tempfile.TemporaryDirectory(prefix="splat-") as scratch:
+        work.scratch = Path(scratch)
+        scene = work.to_target() if options.max_size or options.max_drop is not None else work.by_knobs()
+    facts = {
+        "scene": str(source.path),
+        "output": str(output),
+        "against": source.judge.against,
+        "steps": [_plain(row) for row in work.rows],
+        "trials": [_plain(trial) for trial in work.trials],
+        "ratio": work.rows[0].size / work.rows[-1].size,
+        "seconds": time.monotonic() - began,
+    }
+    page = write_results(output, facts, work.rows, work.trials, source.judge, source.gaussians, scene)
+    if options.json:
+        print(json.dumps(facts, indent=2))
+        return
+    print_table(work.rows, source.judge.against)
+    print(f"scene     {output}")
+    print(f"report    {page}")
+
+
+def default_output(scene: Path) -> Path:
+    return scene / "compressed.splatz" if scene.is_dir() else scene.with_name(f"{scene.stem}.splatz")
+
+
+class Compression:
+    """The steps, and the record of what each has cost."""
+
+    def __init__(self, source: Source, options: "CompressOptions", output: Path) -> None:
+        self.source, self.options, self.output = source, options, output
+        self.format = formats.format_of(output)
+        self.base = format_options(options.formats, source.config.optimization.antialiased)
+        self.ladder = self.format.ladder(self.base)
+        self.knob = self.rung(options.precision or 0)
+        self.judge = source.judge
+        cameras = source.judge.cameras
+        self.views = cameras[:: math.ceil(len(cameras) / VIEWS)]
+        self.settings = RenderSettings(antialiased=source.config.optimization.antialiased)
+        self.background = evaluation_background(source.config)
+        self.ranks: torch.Tensor | None = None
+        self.left: tuple[float, Gaussians] | None = None  # the last share that was pruned, and what it left
+        self.rows: list[Row] = []
+        self.trials: list[Trial] = []
+        self.tuned: list[Trial] = []  # those of the trials that were fine-tuned
+        self.scratch = Path()
+        with self.step() as seconds:
+            score = self.judge(source.gaussians)
+        self.rows.append(Row("as trained", len(source.gaussians), _ply_bytes(source.gaussians), score, seconds()))
+
+    def by_knobs(self) -> Gaussians:
+        """Exactly what the options say."""
+        options, scene = self.options, self.source.gaussians
+        degree = self.degree_limit()
+        if options.prune:
+            with self.step() as seconds:
+                scene = self.pruned(options.prune)
+                self.record(f"prune {100 * options.prune:.0f} %", scene, seconds)
+        if options.sh_degree is not None and degree < scene.sh_degree:
+            with self.step() as seconds:
+                scene = _of_degree(scene, degree)
+                self.record(f"degree {degree}", scene, seconds)
+        recipe = Recipe(options.prune or 0.0, degree, options.precision or 0)
+        if options.finetune:
+            with self.step() as seconds:
+                scene, grid = self.tuned_to(recipe, options.finetune)
+                self.record(f"fine-tune {options.finetune} iterations", scene, seconds)
+        else:
+            scene, grid = self.repaired_to(recipe)
+        return self.written(scene, recipe, grid)
+
+    def to_target(self) -> Gaussians:
+        """The best that reaches the target, found by trial."""
+        options, whole = self.options, self.rows[0].score.psnr
+        size = None if options.max_size is None else parse_bytes("--max-size", options.max_size)
+        target = Target(size, options.max_drop)
+        model = self.model()
+        if options.finetune:
+            best = self.search_finetuned(model, target)
+        else:
+            search(model, target, self.follow)
+            best = choose(self.trials, target, whole)
+        if best is None:
+            raise InputError(self.unreachable(target))
+        recipe = best.recipe
+        with self.step() as seconds:
+            scene = self.pruned(recipe.share)
+            if recipe.share:
+                self.record(f"prune {100 * recipe.share:.1f} %", scene, seconds)
+        self.install(self.trial_file(recipe, options.finetune or 0))
+        scene = formats.load(self.output, self.base)
+        tuned = f", {options.finetune} iterations of fine-tuning" if options.finetune else ""
+        step = f"degree {recipe.degree}, precision {recipe.level}{tuned}: {self.format.name}"
+        self.rows.append(Row(step, len(scene), best.size, best.score, best.seconds))
+        return scene
+
+    def model(self) -> Model:
+        """Measure every kind of loss alone."""
+        limit = self.degree_limit()
+        bar = tqdm(desc="measure", total=len(SHARES) - 1 + limit + len(self.ladder), disable=not sys.stderr.isatty())
+        with bar:
+            pruned = [self.rows[0].score.psnr]
+            for share in SHARES[1:]:
+                pruned.append(self.judge(self.pruned(share)).psnr)
+                bar.update()
+            recipes = [Recipe(0.0, limit, level) for level in range(len(self.ladder))]
+            recipes += [Recipe(0.0, degree, 0) for degree in range(limit)]
+            kinds = []
+            for recipe in recipes:
+                kinds.append(self.follow(recipe))
+                bar.update()
+        return Model(self.rows[0].score.psnr, pruned, kinds)
+
+    def search_finetuned(self, model: Model, target: Target) -> Trial | None:
+        """Trials with fine-tuning, each aiming by what the one before has won back."""
+        gain = FINETUNE_GAIN
+        for _ in range(FINETUNE_TRIALS):
+            aim = target if target.drop is None else Target(drop=target.drop + gain)
+            recipes = model.best(aim)
+            if not recipes:
+                raise InputError(self.unreachable(target))
+            recipe = recipes[0]
+            if any(trial.recipe == recipe for trial in self.tuned):
+                break
+            trial = self.follow(recipe, self.options.finetune or 0)
+            self.tuned.append(trial)
+            lost = model.whole - trial.score.psnr
+            if target.size is not None:
+                if trial.size <= target.size:
+                    break
+                target = Target(size=int(target.size * target.size / trial.size))
+            else:
+                gain = model.drop(recipe) - lost
+        size = None if self.options.max_size is None else parse_bytes("--max-size", self.options.max_size)
+        return choose(self.tuned, Target(size, self.options.max_drop), model.whole)
+
+    def follow(self, recipe: Recipe, iterations: int = 0) -> Trial:
+        """Prune, write and measure one recipe, and remember it."""
+        with self.step() as seconds:
+            scene, grid = self.tuned_to(recipe, iterations) if iterations else self.repaired_to(recipe)
+            name, options = self.trial_file(recipe, iterations), self.rung(recipe.level)
+            self.save(scene, name, options, grid)
+            score = self.judge(formats.load(name, options))
+            trial = Trial(recipe, formats.size_of(name), len(scene), score, seconds())
+        self.trials.append(trial)
+        return trial
+
+    def trial_file(self, recipe: Recipe, iterations: int) -> Path:
+        """Where a recipe's file is kept until one is chosen."""
+        folder = self.scratch / f"{recipe.share:.4f}-{recipe.degree}-{recipe.level}-{iterations}"
+        folder.mkdir(exist_ok=True)
+        return folder / self.output.name
+
+    def grid(self, scene: Gaussians, options: FormatOptions) -> Grid | None:
+        """What a file of the scene can hold, fitted to what the cameras see of it."""
+        if self.format.grid is None:
+            return None
+        found = contribution(scene, self.views, background=self.background, settings=self.settings)
+        weights = found.weight.float() / found.weight.mean().float().clamp_min(1e-30)
+        metric = view_metric(scene, self.views, weights)
+        return self.format.grid(options, formats.Matter(weights, metric, found.removal))
+
+    def tuned_to(self, recipe: Recipe, iterations: int) -> tuple[Gaussians, Grid | None]:
+        """The scene pruned and fine-tuned to what a recipe's file can hold, and the grid of that."""
+        scene, grid = self.pruned_to(recipe)
+        source = self.source
+        with tqdm(desc="fine-tune", total=iterations, disable=not sys.stderr.isatty(), leave=False) as bar:
+
+            def advance(iteration: int) -> None:
+                bar.update(iteration - bar.n)
+
+            tuned = finetune(
+                scene, source.frames, source.extent, iterations, config=source.config, grid=grid, progress=advance
+            )
+        return tuned, grid
+
+    def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
+        """The scene pruned to a recipe, with base colours that make up for what the format loses elsewhere, as far as they can;
+        and the grid of that."""
+        scene, grid = self.pruned_to(recipe)
+        if grid is None:
+            return scene, None
+        whole, views = self.source.gaussians, self.views[::REPAIR_STRIDE]
+        for _ in range(REPAIRS):
+            held = grid(scene).detach()
+            mended = recolored(held, whole, views, 1, background=self.background, settings=self.settings)
+            scene = replace(scene, sh0=scene.sh0 + (mended.sh0 - held.sh0))
+        return scene, grid
+
+    def pruned_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
+        """The scene pruned to a recipe, and the grid of that."""
+        scene = _of_degree(self.pruned(recipe.share), recipe.degree)
+        return scene, self.grid(scene, self.rung(recipe.level))
+
+    def save(self, scene: Gaussians, path: Path, options: FormatOptions, grid: Grid | None) -> None:
+        if grid is not None:
+            grid.write(scene, path)
+        else:
+            formats.save(scene, path, options)
+
+    def written(self, scene: Gaussians, recipe: Recipe, grid: Grid | None) -> Gaussians:
+        """Write the output, read it back, measure it."""
+        with self.step() as seconds:
+            self.save(scene, self.output, self.knob, grid)
+            read = formats.load(self.output, self.base)
+            score = self.judge(read)
+            size = formats.size_of(self.output)
+            self.rows.append(Row(f"write {self.format.name}", len(read), size, score, seconds()))
+            self.trials.append(Trial(recipe, size, len(read), score, seconds()))
+        return read
+
+    def pruned(self, share: float) -> Gaussians:
+        """The scene without a share of its Gaussians, with colours that make up for them as far as they can."""
+        whole, cameras = self.source.gaussians, self.views
+        if not share:
+            return whole
+        if self.left is not None and self.left[0] == share:
+            return self.left[1]
+        background, settings = self.background, self.settings
+        if self.ranks is None:
+            score = partial(
+                importance, cameras=cameras, kind=self.options.score, background=background, settings=settings
+            )
+            self.ranks = ranks(whole, score)
+        pruned = prune(whole, self.ranks, share)
+        self.left = share, recolored(pruned, whole, cameras, background=background, settings=settings)
+        return self.left[1]
+
+    def rung(self, level: int) -> FormatOptions:
+        """Of the format's ladder of precisions.
+
+        Raises:
+            InputError: it has no such rung.
+        """
+        if not 0 <= level < len(self.ladder):
+            raise InputError(f"--precision must be 0 to {len(self.ladder) - 1} for {self.format.name}, got {level}")
+        return self.ladder[level]
+
+    def install(self, file: Path) -> None:
+        """Put the file of a trial where the output is wanted."""
+        for member in file.parent.iterdir():  # one file, or the members beside a meta.json
+            with replacing(self.output.parent / member.name) as temporary:
+                shutil.copyfile(member, temporary)
+
+    def degree_limit(self) -> int:
+        """Highest degree of harmonics that the scene has, the format holds, and the options allow."""
+        wanted = self.options.sh_degree
+        most = min(self.source.gaussians.sh_degree, self.format.degree)
+        return most if wanted is None else min(most, wanted)
+
+    def record(self, step: str, scene: Gaussians, seconds: Callable[[], float]) -> None:
+        """Measure a scene between two steps."""
+        score = self.judge(scene)
+        self.rows.append(Row(step, len(scene), _ply_bytes(scene), score, seconds()))
+
+    @contextmanager
+    def step(self) -> Iterator[Callable[[], float]]:
+        """Times a step: hands out a function that tells its seconds so far."""
+        began = time.monotonic()
+        yield lambda: time.monotonic() - began
+
+    def unreachable(self, target: Target) -> str:
+        """What to say when nothing reaches the target: the nearest there was."""
+        whole = self.rows[0].score.psnr
+        if target.size is not None:
+            least = min(self.trials, key=lambda trial: trial.size)
+            return (
+                f"--max-size {self.options.max_size}: the smallest file that was tried has {least.size:,} bytes "
+                f"({least.recipe}, {least.score.psnr:.2f} dB). Allow more, or choose .splatz as the format"
+            )
+        nearest = max(self.trials, key=lambda trial: trial.score.psnr)
+        return (
+            f"--max-drop {self.options.max_drop}: at its finest, {self.format.name} loses {whole - nearest.score.psnr:.2f} dB "
+            f"({nearest.size:,} bytes). Allow more, add --finetune 1000, or choose another format"
+        )
+
+
+def _of_degree(scene: Gaussians, degree: int) -> Gaussians:
+    """The scene with harmonics up to a degree only."""
+    return Gaussians(**{**scene.tensors(), "sh_rest": scene.sh_rest[:, : (degree + 1) ** 2 - 1]})
+
+
+def _ply_bytes(scene: Gaussians) -> int:
+    """What the scene takes as a .ply, in which every number has four bytes."""
+    return len(scene) * 4 * (PLY_COLUMNS + 3 * scene.sh_rest.shape[1])
+
+
+def _plain(record: Row | Trial) -> dict[str, Any]:
+    """As JSON has it."""
+    values = asdict(record)
+    return {**{name: value for name, value in values.items() if name != "score"}, **values["score"]}

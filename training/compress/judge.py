@@ -1,0 +1,112 @@
+"""How good a compressed scene is: against the photos that training has not seen, or, where there are none, against the
+renders of the scene as it was."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+import splat
+from splat.cameras import Camera
+from splat.compression.simplify.prune import Fidelity
+from splat.datasets.capture import Frame
+from splat.gaussians import Gaussians
+from splat.geometry.orbit import orbit_around
+from splat.io.images import side_by_side, write_image
+from splat.settings import RenderSettings
+from splat.training.config import TrainConfig
+from splat.training.evaluate.evaluate import evaluate, picture_name
+from splat.training.evaluate.metrics import ssim
+from splat.training.trainer import evaluation_background
+
+ORBIT_VIEWS = 8
+ORBIT_SIZE = (640, 360)
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over the views."""
+
+    psnr: float  # dB
+    ssim: float
+
+
+class Judge(Protocol):
+    """Measures scenes. `against` says what with; `cameras` are those that importance is summed up over."""
+
+    against: str
+
+    @property
+    def cameras(self) -> Sequence[Camera]: ...
+
+    def __call__(self, gaussians: Gaussians) -> Score: ...
+
+    def pictures(self, before: Gaussians, after: Gaussians, folder: Path) -> list[tuple[str, Path]]:
+        """A picture per view for the report, as names and files: what is right, before, after, side by side."""
+        ...
+
+
+class PhotoJudge:
+    """By photos.
+
+    Args:
+        frames: to measure with.
+        seen: cameras of the photos that the scene was trained on; no held-out photo says what may be left out.
+    """
+
+    def __init__(self, frames: Sequence[Frame], seen: Sequence[Camera], config: TrainConfig, held_out: bool) -> None:
+        self.frames, self.cameras, self.config = list(frames), list(seen), config
+        self.against = f"{len(frames)} {'held-out photos' if held_out else 'photos that it was trained on'}"
+        self.background = evaluation_background(config)
+        self.settings = RenderSettings(antialiased=config.optimization.antialiased)
+
+    def __call__(self, gaussians: Gaussians) -> Score:
+        found = evaluate(
+            gaussians,
+            self.frames,
+            background=self.background,
+            settings=self.settings,
+            mask_mode=self.config.data.mask_mode,
+        )
+        return Score(found["psnr"], found["ssim"])
+
+    @torch.no_grad()
+    def pictures(self, before: Gaussians, after: Gaussians, folder: Path) -> list[tuple[str, Path]]:
+        made = []
+        for frame in self.frames:
+            images = [
+                splat.render(scene, frame.camera, background=self.background, settings=self.settings).rgb.clamp(0, 1)
+                for scene in (before, after)
+            ]
+            path = folder / picture_name(frame.name)
+            write_image(path, side_by_side(frame.photo.over(self.background).float() / 255, *images))
+            made.append((frame.name, path))
+        return made
+
+
+class RenderJudge:
+    """By renders of the scene as it was, from all around it."""
+
+    def __init__(self, gaussians: Gaussians, settings: RenderSettings | None = None) -> None:
+        self.cameras = orbit_around(gaussians.means, ORBIT_VIEWS, *ORBIT_SIZE)
+        self.against = f"{ORBIT_VIEWS} renders of the scene as it was"
+        self.settings = settings or RenderSettings()
+        self.fidelity = Fidelity(gaussians, self.cameras, settings=self.settings)
+
+    @torch.no_grad()
+    def __call__(self, gaussians: Gaussians) -> Score:
+        images = (splat.render(gaussians, camera, settings=self.settings).rgb.clamp(0, 1) for camera in self.cameras)
+        likeness = [ssim(image, truth) for image, truth in zip(images, self.fidelity.images, strict=True)]
+        return Score(self.fidelity(gaussians), sum(likeness) / len(likeness))
+
+    @torch.no_grad()
+    def pictures(self, before: Gaussians, after: Gaussians, folder: Path) -> list[tuple[str, Path]]:
+        made = []
+        for index, (camera, truth) in enumerate(zip(self.cameras, self.fidelity.images, strict=True)):
+            path = folder / f"{index:02d}.png"
+            image = splat.render(after, camera, settings=self.settings).rgb.clamp(0, 1)
+            write_image(path, side_by_side(truth, truth, image))
+            made.append((f"view {index}", path))
+        return made

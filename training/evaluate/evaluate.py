@@ -1,0 +1,109 @@
+"""How good a scene is: every held-out view drawn, measured, and laid beside its photo."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+import splat
+from splat.cameras import Camera
+from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.datasets.capture import Frame
+from splat.gaussians import Gaussians
+from splat.io.images import side_by_side, write_image
+from splat.settings import RenderSettings
+from splat.training.evaluate.metrics import color_corrected, lpips_metric, psnr, ssim
+from splat.training.losses.target import make_truth
+from splat.training.per_image.poses import PoseCorrections
+
+ERROR_GAIN = 4.0
+"""The error picture shows four times the absolute difference."""
+ALIGN_STEPS = 60
+"""Steps with which the pose of a held-out photo is brought onto the scene."""
+
+
+@torch.no_grad()
+def evaluate(
+    gaussians: Gaussians,
+    frames: Sequence[Frame],
+    *,
+    background: Tensor,  # [3]
+    settings: RenderSettings,
+    renders: Path | None = None,
+    mask_mode: str = "ignore",
+    align: PoseCorrections | None = None,
+    lpips: bool = False,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Draw every frame's view, clamp it to 0..1, and compare it with the photo, where that is not masked.
+
+    Args:
+        renders: folder for one picture per view: photo, render, error.
+        align: also measure with each photo's pose brought onto the scene, within these limits: a scene whose cameras were
+            refined is free to move a little.
+        lpips: also measure LPIPS.
+
+    Returns:
+        psnr, ssim, and psnr_color_corrected (after the best affine change of colour): means over views; with the options
+        lpips and psnr_aligned; gaussians: their number; views: name and values of each.
+
+    Raises:
+        InputError: LPIPS cannot be measured.
+    """
+    views, device = [], gaussians.means.device
+    perceptual = lpips_metric() if lpips else None
+    background = background.to(device)
+    for frame in tqdm(frames, desc="evaluate", unit="view", disable=not progress):
+        camera = frame.camera.to(device)
+        truth = make_truth(frame.photo.to(device), 1.0, background, mask_mode)
+        image = splat.render(gaussians, camera, background=background, settings=settings).rgb.clamp(0, 1)
+        image = (image * 255).round() / 255  # what is saved is what is measured
+        photo = truth.as_float(image)
+        view: dict[str, Any] = {
+            "name": frame.name,
+            "psnr": psnr(image, photo, truth.used),
+            "ssim": ssim(image, photo, truth.used),
+            "psnr_color_corrected": psnr(color_corrected(image, photo), photo, truth.used),
+        }
+        if perceptual is not None:
+            view["lpips"] = perceptual(image, photo)
+        if align is not None:
+            moved = aligned_camera(gaussians, camera, photo, background, settings, align)
+            better = splat.render(gaussians, moved, background=background, settings=settings).rgb.clamp(0, 1)
+            view["psnr_aligned"] = psnr(better, photo, truth.used)
+        views.append(view)
+        if renders is not None:
+            error = ((image - photo).abs() * ERROR_GAIN).clamp(0, 1)
+            write_image(renders / picture_name(frame.name), side_by_side(photo.cpu(), image.cpu(), error.cpu()))
+    names = [name for name in views[0] if name != "name"]
+    means = {name: sum(view[name] for view in views) / len(views) for name in names}
+    return {**means, "gaussians": len(gaussians), "views": views}
+
+
+def picture_name(photo: str) -> str:
+    """Name of the PNG that belongs to a photo."""
+    return Path(photo).with_suffix(".png").as_posix().replace("/", "_")
+
+
+def aligned_camera(
+    gaussians: Gaussians,
+    camera: Camera,
+    photo: Tensor,
+    background: Tensor,
+    settings: RenderSettings,
+    limits: PoseCorrections,
+) -> Camera:
+    """The camera moved, within limits, to where the scene looks most like the photo ([H, W, 3], 0..1)."""
+    device = photo.device
+    pose = PoseCorrections(1, ALIGN_STEPS, limits.angle_limit, limits.shift_limit, device)
+    frozen = gaussians.detach()
+    for step in range(ALIGN_STEPS):
+        with torch.enable_grad():
+            leaf = pose.rows.leaf(0)
+            image = splat.render(frozen, pose.apply(leaf, camera), background=background, settings=settings).rgb
+            l1_ssim_loss(image[None], photo[None].float(), 0.2).backward()
+        pose.rows.step(0, leaf, step / ALIGN_STEPS)
+    return pose.corrected(0, camera)

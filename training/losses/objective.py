@@ -1,0 +1,128 @@
+"""What a training step minimises: how far the render is from the photo, and what is known of the scene's shape."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from splat.cameras import Camera
+from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.datasets.capture import Frame
+from splat.gaussians import Gaussians
+from splat.result import RenderResult
+from splat.training.config import TrainConfig
+from splat.training.losses.geometry import (
+    DEPTH_DECAY,
+    fit_inverse_depth,
+    flatness_loss,
+    maps_loss,
+    normals_loss,
+    points_loss,
+    smoothness_loss,
+)
+from splat.training.losses.target import Truth
+from splat.training.schedules import Moment
+
+ALPHA_WEIGHT = 0.1
+"""Of the mean absolute difference of alpha, where the photo says what it should be."""
+NORMALS_FROM = 0.5
+"""Share of the run after which normals are made to agree with the depth: before, there is no depth worth agreeing with."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A step's loss in two parts, for strategies that look at the gradient of one only."""
+
+    ssim: Tensor | None  # the weighted SSIM part, where it was asked for separately
+    rest: Tensor
+
+    @property
+    def value(self) -> Tensor:
+        return self.rest.detach() if self.ssim is None else self.rest.detach() + self.ssim.detach()
+
+
+class Objective:
+    """The loss of one photo's render.
+
+    Args:
+        extent: of the scene, world units.
+    """
+
+    def __init__(self, config: TrainConfig, extent: float) -> None:
+        self.config, self.extent = config, extent
+
+    def needs_depth(self) -> bool:
+        geometry = self.config.geometry
+        weights = (geometry.depth_points_weight, geometry.depth_maps_weight, geometry.depth_smooth_weight)
+        return any(weights) or geometry.normal_weight > 0
+
+    def needs_normals(self, moment: Moment) -> bool:
+        return self.config.geometry.normal_weight > 0 and moment.progress >= NORMALS_FROM
+
+    def __call__(
+        self,
+        rgb: Tensor,  # [H, W, 3] the render as the photo's camera would have recorded it
+        result: RenderResult,
+        truth: Truth,
+        frame: Frame,
+        camera: Camera,
+        gaussians: Gaussians,
+        moment: Moment,
+    ) -> Loss:
+        appearance, weight = self.config.appearance, self.config.optimization.ssim_weight
+        rgb, image = truth.beside(rgb, clipped=appearance.exposure or appearance.bilateral_grid)
+        rgb, image = rgb[None], image[None]
+        ssim: Tensor | None = None
+        if self.config.densify.grad_source == "ssim":
+            ssim = weight * l1_ssim_loss(rgb, image, 1.0)
+            loss = (1 - weight) * l1_ssim_loss(rgb, image, 0.0)
+        else:
+            loss = l1_ssim_loss(rgb, image, weight)
+        if truth.alpha is not None:
+            difference = (result.alpha - truth.alpha).abs()
+            if truth.used is not None:
+                difference = torch.where(truth.used, difference, 0.0)
+            loss = loss + ALPHA_WEIGHT * difference.mean()
+        for term in self._shape(result, truth, frame, camera, gaussians, moment):
+            loss = loss + term
+        return Loss(ssim, loss)
+
+    def _shape(
+        self,
+        result: RenderResult,
+        truth: Truth,
+        frame: Frame,
+        camera: Camera,
+        gaussians: Gaussians,
+        moment: Moment,
+    ) -> list[Tensor]:
+        """The weighted terms of geometry.py that this run asks for."""
+        geometry, terms = self.config.geometry, []
+        if geometry.depth_points_weight and frame.sparse is not None:
+            share = camera.width / frame.camera.width
+            terms.append(
+                geometry.depth_points_weight
+                * points_loss(result, frame.sparse.to(result.rgb.device), share, self.extent)
+            )
+        if geometry.depth_maps_weight and truth.depth is not None:
+            inverse = self.inverse_depth(frame, truth.depth)
+            if inverse is not None:
+                weight = geometry.depth_maps_weight * DEPTH_DECAY**moment.progress
+                terms.append(weight * maps_loss(result, inverse, self.extent))
+        if geometry.depth_smooth_weight:
+            terms.append(geometry.depth_smooth_weight * smoothness_loss(result, truth.image, self.extent))
+        if self.needs_normals(moment):
+            terms.append(geometry.normal_weight * normals_loss(result, camera))
+        if geometry.flat_weight:
+            terms.append(geometry.flat_weight * flatness_loss(gaussians, self.extent))
+        return terms
+
+    def inverse_depth(self, frame: Frame, stored: Tensor) -> Tensor | None:  # [H, W]
+        """A depth map's inverse depth in the scene's units, at the size of `stored`; None where it cannot be fitted."""
+        if self.config.geometry.depth_scale is not None:
+            return torch.where(stored > 0, 1 / (stored * self.config.geometry.depth_scale).clamp_min(1e-9), 0.0)
+        if frame.sparse is None:
+            return None
+        share = stored.shape[1] / frame.camera.width
+        sparse = frame.sparse.to(stored.device) * stored.new_tensor([share, share, 1.0])
+        return fit_inverse_depth(stored, sparse)

@@ -1,0 +1,102 @@
+"""What a render is compared with in one step: the photo at the step's size, on the step's background."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from splat.cameras import Camera
+from splat.datasets.images.cache import Photo
+
+BRIGHTEST = 253.5 / 255
+"""From here on a camera's value may have been cut off."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One photo, ready to compare with. Sizes are those of the step, which may be smaller than the photo's."""
+
+    image: Tensor  # [H, W, 3] uint8, or float32 in 0..1
+    used: Tensor | None = None  # [H, W] bool, pixels that count; None for all
+    alpha: Tensor | None = None  # [H, W] float32, coverage that the render should have; None where it is not known
+    depth: Tensor | None = None  # [H, W] float32 as stored in the depth file, 0 where unknown
+
+    def beside(self, rgb: Tensor, clipped: bool = False) -> tuple[Tensor, Tensor]:  # [H, W, 3] each
+        """What to compare: the render and the image. Where pixels do not count, the image is the render itself (WeatherGS
+        2024), so that SSIM is right at the borders too; and the render has no gradient there.
+
+        Args:
+            clipped: the brightest values stand for all brighter ones too, as in photos that are exposed differently.
+        """
+        if self.used is None and not clipped:
+            return rgb, self.image
+        image, fixed = self.as_float(rgb), rgb.detach()
+        if clipped:
+            brighter = (image >= BRIGHTEST) & (fixed > image)
+            rgb, image = torch.where(brighter, fixed, rgb), torch.where(brighter, fixed, image)
+        if self.used is not None:
+            rgb = torch.where(self.used[..., None], rgb, fixed)
+        return rgb, image
+
+    def as_float(self, rgb: Tensor) -> Tensor:  # [H, W, 3] float32
+        """The same, never as uint8."""
+        image = self.image.float() / 255 if self.image.dtype == torch.uint8 else self.image
+        return image if self.used is None else torch.where(self.used[..., None], image, rgb.detach())
+
+    def error(self, rgb: Tensor) -> Tensor:  # [H, W]
+        """Mean absolute difference of the channels, without a gradient."""
+        return (rgb.detach() - self.as_float(rgb)).abs().mean(-1)
+
+
+def make_truth(photo: Photo, share: float, background: Tensor, mask_mode: str) -> Truth:
+    """
+    Args:
+        share: of the photo's width and height.
+        background: [3] what the render has behind it.
+        mask_mode: `ignore` or `segment` (see DataConfig).
+    """
+    height, width = photo.image.shape[:2]
+    size = (height, width) if share >= 1 else share_of(height, width, share)
+    photo = resized(photo, *size)
+    if photo.mask is not None and mask_mode == "segment":
+        coverage = photo.mask.to(torch.uint8) * 255
+        if photo.alpha is not None:
+            coverage = torch.minimum(photo.alpha, coverage)
+        photo = Photo(photo.image, coverage, None, photo.depth)
+    alpha = None if photo.alpha is None else photo.alpha.float() / 255
+    return Truth(photo.over(background), photo.mask, alpha, photo.depth)
+
+
+def share_of(height: int, width: int, share: float) -> tuple[int, int]:
+    return max(8, round(height * share)), max(8, round(width * share))
+
+
+def camera_for(camera: Camera, truth: Truth) -> Camera:
+    """The camera at the truth's size."""
+    height, width = truth.image.shape[:2]
+    return camera if (camera.width, camera.height) == (width, height) else camera.resized(width, height)
+
+
+def resized(photo: Photo, height: int, width: int) -> Photo:
+    """The photo at another size: averages of colours, nearest values of everything else; a pixel counts where all that it was
+    made of does."""
+    if photo.image.shape[:2] == (height, width):
+        return photo
+    size = (height, width)
+
+    def nearest(values: Tensor | None) -> Tensor | None:  # [H, W]
+        if values is None:
+            return None
+        as_float = values[None, None].float()
+        return torch.nn.functional.interpolate(as_float, size, mode="nearest-exact")[0, 0].to(values.dtype)
+
+    mask = photo.mask
+    if mask is not None:
+        whole = torch.nn.functional.interpolate(mask[None, None].float(), size, mode="bilinear", antialias=True)
+        mask = whole[0, 0] > 0.999
+    planes = photo.image.permute(2, 0, 1)[None]
+    if planes.device.type != "cpu":  # uint8 is resized on the CPU only
+        planes = planes.float()
+    image = torch.nn.functional.interpolate(planes, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
+    image = image.round().clamp(0, 255).to(torch.uint8) if image.is_floating_point() else image
+    return Photo(image.contiguous(), nearest(photo.alpha), mask, nearest(photo.depth))

@@ -1,0 +1,4 @@
+"""The verbs of the viewer, one file a verb: options and body.
+
+May import everything of splat.viewer.
+"""

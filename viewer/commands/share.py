@@ -1,0 +1,164 @@
+"""The verb `splat share`."""
+
+import json
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from splat.errors import InputError
+
+if TYPE_CHECKING:
+    from splat.gaussians import Gaussians
+    from splat.viewer.share.views import View
+
+COLORS = {"black": "000000", "white": "ffffff"}
+
+
+@dataclass(frozen=True)
+class ShareOptions:
+    """Options of `splat share`."""
+
+    scene: tyro.conf.Positional[Path]
+    """A scene of any format, or the folder of a run."""
+
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """The page to write, NAME.html; beside the scene unless given."""
+
+    title: str | None = None
+    """Heading of the page; the name of the scene unless given."""
+
+    capture: Path | None = None
+    """Folder of the capture: its cameras become start views, with small pictures of up to nine of its photos in the page. The
+    folder of a run knows the cameras by itself; the photos are put in only when they are asked for like this."""
+
+    max_size: Annotated[str | None, tyro.conf.arg(metavar="8MB")] = None
+    """Largest size of the page. A smaller palette of harmonics, fewer degrees, and then fewer Gaussians make it fit."""
+
+    sh_degree: Annotated[int | None, tyro.conf.arg(metavar="0-3")] = None
+    """Keep harmonics up to this degree only."""
+
+    background: Annotated[str, tyro.conf.arg(metavar="black|white|#RRGGBB")] = "black"
+    """Colour behind the scene."""
+
+    antialiased: bool = False
+    """The scene was trained with --antialiased. Known by itself for the folder of a run and a .sog."""
+
+    overwrite: bool = False
+    """Replace a page that exists."""
+
+
+def share(options: ShareOptions) -> None:
+    """Put a scene and a viewer into one HTML file that works offline, on a phone, by mail or on any web server."""
+    from splat.compression.formats import registry as formats
+    from splat.io.atomic_file import replacing
+    from splat.viewer.share import fit as share_fit
+    from splat.viewer.share import page as pages
+    from splat.viewer.share import payload as share_scene
+    from splat.viewer.share import text_encoding as share_text
+    from splat.viewer.share.views import upwards
+
+    began = time.monotonic()
+    source = formats.scene_file(options.scene)
+    output = options.output or default_output(options.scene)
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"{output}: the page must end in .html")
+    if output.exists() and not options.overwrite:
+        raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
+    if options.sh_degree is not None and not 0 <= options.sh_degree <= 3:
+        raise InputError(f"--sh-degree must be 0 to 3, got {options.sh_degree}")
+    background, limit = parse_color(options.background), parse_size(options.max_size)
+    scene = formats.load(source)
+    degree = min(scene.sh_degree, 3 if options.sh_degree is None else options.sh_degree)
+    meta = share_scene.sog_meta(source)
+    says_antialiased = meta is not None and meta.get("model") == "antialiased"
+    antialiased = options.antialiased or says_antialiased or trained_antialiased(options.scene)
+    views, home = start_views(options, scene)
+    page_options = pages.PageOptions(
+        title=options.title or options.scene.resolve().stem,
+        home=home,
+        up=upwards([view.camera for view in views] or [home.camera]),
+        views=views,
+        background=background,
+    )
+    around = len(pages.page(b"", page_options))
+    given_up: tuple[str, ...] = ()
+    as_is = meta is not None and degree == scene.sh_degree and antialiased == says_antialiased
+    payload = share_scene.encode_sog(source) if as_is else b""
+    if limit is not None and (not as_is or around + len(share_text.encode(payload)) > limit):
+        fitted = share_fit.fit(share_fit.with_degree(scene, degree), limit - around, antialiased)
+        payload, given_up = fitted.payload, fitted.given_up
+    elif not as_is:
+        payload = share_scene.encode(share_fit.with_degree(scene, degree), antialiased)
+    content = pages.page(payload, page_options)
+    with replacing(output) as temporary:
+        temporary.write_bytes(content)
+    for note in given_up:
+        print(f"to fit into {options.max_size}: {note}")
+    print(
+        f"{output}: {len(content) / 1e6:.2f} MB, of which {len(payload) / 1e6:.2f} MB are the scene and "
+        f"{len(pages.page(b'', page_options)) / 1e3:.0f} kB the viewer with its start views; "
+        f"{time.monotonic() - began:.1f} s"
+    )
+
+
+def default_output(scene: Path) -> Path:
+    """scene.html in the folder of a run, else beside the file."""
+    return scene / "scene.html" if scene.is_dir() else scene.with_name(scene.name.split(".")[0] + ".html")
+
+
+def start_views(options: ShareOptions, scene: "Gaussians") -> "tuple[list[View], View]":
+    """Cameras of the capture, if any is known, and where to look from first: the one nearest to their middle, or in front."""
+    from dataclasses import replace
+
+    import torch
+
+    from splat.viewer.share.views import spread_of, view_around, views_of_capture, views_of_run
+
+    views = views_of_capture(options.capture) if options.capture else views_of_run(options.scene)
+    if not views:
+        return [], view_around(scene)
+    positions = torch.stack([view.camera.position for view in views])
+    nearest = int((positions - positions.mean(dim=0)).norm(dim=1).argmin())
+    return views, replace(views[nearest], thumb=None, spread=spread_of(views))
+
+
+def parse_color(text: str) -> tuple[float, float, float]:
+    """black, white or #RRGGBB as 0 to 1.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    digits = COLORS.get(text.lower(), text.removeprefix("#"))
+    if not re.fullmatch(r"[0-9a-fA-F]{6}", digits):
+        raise InputError(f"--background must be black, white or a colour such as #203040, got {text!r}")
+    red, green, blue = (value / 255 for value in bytes.fromhex(digits))
+    return red, green, blue
+
+
+def parse_size(text: str | None) -> int | None:
+    """8MB, 500kB or 8MiB as bytes.
+
+    Raises:
+        InputError: it is none of these, or too small for the viewer.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([kmg]?)(i?)b?", text.strip().lower())
+    if not match:
+        raise InputError(f"--max-size must be a size such as 8MB, got {text!r}")
+    size = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmg".index(match[2] or " "))
+    if size < 200_000:
+        raise InputError(f"--max-size must be 200kB or more, for the viewer takes a part of it; got {text!r}")
+    return size
+
+
+def trained_antialiased(path: Path) -> bool:
+    """What a run's settings say."""
+    try:
+        return bool(json.loads((path / "config.json").read_text(encoding="utf-8"))["optimization"]["antialiased"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
