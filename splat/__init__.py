@@ -16,7 +16,8 @@ if (_root / "pyproject.toml").is_file() and (_root / "cuda_rasterizer").is_dir()
 from splat.cameras import Camera
 from splat.contribution import Contribution, contribution
 from splat.gaussians import Gaussians
-from splat.io.ply import load, save
+from splat.plugins import load_scene as load
+from splat.plugins import save_scene as save
 from splat.render import RenderResult, render
 from splat.settings import RenderSettings
 

@@ -12,14 +12,17 @@ import torch
 from torch import Tensor
 
 import splat
+from splat.callbacks import Step, TrainingCallback
 from splat.datasets.capture import Frame
 from splat.datasets.images.cache import Photo
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.result import RenderResult
+from splat.run import Run
 from splat.settings import RenderSettings
+from splat.training.callback_guard import CallbackGuard
 from splat.training.checkpoint import save_checkpoint
-from splat.training.config import TrainConfig, parse_bytes
+from splat.training.config import TrainConfig, evaluation_background, parse_bytes
 from splat.training.densify.base import Needs, Strategy, View
 from splat.training.densify.choose import choose_strategy, default_budget
 from splat.training.densify.learned_mask import MASK, is_off, masked
@@ -30,9 +33,7 @@ from splat.training.optimizer import GaussianOptimizer
 from splat.training.per_image.model import PhotoModel
 from splat.training.progress import Progress, StageTimer
 from splat.training.reorder import morton_order
-from splat.training.run_folder import RunFolder
 from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share, rate_share
-from splat.training.watch import Step, Watch, Watcher
 
 REORDER_EVERY = 1000
 """Iterations between two sortings of the Gaussians in space, right after an edit."""
@@ -56,7 +57,7 @@ class Trainer:
         initial: Gaussians to start from.
         points: [P, 3] sparse points of the capture, if there are any; for the sky's distance.
         project: what is drawn in place of the parameters, differentiable: a file format's version of them, for instance.
-        watch: is told of every iteration, and may pause, save or stop the run.
+        callback: is told of every iteration, and may pause, save or stop the run.
     """
 
     def __init__(
@@ -65,13 +66,14 @@ class Trainer:
         frames: Sequence[Frame],
         extent: float,
         initial: Gaussians,
-        folder: RunFolder,
-        watch: Watcher | None = None,
+        folder: Run,
+        callback: TrainingCallback | None = None,
         device: torch.device | str = "cpu",
         points: Tensor | None = None,
         project: Callable[[Gaussians], Gaussians] | None = None,
     ) -> None:
-        self.config, self.extent, self.folder, self.watch = config, extent, folder, Watch(watch)
+        self.config, self.extent, self.folder = config, extent, folder
+        self.callback = CallbackGuard(callback)
         self.project = project
         self.device = torch.device(device)
         self.frames = [frame.to(self.device) for frame in frames]
@@ -99,10 +101,10 @@ class Trainer:
         return self.clock.iteration
 
     def run(self) -> bool:
-        """Train to the end, or until Ctrl-C or the watcher stops it; either way a checkpoint is left. Returns whether the end
+        """Train to the end, or until Ctrl-C or the callback stops it; either way a checkpoint is left. Returns whether the end
         was reached."""
         self.clock.start()
-        progress, smooth = Progress(self.folder.path, self.clock, self.config.run.tensorboard), self.smoothness
+        progress, smooth = Progress(self.folder, self.clock, self.config.run.tensorboard), self.smoothness
         try:
             with _interrupt_flag() as interrupted:
                 while not self.clock.finished and not interrupted.is_set():
@@ -111,18 +113,18 @@ class Trainer:
                     every = self.config.run.save_every
                     if every and self.iteration % every == 0:
                         self.save()
-                    if self.watched(loss, psnr, interrupted.is_set):
+                    if self.stopped_by_callback(loss, psnr, interrupted.is_set):
                         break
         finally:
             progress.close()
         self.save()
         return self.clock.finished
 
-    def watched(self, loss: float, psnr: float | None, interrupted: Callable[[], bool]) -> bool:
-        """Tell the watcher of an iteration and do what it wants. Returns whether the run is to stop."""
+    def stopped_by_callback(self, loss: float, psnr: float | None, interrupted: Callable[[], bool]) -> bool:
+        """Tell the callback of an iteration and do what it wants. Returns whether the run is to stop."""
         clock = self.clock
         step = Step(self.iteration, loss, self.optimizer.gaussians, self.scene, psnr, clock.progress, clock.seconds)
-        return self.watch.settle(step, self.save_all, interrupted, clock.pause)
+        return self.callback.settle(step, self.save_all, interrupted, clock.pause)
 
     def save_all(self) -> None:
         """Write a checkpoint and the scene as it is."""
@@ -343,9 +345,7 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of this iteration, if there is none."""
         if self.last_saved != self.iteration:
-            save_checkpoint(
-                self.folder.checkpoints, self.iteration, self.state_dict(), self.config.run.keep_checkpoints
-            )
+            save_checkpoint(self.folder, self.iteration, self.state_dict(), self.config.run.keep_checkpoints)
             self.last_saved = self.iteration
 
     def state_dict(self) -> dict[str, Any]:
@@ -389,11 +389,6 @@ class Trainer:
         self.extent = float(state["extent"])
         self.clock.iteration = self.last_saved = int(state["iteration"])
         self.clock.spent = float(state["seconds"])
-
-
-def evaluation_background(config: TrainConfig) -> Tensor:  # [3]
-    """Colour behind the scene where it must not be random."""
-    return torch.ones(3) if config.optimization.background == "white" else torch.zeros(3)
 
 
 @contextmanager

@@ -16,10 +16,9 @@ from splat.gaussians import Gaussians
 from splat.geometry.orbit import orbit_around
 from splat.io.images import side_by_side, write_image
 from splat.settings import RenderSettings
-from splat.training.config import TrainConfig
+from splat.training.config import TrainConfig, evaluation_background
 from splat.training.evaluate.evaluate import evaluate, picture_name
 from splat.training.evaluate.metrics import ssim
-from splat.training.trainer import evaluation_background
 
 ORBIT_VIEWS = 8
 ORBIT_SIZE = (640, 360)
