@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+
 from house_rules import (
     LANGUAGES,
     MOST_LINES,
@@ -19,7 +20,6 @@ from house_rules import (
     unknown_rooms,
     without_docstring,
 )
-
 from imports import FOLDERS, TABLES, Import, Module, circles, folder_of, imports_of, modules_from, read_modules
 
 ROOT = Path(__file__).resolve().parent.parent
