@@ -113,7 +113,7 @@ class Picture:
         return HEAD + self.layouts[folder].rows * ROW
 
     def svg(self) -> str:
-        top, tops = 84, {}
+        top, tops = 84, dict[str, tuple[int, int]]()
         for layer in LAYERS:
             height = max(self.height(folder) for folder in layer)
             tops |= dict.fromkeys(layer, (top, top + height))

@@ -24,7 +24,8 @@ BELOW = "cuda_rasterizer splat datasets compression"
 """What every module of training and viewer may import."""
 
 ROOMS = {
-    "cuda_rasterizer/*": "",
+    "cuda_rasterizer/*": "cuda_rasterizer/ops",
+    "cuda_rasterizer/ops": "cuda_rasterizer/checks cuda_rasterizer/native",
     "splat/*": "cuda_rasterizer splat/geometry splat/io",
     "splat/geometry": "splat/*",
     "splat/io": "splat/* splat/geometry",
@@ -49,13 +50,13 @@ ROOMS = {
     "training/densify": f"{BELOW} training/config training/optimizer training/schedules",
     "training/losses": f"{BELOW} training/config training/schedules",
     "training/per_image": f"{BELOW} training/config",
-    "training/evaluate": f"{BELOW} training/config training/losses training/per_image training/run_folder",
+    "training/evaluate": f"{BELOW} training/config training/losses training/per_image",
     "training/compress": f"{BELOW} training/* training/densify training/evaluate training/init training/losses "
     "training/per_image",
     "training/commands": f"{BELOW} training",
     "viewer/*": f"{BELOW} viewer/draw viewer/edit viewer/panels viewer/path",
-    "viewer/draw": "cuda_rasterizer splat datasets viewer/context viewer/slots",
-    "viewer/panels": f"{BELOW} viewer/context viewer/draw viewer/opening viewer/saved_scenes viewer/slots",
+    "viewer/draw": "cuda_rasterizer splat datasets viewer/slots",
+    "viewer/panels": f"{BELOW} viewer/context viewer/draw viewer/opening viewer/saving viewer/slots",
     "viewer/edit": f"{BELOW} viewer/context viewer/draw viewer/saving viewer/slots",
     "viewer/path": f"{BELOW} viewer/context viewer/draw viewer/saving viewer/slots",
     "viewer/share": "splat datasets compression",

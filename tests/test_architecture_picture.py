@@ -7,7 +7,6 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-
 from draw_architecture import PICTURE, Picture, draw
 from imports import FOLDERS, imports_of, modules_from
 from layers import GAP, layered

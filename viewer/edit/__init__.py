@@ -1,4 +1,4 @@
 """Editing: selection, moving, measuring, and the history of edits.
 
-May import splat.viewer.draw and the viewer's context, slots and saving, never the app.
+May import splat.viewer.draw and the viewer's context, never the app.
 """

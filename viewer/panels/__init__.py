@@ -1,4 +1,4 @@
 """Panels at the side of the picture: look, photos, scenes, training, help.
 
-May import splat.viewer.draw and the viewer's context, slots and opening of scenes, never the app.
+May import splat.viewer.draw and the viewer's context, never the app.
 """

@@ -1,4 +1,4 @@
 """Camera paths in the viewer: keyframes, flights, videos.
 
-May import splat.viewer.draw and the viewer's context, slots and saving, never the app.
+May import splat.viewer.draw and the viewer's context, never the app.
 """
