@@ -1,5 +1,8 @@
 """splat: differentiable 3D Gaussian splatting, from photos to a scene you can share.
 
+This folder is the core: what a scene is, how it is drawn, what a run is, the command line. May import
+splat.cuda_rasterizer; the other folders, which are installed as subpackages beside it, import the core.
+
 >>> import splat
 >>> scene = splat.load("point_cloud.ply")
 >>> camera = splat.Camera.look_at(eye=(0, -1, -4), target=(0, 0, 0), width=640, height=480)
