@@ -1,22 +1,19 @@
 """The training loop: one photo a step, render, loss, backward, Adam, and now and then an edit of the set of Gaussians."""
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import splat
 from splat.callbacks import Step, TrainingCallback
+from splat.cameras import Camera
 from splat.datasets.capture import Frame
 from splat.datasets.images.cache import Photo
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.render import render
 from splat.result import RenderResult
 from splat.run import Run
 from splat.settings import RenderSettings
@@ -25,7 +22,8 @@ from splat.training.checkpoint import save_checkpoint
 from splat.training.config import TrainConfig, evaluation_background, parse_bytes
 from splat.training.densify.base import Needs, Strategy, View
 from splat.training.densify.choose import choose_strategy, default_budget
-from splat.training.densify.learned_mask import MASK, is_off, masked
+from splat.training.interrupt import interrupt_flag
+from splat.training.learned_mask import MASK, is_off, masked
 from splat.training.losses.grid_smoothness import GridSmoothness
 from splat.training.losses.objective import Loss, Objective
 from splat.training.losses.target import Truth, camera_for, make_truth
@@ -106,7 +104,7 @@ class Trainer:
         self.clock.start()
         progress, smooth = Progress(self.folder, self.clock, self.config.run.tensorboard), self.smoothness
         try:
-            with _interrupt_flag() as interrupted:
+            with interrupt_flag() as interrupted:
                 while not self.clock.finished and not interrupted.is_set():
                     loss, psnr = self.step()
                     progress.update(loss, psnr, len(self.optimizer), None if smooth is None else smooth.last)
@@ -167,7 +165,7 @@ class Trainer:
         return value, self.measured_psnr(rgb, truth, moment)
 
     def draw(
-        self, camera: splat.Camera, background: Tensor, needs: Needs, moment: Moment
+        self, camera: Camera, background: Tensor, needs: Needs, moment: Moment
     ) -> tuple[RenderResult, Gaussians, Tensor | None]:
         """Render the parameters. Also returns them as Gaussians, and the feature whose gradient becomes the scores."""
         assert self.leaves is not None
@@ -181,7 +179,7 @@ class Trainer:
         fused = None
         if optimization.fuse_adam:
             fused = self.optimizer.fused(self.learning_rates(moment), optimization.sparse_adam)
-        result = splat.render(
+        result = render(
             gaussians,
             camera,
             background=self.model.scene_background(background),
@@ -389,23 +387,3 @@ class Trainer:
         self.extent = float(state["extent"])
         self.clock.iteration = self.last_saved = int(state["iteration"])
         self.clock.spent = float(state["seconds"])
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[threading.Event]:
-    """Ctrl-C sets the flag, so that an iteration is finished before the run stops; a second Ctrl-C stops at once."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-
-    def handle(_: int, __: FrameType | None) -> None:
-        if flag.is_set():
-            raise KeyboardInterrupt
-        flag.set()
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)
