@@ -6,8 +6,8 @@ import numpy as np
 import torch
 import viser
 
-import splat
 from splat.io.images import to_uint8
+from splat.render import render
 from splat.settings import RenderSettings
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.look import COMPARISONS
@@ -95,14 +95,14 @@ class PhotoPanel:
         gaussians = slot.transform.gaussians(slot.gaussians)
         background = torch.tensor(self.viewer.background) / 255
         with torch.no_grad():
-            render = splat.render(
+            rendered = render(
                 gaussians,
                 photo.frame.camera.to(gaussians.device),
                 background=background.to(gaussians.device),
                 settings=RenderSettings(antialiased=slot.antialiased),
             ).rgb.cpu()
         pixels = photo.frame.photo
-        return psnr(render, pixels.over(background), pixels.mask)
+        return psnr(rendered, pixels.over(background), pixels.mask)
 
     def left(self) -> None:
         """The camera has moved away from the photo."""

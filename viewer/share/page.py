@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from splat import __version__
+from splat.version import __version__
 from splat.viewer.share import text_encoding as share_text
 from splat.viewer.share.views import View
 
