@@ -18,6 +18,7 @@ from splat.cameras import Camera
 from splat.datasets.capture import Scene
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.viewpoints import first_view
 from splat.settings import RenderSettings
 from splat.viewer.context import ClientPanel, Panel
 from splat.viewer.draw.client_camera import ClientCamera
@@ -25,7 +26,6 @@ from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.contribution import Scores, score
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.render_loop import RenderLoop
-from splat.viewer.draw.start_view import start_view
 from splat.viewer.edit.edit_panel import EditPanel
 from splat.viewer.guard import Guard
 from splat.viewer.panels import help as help_page
@@ -87,7 +87,8 @@ class Viewer:
         self.lock = threading.RLock()  # held while slots are changed
         self.scores: Scores | None = None
         self._scoring = threading.Lock()
-        self.view = start_view(self.scenes[0].gaussians, capture)
+        cameras = [frame.camera for frame in capture.frames] if capture else []
+        self.view = first_view(self.scenes[0].gaussians.means, cameras, capture.extent if capture else None)
         with contextlib.redirect_stdout(io.StringIO()):  # viser's own banner; `splat view` says where it is
             self.server = viser.ViserServer(host, port, label="splat", verbose=False)
         self.guard = Guard(self.server, local=is_local(host), hosts=allowed_hosts)

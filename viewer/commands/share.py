@@ -59,7 +59,6 @@ def share(options: ShareOptions) -> None:
     from splat.viewer.share import page as pages
     from splat.viewer.share import payload as share_scene
     from splat.viewer.share import text_encoding as share_text
-    from splat.viewer.share.views import upwards
 
     began = time.monotonic()
     source = formats.scene_file(options.scene)
@@ -76,11 +75,11 @@ def share(options: ShareOptions) -> None:
     meta = share_scene.sog_meta(source)
     says_antialiased = meta is not None and meta.get("model") == "antialiased"
     antialiased = options.antialiased or says_antialiased or trained_antialiased(options.scene)
-    views, home = start_views(options, scene)
+    views, home, up = start_views(options, scene)
     page_options = pages.PageOptions(
         title=options.title or options.scene.resolve().stem,
         home=home,
-        up=upwards([view.camera for view in views] or [home.camera]),
+        up=up,
         views=views,
         background=background,
     )
@@ -110,20 +109,20 @@ def default_output(scene: Path) -> Path:
     return scene / "scene.html" if scene.is_dir() else scene.with_name(scene.name.split(".")[0] + ".html")
 
 
-def start_views(options: ShareOptions, scene: "Gaussians") -> "tuple[list[View], View]":
-    """Cameras of the capture, if any is known, and where to look from first: the one nearest to their middle, or in front."""
+def start_views(options: ShareOptions, scene: "Gaussians") -> "tuple[list[View], View, tuple[float, float, float]]":
+    """Cameras of the capture, if any is known; where to look from first, the central one or in front; and which way is up."""
     from dataclasses import replace
 
-    import torch
-
-    from splat.viewer.share.views import spread_of, view_around, views_of_capture, views_of_run
+    from splat.geometry.alignment import UP
+    from splat.geometry.viewpoints import central, spread, up_of
+    from splat.viewer.share.views import view_around, views_of_capture, views_of_run
 
     views = views_of_capture(options.capture) if options.capture else views_of_run(options.scene)
     if not views:
-        return [], view_around(scene)
-    positions = torch.stack([view.camera.position for view in views])
-    nearest = int((positions - positions.mean(dim=0)).norm(dim=1).argmin())
-    return views, replace(views[nearest], thumb=None, spread=spread_of(views))
+        return [], view_around(scene), UP
+    cameras = [view.camera for view in views]
+    x, y, z = up_of(cameras).tolist()
+    return views, replace(views[central(cameras)], thumb=None, spread=spread(cameras)), (x, y, z)
 
 
 def parse_color(text: str) -> tuple[float, float, float]:

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 import viser
 
+from splat.geometry.viewpoints import central
 from splat.io.images import to_uint8
 from splat.render import render
 from splat.settings import RenderSettings
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.look import COMPARISONS
 from splat.viewer.draw.photo_view import PhotoView, psnr
-from splat.viewer.draw.start_view import central
 
 if TYPE_CHECKING:
     from splat.viewer.app import Viewer
