@@ -9,19 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import torch
 import viser
 
-from splat.cameras import Camera
 from splat.datasets.capture import Scene
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.viewpoints import first_view
 from splat.settings import RenderSettings
-from splat.viewer.context import ClientPanel, Panel
-from splat.viewer.draw.client_camera import ClientCamera
+from splat.viewer.context import ClientPanel, Panel, ViewerContext
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.contribution import Scores, score
 from splat.viewer.draw.look import Look
@@ -76,7 +73,7 @@ class Viewer:
         background: tuple[int, int, int] = (0, 0, 0),
         longest: int = LONGEST,
         share: float = 1.0,
-        panels: Sequence[Callable[["Viewer"], Panel]] = (),
+        panels: Sequence[Callable[[ViewerContext], Panel]] = (),
         messages: Sequence[str] = (),
         live: bool = False,
         allowed_hosts: Sequence[str] = (),
@@ -100,7 +97,7 @@ class Viewer:
         tabs = self.server.gui.add_tab_group()
         self._building = threading.Lock()  # viser keeps one open container per tab
         self._client_tabs = [(panel, tabs.add_tab(panel.title)) for panel in CLIENT_PANELS]
-        makers: list[Callable[[Viewer], Panel]] = [*panels, *PANELS]
+        makers: list[Callable[[ViewerContext], Panel]] = [*panels, *PANELS]
         made = [make(self) for make in makers]
         self.panels: list[Panel] = [panel for panel in made if not (live and panel.edits)]
         for panel in self.panels:
@@ -124,14 +121,6 @@ class Viewer:
     def refresh(self) -> None:
         """Draw again for all browsers: something in a slot has changed."""
         self.loop.refresh()
-
-    def client_camera(self, client: viser.ClientHandle) -> Camera:
-        """The camera of a browser now, at the size of its window in pixels."""
-        return ClientCamera.of(client.camera).camera()
-
-    def client_view(self, client: viser.ClientHandle) -> ClientView | None:
-        """What is known of a browser; None once it has gone."""
-        return self.loop.views.get(client.client_id)
 
     def score(self, client: viser.ClientHandle) -> None:
         """Find out what each Gaussian of the first scene does for the photos, unless that is known; shown when done."""
@@ -168,11 +157,11 @@ class Viewer:
         for one in self.server.get_clients().values() if client is None else [client]:
             one.add_notification(title, body, color="red" if error else None, auto_close_seconds=None if error else 5.0)
 
-    def guarded(self, callback: Callable[..., Any]) -> Callable[..., None]:
+    def guarded(self, callback: Callable[..., object]) -> Callable[..., None]:
         """A callback of a control whose errors become messages in the browser that caused them."""
 
         @wraps(callback)
-        def run(event: Any = None) -> None:
+        def run(event: object = None) -> None:
             try:
                 callback(event)
             except Exception as failure:

@@ -1,11 +1,8 @@
 """Help: what the mouse and the keys do, and the commands behind the keys."""
 
-from typing import TYPE_CHECKING
-
 import viser
 
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
+from splat.viewer.context import ViewerContext
 
 TEXT = """
 **Mouse** — drag to turn, right drag to move, wheel to come closer. **Touch** — one finger turns, two move and zoom.
@@ -32,7 +29,7 @@ The picture is coarse while the camera moves and exact once it rests.
 """
 
 
-def add(viewer: "Viewer") -> None:
+def add(viewer: ViewerContext) -> None:
     """Register the keys and a button for them."""
     gui = viewer.server.gui
 

@@ -1,7 +1,5 @@
 """PhotoPanel: the capture's photos: where they were taken, flying there, and laying them over the render."""
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import torch
 import viser
@@ -10,12 +8,10 @@ from splat.geometry.viewpoints import central
 from splat.io.images import to_uint8
 from splat.render import render
 from splat.settings import RenderSettings
+from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.look import COMPARISONS
 from splat.viewer.draw.photo_view import PhotoView, psnr
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 MOST_FRUSTUMS = 500
 THUMBNAIL = 96
@@ -27,7 +23,7 @@ class PhotoPanel:
 
     title = "Photos"
 
-    def __init__(self, viewer: "Viewer", view: ClientView) -> None:
+    def __init__(self, viewer: ViewerContext, view: ClientView) -> None:
         self.viewer, self.view = viewer, view
         self.frames = () if viewer.capture is None else viewer.capture.frames
         self.frustums: list[viser.CameraFrustumHandle] = []
@@ -68,7 +64,7 @@ class PhotoPanel:
             return
         self.fly((self.view.photo.index + (1 if direction == "Next" else -1)) % len(self.frames))
 
-    def toggle(self, _: Any) -> None:
+    def toggle(self, _: object) -> None:
         """Show the photo alone, or the render alone."""
         self.how.value = "off" if self.how.value == "photo" else "photo"
         self.view.change(comparison=self.how.value)
@@ -108,7 +104,7 @@ class PhotoPanel:
         """The camera has moved away from the photo."""
         self.about.content = "Choose a photo to compare the render with it."
 
-    def show_frustums(self, _: Any) -> None:
+    def show_frustums(self, _: object) -> None:
         """Draw the cameras, or take them away."""
         while self.frustums:
             self.frustums.pop().remove()
