@@ -18,6 +18,7 @@ from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.viewpoints import first_view
 from splat.settings import RenderSettings
+from splat.viewer.address import is_local
 from splat.viewer.context import ClientPanel, Panel, ViewerContext
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.contribution import Scores, score
@@ -206,8 +207,3 @@ class Viewer:
         self.loop.add(view)
         for message in self.messages:
             self.notify("Not everything could be opened", message, client=client, error=True)
-
-
-def is_local(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    return host in ("127.0.0.1", "localhost", "::1")

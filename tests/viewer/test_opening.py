@@ -19,8 +19,7 @@ from captures import subject, write_capture
 from splat.compression.formats import registry as formats
 from splat.errors import InputError
 from splat.geometry.viewpoints import first_view
-from splat.viewer.app import is_local
-from splat.viewer.commands.view import address
+from splat.viewer.address import address, is_local
 from splat.viewer.opening import open_capture, open_scene, open_scenes, run_facts, saved_iterations
 
 CPU = torch.device("cpu")

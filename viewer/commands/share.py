@@ -42,7 +42,7 @@ class ShareOptions:
     """Keep harmonics up to this degree only."""
 
     background: Annotated[str, tyro.conf.arg(metavar="black|white|#RRGGBB")] = "black"
-    """Colour behind the scene."""
+    """Color behind the scene."""
 
     antialiased: bool = False
     """The scene was trained with --antialiased. Known by itself for the folder of a run and a .sog."""
@@ -55,10 +55,10 @@ def share(options: ShareOptions) -> None:
     """Put a scene and a viewer into one HTML file that works offline, on a phone, by mail or on any web server."""
     from splat.compression.formats import registry as formats
     from splat.io.atomic_file import replacing
-    from splat.viewer.share import fit as share_fit
-    from splat.viewer.share import page as pages
-    from splat.viewer.share import payload as share_scene
-    from splat.viewer.share import text_encoding as share_text
+    from splat.viewer.share import text_encoding
+    from splat.viewer.share.fit import fit, with_degree
+    from splat.viewer.share.page import PageOptions, page
+    from splat.viewer.share.payload import encode, encode_sog, sog_meta
 
     began = time.monotonic()
     source = formats.scene_file(options.scene)
@@ -72,34 +72,34 @@ def share(options: ShareOptions) -> None:
     background, limit = parse_color(options.background), parse_size(options.max_size)
     scene = formats.load(source)
     degree = min(scene.sh_degree, 3 if options.sh_degree is None else options.sh_degree)
-    meta = share_scene.sog_meta(source)
+    meta = sog_meta(source)
     says_antialiased = meta is not None and meta.get("model") == "antialiased"
     antialiased = options.antialiased or says_antialiased or trained_antialiased(options.scene)
     views, home, up = start_views(options, scene)
-    page_options = pages.PageOptions(
+    page_options = PageOptions(
         title=options.title or options.scene.resolve().stem,
         home=home,
         up=up,
         views=views,
         background=background,
     )
-    around = len(pages.page(b"", page_options))
+    around = len(page(b"", page_options))
     given_up: tuple[str, ...] = ()
     as_is = meta is not None and degree == scene.sh_degree and antialiased == says_antialiased
-    payload = share_scene.encode_sog(source) if as_is else b""
-    if limit is not None and (not as_is or around + len(share_text.encode(payload)) > limit):
-        fitted = share_fit.fit(share_fit.with_degree(scene, degree), limit - around, antialiased)
+    payload = encode_sog(source) if as_is else b""
+    if limit is not None and (not as_is or around + len(text_encoding.encode(payload)) > limit):
+        fitted = fit(with_degree(scene, degree), limit - around, antialiased)
         payload, given_up = fitted.payload, fitted.given_up
     elif not as_is:
-        payload = share_scene.encode(share_fit.with_degree(scene, degree), antialiased)
-    content = pages.page(payload, page_options)
+        payload = encode(with_degree(scene, degree), antialiased)
+    content = page(payload, page_options)
     with replacing(output) as temporary:
         temporary.write_bytes(content)
     for note in given_up:
         print(f"to fit into {options.max_size}: {note}")
     print(
         f"{output}: {len(content) / 1e6:.2f} MB, of which {len(payload) / 1e6:.2f} MB are the scene and "
-        f"{len(pages.page(b'', page_options)) / 1e3:.0f} kB the viewer with its start views; "
+        f"{len(page(b'', page_options)) / 1e3:.0f} kB the viewer with its start views; "
         f"{time.monotonic() - began:.1f} s"
     )
 

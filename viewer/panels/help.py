@@ -19,10 +19,7 @@ TEXT = """
 | X, V | delete, hide what is selected |
 | Ctrl Z, Ctrl Shift Z | undo, redo |
 | Shift N | select nothing |
-| K | add a keyframe to the path |
-| X, V | delete or hide what is selected |
-| Ctrl Z, Ctrl Shift Z | undo, redo |
-| K | a keyframe of the camera's path |
+| K | add a keyframe to the camera's path |
 | Ctrl K | all commands |
 
 The picture is coarse while the camera moves and exact once it rests.
