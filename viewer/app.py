@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 
-import torch
 import viser
 
 from splat.datasets.capture import Scene
@@ -20,6 +19,7 @@ from splat.geometry.viewpoints import first_view
 from splat.settings import RenderSettings
 from splat.viewer.address import is_local
 from splat.viewer.context import ClientPanel, Panel, ViewerContext
+from splat.viewer.draw.client_camera import vertical_fov
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.contribution import Scores, score
 from splat.viewer.draw.look import Look
@@ -192,8 +192,7 @@ class Viewer:
         initial.up = tuple(first.up.tolist())
         initial.near, initial.far = 1e-3 * first.extent, 1e3 * first.extent
         if self.capture is not None:
-            camera = self.capture.frames[0].camera
-            initial.fov = float(2 * torch.atan(0.5 * camera.height / camera.K[1, 1]))
+            initial.fov = vertical_fov(self.capture.frames[0].camera)
 
     def _connected(self, client: viser.ClientHandle) -> None:
         """A browser has come: make its controls, then draw for it."""

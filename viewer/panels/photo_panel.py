@@ -9,6 +9,7 @@ from splat.io.images import to_uint8
 from splat.render import render
 from splat.settings import RenderSettings
 from splat.viewer.context import ViewerContext
+from splat.viewer.draw.client_camera import orientation, vertical_fov
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.look import COMPARISONS
 from splat.viewer.draw.photo_view import PhotoView, psnr
@@ -113,10 +114,9 @@ class PhotoPanel:
         size = 0.06 * self.viewer.view.extent
         for index in range(0, len(self.frames), max(1, -(-len(self.frames) // MOST_FRUSTUMS))):
             camera = self.frames[index].camera
-            rotation = viser.transforms.SO3.from_matrix(camera.viewmat[:3, :3].T.double().numpy())
             handle = self.view.client.scene.add_camera_frustum(
                 f"/photos/{index}",
-                fov=float(2 * torch.atan(0.5 * camera.height / camera.K[1, 1])),
+                fov=vertical_fov(camera),
                 aspect=camera.width / camera.height,
                 scale=size,
                 thickness=1.5,
@@ -124,7 +124,7 @@ class PhotoPanel:
                 color=(28, 126, 214),
                 image=self.thumbnail(index),
                 format="jpeg",
-                wxyz=rotation.wxyz,
+                wxyz=orientation(camera),
                 position=tuple(camera.position.tolist()),
             )
             handle.on_click(self.viewer.guarded(lambda _, index=index: self.fly(index)))
