@@ -23,6 +23,7 @@ from splat.plugins import load_scene as load
 from splat.plugins import save_scene as save
 from splat.render import RenderResult, render
 from splat.settings import RenderSettings
+from splat.version import __version__ as __version__
 
 __all__ = [
     "Camera",
@@ -35,4 +36,3 @@ __all__ = [
     "render",
     "save",
 ]
-__version__ = "0.1.0"

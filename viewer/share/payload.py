@@ -1,11 +1,11 @@
 """A scene as a shared page carries it: the numbers of a SOG, coded tighter than as images, and read the same everywhere.
 
-Browsers decode images for the eye: they may multiply colours by alpha, apply colour profiles, or add noise against tracking
+Browsers decode images for the eye: they may multiply colors by alpha, apply color profiles, or add noise against tracking
 when pixels are read back. So the page brings a decoder of its own (web/decode.js) for what is written here:
 
     u32 CRC-32 of all that follows; u32 length of the header; the header, JSON, padded with spaces to a multiple of 4;
     256 float32 each: log scales, constant coefficients and, where there are harmonics, their numbers; the coded planes
-    (compression/planes.py).
+    (compression/coding/planes.py).
 """
 
 import io
@@ -32,7 +32,7 @@ STEP_MANTISSA = 2
 
 
 def encode(gaussians: Gaussians, antialiased: bool = False, palette: int | None = None, seed: int = 0) -> bytes:
-    """The payload for a scene; `splat.compression.sog_codes` says which numbers stand for it.
+    """The payload for a scene; `splat.compression.formats.sog.codes` says which numbers stand for it.
 
     Raises:
         InputError: nothing to draw, or harmonics of a degree above 3.
