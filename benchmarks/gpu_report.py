@@ -30,8 +30,10 @@ from typing import Any
 import torch
 
 import splat
-from splat.cuda_rasterizer import native, ops
+from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.cuda_rasterizer.ops import launch
+from splat.cuda_rasterizer.ops.adam import adam_step
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = {"1080p": (1920, 1080), "4K": (3840, 2160)}
@@ -101,7 +103,7 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
     times: dict[str, list[Callable[[], float]]] = defaultdict(list)
     counts: dict[str, int] = {}
     evaluations = torch.zeros(256, dtype=torch.int64, device=stopwatch.device)
-    run = ops._run
+    run = launch.run
 
     def timed(stage: str, arguments: Any) -> Any:
         if stage == "rasterize_forward":
@@ -113,12 +115,12 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
             counts.update(pairs=arguments.pair_count, visible=arguments.visible_count)
         return result
 
-    ops._run = timed
+    launch.run = timed
     try:
         for _ in range(stopwatch.rounds + 2):
             step()
     finally:
-        ops._run = run
+        launch.run = run
     counts["evaluations"] = int(evaluations.sum())
     per_step = {stage: len(all_times) // (stopwatch.rounds + 2) for stage, all_times in times.items()}
     return {
@@ -164,7 +166,7 @@ class Ours:
         result = splat.render(self.leaves, self.camera, statistics=True, settings=self.settings)
         l1_ssim_loss(result.rgb[None], self.target).backward()
         for name, parameter in self.leaves.tensors().items():
-            ops.adam_step(parameter.detach(), parameter.grad, *self.moments[name], step=self.steps, lr=1e-7)
+            adam_step(parameter.detach(), parameter.grad, *self.moments[name], step=self.steps, lr=1e-7)
 
     def zero(self) -> None:
         for tensor in self.leaves.tensors().values():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import splat
 from splat.cameras import Camera
-from splat.cuda_rasterizer.ops import adam_step
+from splat.cuda_rasterizer.ops.adam import adam_step
 from splat.datasets.capture import Frame
 from splat.gaussians import SH_C0, Gaussians
 from splat.settings import RenderSettings
