@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import is_fake
 
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.ops.schema import Options
@@ -18,7 +17,8 @@ HUGE_BYTES = 4 << 20
 def empty(like: Tensor, *shape: Any, dtype: torch.dtype | None = None) -> Tensor:
     """Uninitialized memory, in huge pages where it is large: it is fresh in every step (see csrc/cpu/memory.h)."""
     tensor = like.new_empty(*shape, dtype=dtype or like.dtype)
-    if tensor.device.type == "cpu" and not is_fake(tensor) and tensor.nbytes >= HUGE_BYTES:
+    # The type first: fake tensors are of another, and may not know how large they are.
+    if type(tensor) is Tensor and tensor.nbytes >= HUGE_BYTES and tensor.device.type == "cpu":
         native.load().advise_huge_pages(tensor.data_ptr(), tensor.nbytes)
     return tensor
 
