@@ -128,7 +128,7 @@ class SogGrid:
             self.weights, self.fitted = weights, sog_codes.fit(scene, self.palette, self.seed, weights)
             return
         entries = self._entries(scene)
-        bare = sog_codes.fit(replace(scene, sh_rest=scene.sh_rest[:, :0]))
+        bare = sog_codes.fit(scene.with_sh_degree(0))
         self.fitted = replace(bare, palette=entries, numbers=codebook_of_numbers(entries), labels=self.fitted.labels)
 
     def quantization(self, gaussians: Gaussians) -> Quantization:

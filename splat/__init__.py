@@ -19,6 +19,7 @@ from splat.gaussians import Gaussians
 from splat.io.ply import load, save
 from splat.render import RenderResult, render
 from splat.settings import RenderSettings
+from splat.version import __version__ as __version__
 
 __all__ = [
     "Camera",
@@ -31,4 +32,3 @@ __all__ = [
     "render",
     "save",
 ]
-__version__ = "0.1.0"

@@ -111,7 +111,7 @@ def convert(options: ConvertOptions) -> None:
     began = time.monotonic()
     scene = formats.load(source, settings)
     degree = scene.sh_degree if options.sh_degree is None else min(scene.sh_degree, options.sh_degree)
-    scene.sh_rest = scene.sh_rest[:, : (degree + 1) ** 2 - 1]
+    scene = scene.with_sh_degree(degree)
     if options.min_opacity > 0:
         scene = scene[scene.opacities >= options.min_opacity]
     formats.save(options.place.place(scene), options.output, settings)

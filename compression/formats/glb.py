@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splat import __version__
 from splat.compression.coding.byte_reader import REMEDY, ByteReader, read_file
 from splat.compression.formats.axes import LUF, turned
 from splat.compression.formats.blocks import blocks, drawable_order, joined, ranges
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.io.atomic_file import replacing
+from splat.version import __version__
 
 MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
 FLOAT, POINTS = 5126, 0

@@ -40,11 +40,7 @@ def read(path: Path) -> Gaussians:
         low, high = -1.5, 1.5
     headers = [bytes(reader.take(SECTION, "a section's header")) for _ in range(int(most))]
     parts = [_section(path, reader, head, level, low, high) for head in headers[: int(sections)]]
-    bases = max(part.sh_rest.shape[1] for part in parts)
-    for part in parts:
-        missing = bases - part.sh_rest.shape[1]
-        part.sh_rest = torch.cat([part.sh_rest, torch.zeros(len(part), missing, 3)], dim=1)
-    return Gaussians(**{name: torch.cat([part.tensors()[name] for part in parts]) for name in parts[0].tensors()})
+    return Gaussians.cat(parts)
 
 
 def _section(path: Path, reader: ByteReader, head: bytes, level: int, low: float, high: float) -> Gaussians:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.gaussians import SH_C0, Gaussians
+from splat.image_metrics import psnr_of
 from splat.render import render
 from splat.settings import RenderSettings
 
@@ -128,7 +129,7 @@ class Fidelity:
         for camera, image in zip(self.cameras, self.images, strict=True):
             errors += float((self._image(gaussians, camera) - image).square().sum(dtype=torch.float64))
             values += image.numel()
-        return min(self.ceiling, -10 * math.log10(max(errors / max(values, 1), 1e-20)))
+        return min(self.ceiling, psnr_of(errors / max(values, 1)))
 
     @torch.no_grad()
     def _image(self, gaussians: Gaussians, camera: Camera) -> Tensor:

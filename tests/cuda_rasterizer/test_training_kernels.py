@@ -8,7 +8,7 @@ from scenes import cameras, cloud
 from splat import Gaussians, RenderSettings
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.cuda_rasterizer.ops import PARAMETERS, adam_step
-from splat.training.evaluate.metrics import ssim
+from splat.image_metrics import ssim
 from splat.training.optimizer import GaussianOptimizer
 
 

@@ -18,9 +18,10 @@ from splat.device import choose_device
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.ply import load
+from splat.parsing import parse_bytes
 from splat.settings import RenderSettings
 from splat.training.checkpoint import load_latest_checkpoint
-from splat.training.config import TrainConfig, load_config, parse_bytes
+from splat.training.config import TrainConfig, load_config
 from splat.training.evaluate.evaluate import evaluate
 from splat.training.evaluate.metrics import lpips_metric
 from splat.training.evaluate.report import write_report

@@ -1,6 +1,5 @@
 """`splat render`: which cameras, and where the pictures go."""
 
-import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +20,7 @@ from splat.geometry.orbit import orbit, orbit_around
 from splat.io.camera_path_file import load_path
 from splat.io.images import colorize_depth, write_image
 from splat.io.video import VideoWriter
+from splat.parsing import parse_resolution
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, load_config
 from splat.training.run_folder import RunFolder
@@ -40,7 +40,7 @@ def render_views(options: "RenderOptions") -> None:
     Raises:
         InputError: no such scene, no capture for its cameras, or the output exists.
     """
-    size = _parse_size(options.size)
+    size = None if options.size is None else parse_resolution("--size", options.size)
     if options.frames < 1 or options.fps <= 0:
         raise InputError(f"--frames and --fps must be positive, got {options.frames} and {options.fps}")
     is_run = options.scene.is_dir()
@@ -146,12 +146,3 @@ def _depth_range(gaussians: Gaussians, cameras: list[Camera], settings: RenderSe
     depths = depths[:: max(1, len(depths) // 1_000_000)]
     near, far = float(depths.quantile(0.01)), float(depths.quantile(0.99))
     return near, max(far, 1.001 * near)
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
-    if not match or not 1 <= int(match[1]) <= 16384 or not 1 <= int(match[2]) <= 16384:
-        raise InputError(f"--size must look like 1280x720, with sides of 1 to 16384 pixels, got {text!r}")
-    return int(match[1]), int(match[2])

@@ -27,13 +27,13 @@ from splat.contribution import contribution
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
+from splat.parsing import parse_bytes
 from splat.settings import RenderSettings
 from splat.training.compress.finetune import finetune
 from splat.training.compress.judge import Score
 from splat.training.compress.report import print_table, write_results
 from splat.training.compress.search import SHARES, Model, Recipe, Target, Trial, choose, search
 from splat.training.compress.source import Source, check, open_source
-from splat.training.config import parse_bytes
 from splat.training.trainer import evaluation_background
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Compression:
                 self.record(f"prune {100 * options.prune:.0f} %", scene, seconds)
         if options.sh_degree is not None and degree < scene.sh_degree:
             with self.step() as seconds:
-                scene = _of_degree(scene, degree)
+                scene = scene.with_sh_degree(degree)
                 self.record(f"degree {degree}", scene, seconds)
         recipe = Recipe(options.prune or 0.0, degree, options.precision or 0)
         if options.finetune:
@@ -267,7 +267,7 @@ class Compression:
 
     def pruned_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
         """The scene pruned to a recipe, and the grid of that."""
-        scene = _of_degree(self.pruned(recipe.share), recipe.degree)
+        scene = self.pruned(recipe.share).with_sh_degree(recipe.degree)
         return scene, self.grid(scene, self.rung(recipe.level))
 
     def save(self, scene: Gaussians, path: Path, options: FormatOptions, grid: Grid | None) -> None:
@@ -351,11 +351,6 @@ class Compression:
             f"--max-drop {self.options.max_drop}: at its finest, {self.format.name} loses {whole - nearest.score.psnr:.2f} dB "
             f"({nearest.size:,} bytes). Allow more, add --finetune 1000, or choose another format"
         )
-
-
-def _of_degree(scene: Gaussians, degree: int) -> Gaussians:
-    """The scene with harmonics up to a degree only."""
-    return Gaussians(**{**scene.tensors(), "sh_rest": scene.sh_rest[:, : (degree + 1) ** 2 - 1]})
 
 
 def _ply_bytes(scene: Gaussians) -> int:

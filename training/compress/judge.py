@@ -14,11 +14,11 @@ from splat.compression.simplify.prune import Fidelity
 from splat.datasets.capture import Frame
 from splat.gaussians import Gaussians
 from splat.geometry.orbit import orbit_around
+from splat.image_metrics import ssim
 from splat.io.images import side_by_side, write_image
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig
 from splat.training.evaluate.evaluate import evaluate, picture_name
-from splat.training.evaluate.metrics import ssim
 from splat.training.trainer import evaluation_background
 
 ORBIT_VIEWS = 8

@@ -12,9 +12,10 @@ from splat.datasets.capture import Frame
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.parsing import parse_bytes
 from splat.settings import RenderSettings
 from splat.training.compress.judge import Judge, PhotoJudge, RenderJudge
-from splat.training.config import TrainConfig, load_config, parse_bytes
+from splat.training.config import TrainConfig, load_config
 
 if TYPE_CHECKING:
     from splat.training.commands.compress import CompressOptions

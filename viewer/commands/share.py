@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from splat.errors import InputError
+from splat.parsing import parse_bytes
 
 if TYPE_CHECKING:
     from splat.gaussians import Gaussians
@@ -89,10 +90,10 @@ def share(options: ShareOptions) -> None:
     as_is = meta is not None and degree == scene.sh_degree and antialiased == says_antialiased
     payload = share_scene.encode_sog(source) if as_is else b""
     if limit is not None and (not as_is or around + len(share_text.encode(payload)) > limit):
-        fitted = share_fit.fit(share_fit.with_degree(scene, degree), limit - around, antialiased)
+        fitted = share_fit.fit(scene.with_sh_degree(degree), limit - around, antialiased)
         payload, given_up = fitted.payload, fitted.given_up
     elif not as_is:
-        payload = share_scene.encode(share_fit.with_degree(scene, degree), antialiased)
+        payload = share_scene.encode(scene.with_sh_degree(degree), antialiased)
     content = pages.page(payload, page_options)
     with replacing(output) as temporary:
         temporary.write_bytes(content)
@@ -147,10 +148,7 @@ def parse_size(text: str | None) -> int | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([kmg]?)(i?)b?", text.strip().lower())
-    if not match:
-        raise InputError(f"--max-size must be a size such as 8MB, got {text!r}")
-    size = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmg".index(match[2] or " "))
+    size = parse_bytes("--max-size", text, "8MB")
     if size < 200_000:
         raise InputError(f"--max-size must be 200kB or more, for the viewer takes a part of it; got {text!r}")
     return size

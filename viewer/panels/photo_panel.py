@@ -11,7 +11,7 @@ from splat.io.images import to_uint8
 from splat.settings import RenderSettings
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.look import COMPARISONS
-from splat.viewer.draw.photo_view import PhotoView, psnr
+from splat.viewer.draw.photo_view import PhotoView, shown_psnr
 from splat.viewer.draw.start_view import central
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class PhotoPanel:
                 settings=RenderSettings(antialiased=slot.antialiased),
             ).rgb.cpu()
         pixels = photo.frame.photo
-        return psnr(render, pixels.over(background), pixels.mask)
+        return shown_psnr(render, pixels.over(background), pixels.mask)
 
     def left(self) -> None:
         """The camera has moved away from the photo."""

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from splat import __version__
 from splat.compression.coding.kmeans import assign_numbers
 from splat.compression.formats.blocks import drawable_order, ranges
 from splat.compression.formats.sog.codes import Quantization, fit, mean_codes, quat_codes
@@ -31,6 +30,7 @@ from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.morton import morton_order
 from splat.io.atomic_file import replacing
+from splat.version import __version__
 
 Plane = Callable[[Gaussians, Quantization, Tensor], Tensor]
 """The pixels [M, 3 or 4] of an image, of 0 to 255, for some Gaussians, those of the rows [M]."""
@@ -98,7 +98,7 @@ def encode(
     pixels = grid_order(scene, seed, progress=sys.stderr.isatty()) if order == "grid" else morton_order(scene.means)
     count = len(scene)
     size = grid_size(count)
-    bare = replace(scene, sh_rest=scene.sh_rest[:, :0])  # harmonics are in the palette
+    bare = scene.with_sh_degree(0)  # harmonics are in the palette
 
     def image(plane: Plane) -> bytes:
         rows = (pixels[place] for place in ranges(count))
