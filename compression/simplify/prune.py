@@ -44,7 +44,7 @@ def prune(gaussians: Gaussians, scores: Tensor, share: float) -> Gaussians:
     """The scene without the given share of its Gaussians, those with the least scores; the others keep their order.
 
     Args:
-        scores: [N], from importance.py, where what no camera sees has the least; or better, from `ranks`.
+        scores: [N], from `importance`, where what no camera sees has the least; or better, from `ranks`.
     """
     if len(scores) != len(gaussians):
         raise ValueError(f"scores: expected one for each of {len(gaussians)} Gaussians, got {len(scores)}")

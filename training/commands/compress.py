@@ -45,7 +45,7 @@ class CompressOptions:
     """Keep harmonics up to this degree only. Not together with a target."""
 
     precision: Annotated[int | None, tyro.conf.arg(metavar="0-7")] = None
-    """Rung of the format's ladder of precisions, 0 the finest; .splatz has 8. Not together with a target."""
+    """Level of quality of the format, 0 the finest; .splatz has 8. Not together with a target."""
 
     resolution: Annotated[int | None, tyro.conf.arg(aliases=["-r"])] = None
     """Divide width and height of the photos by this; as the run did unless given."""

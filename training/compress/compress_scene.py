@@ -20,7 +20,7 @@ from splat.compression.commands.commands import format_options
 from splat.compression.formats import registry as formats
 from splat.compression.formats.registry import FormatOptions
 from splat.compression.formats.splatz.view_metric import view_metric
-from splat.compression.quantize_aware import Grid
+from splat.compression.quantize_aware import Quantizer
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.contribution import contribution
@@ -109,8 +109,8 @@ class Compression:
         self.source, self.options, self.output = source, options, output
         self.format = formats.format_of(output)
         self.base = format_options(options.formats, source.config.optimization.antialiased)
-        self.ladder = self.format.ladder(self.base)
-        self.knob = self.rung(options.precision or 0)
+        self.levels = self.format.quality_levels(self.base)
+        self.knob = self.level(options.precision or 0)
         self.judge = source.judge
         cameras = source.judge.cameras
         self.views = cameras[:: math.ceil(len(cameras) / VIEWS)]
@@ -141,11 +141,11 @@ class Compression:
         recipe = Recipe(options.prune or 0.0, degree, options.precision or 0)
         if options.finetune:
             with self.step() as seconds:
-                scene, grid = self.tuned_to(recipe, options.finetune)
+                scene, quantizer = self.tuned_to(recipe, options.finetune)
                 self.record(f"fine-tune {options.finetune} iterations", scene, seconds)
         else:
-            scene, grid = self.repaired_to(recipe)
-        return self.written(scene, recipe, grid)
+            scene, quantizer = self.repaired_to(recipe)
+        return self.written(scene, recipe, quantizer)
 
     def to_target(self) -> Gaussians:
         """The best that reaches the target, found by trial."""
@@ -175,13 +175,13 @@ class Compression:
     def model(self) -> Model:
         """Measure every kind of loss alone."""
         limit = self.degree_limit()
-        bar = tqdm(desc="measure", total=len(SHARES) - 1 + limit + len(self.ladder), disable=not sys.stderr.isatty())
+        bar = tqdm(desc="measure", total=len(SHARES) - 1 + limit + len(self.levels), disable=not sys.stderr.isatty())
         with bar:
             pruned = [self.rows[0].score.psnr]
             for share in SHARES[1:]:
                 pruned.append(self.judge(self.pruned(share)).psnr)
                 bar.update()
-            recipes = [Recipe(0.0, limit, level) for level in range(len(self.ladder))]
+            recipes = [Recipe(0.0, limit, level) for level in range(len(self.levels))]
             recipes += [Recipe(0.0, degree, 0) for degree in range(limit)]
             kinds = []
             for recipe in recipes:
@@ -215,9 +215,9 @@ class Compression:
     def follow(self, recipe: Recipe, iterations: int = 0) -> Trial:
         """Prune, write and measure one recipe, and remember it."""
         with self.step() as seconds:
-            scene, grid = self.tuned_to(recipe, iterations) if iterations else self.repaired_to(recipe)
-            name, options = self.trial_file(recipe, iterations), self.rung(recipe.level)
-            self.save(scene, name, options, grid)
+            scene, quantizer = self.tuned_to(recipe, iterations) if iterations else self.repaired_to(recipe)
+            name, options = self.trial_file(recipe, iterations), self.level(recipe.level)
+            self.save(scene, name, options, quantizer)
             score = self.judge(formats.load(name, options))
             trial = Trial(recipe, formats.size_of(name), len(scene), score, seconds())
         self.trials.append(trial)
@@ -229,18 +229,18 @@ class Compression:
         folder.mkdir(exist_ok=True)
         return folder / self.output.name
 
-    def grid(self, scene: Gaussians, options: FormatOptions) -> Grid | None:
+    def quantizer(self, scene: Gaussians, options: FormatOptions) -> Quantizer | None:
         """What a file of the scene can hold, fitted to what the cameras see of it."""
-        if self.format.grid is None:
+        if self.format.quantizer is None:
             return None
         found = contribution(scene, self.views, background=self.background, settings=self.settings)
         weights = found.weight.float() / found.weight.mean().float().clamp_min(1e-30)
         metric = view_metric(scene, self.views, weights)
-        return self.format.grid(options, formats.Matter(weights, metric, found.removal))
+        return self.format.quantizer(options, formats.Importance(weights, metric, found.removal))
 
-    def tuned_to(self, recipe: Recipe, iterations: int) -> tuple[Gaussians, Grid | None]:
-        """The scene pruned and fine-tuned to what a recipe's file can hold, and the grid of that."""
-        scene, grid = self.pruned_to(recipe)
+    def tuned_to(self, recipe: Recipe, iterations: int) -> tuple[Gaussians, Quantizer | None]:
+        """The scene pruned and fine-tuned to what a recipe's file can hold, and the quantizer of that."""
+        scene, quantizer = self.pruned_to(recipe)
         source = self.source
         with tqdm(desc="fine-tune", total=iterations, disable=not sys.stderr.isatty(), leave=False) as bar:
 
@@ -248,38 +248,44 @@ class Compression:
                 bar.update(iteration - bar.n)
 
             tuned = finetune(
-                scene, source.frames, source.extent, iterations, config=source.config, grid=grid, progress=advance
+                scene,
+                source.frames,
+                source.extent,
+                iterations,
+                config=source.config,
+                quantizer=quantizer,
+                progress=advance,
             )
-        return tuned, grid
+        return tuned, quantizer
 
-    def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
+    def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Quantizer | None]:
         """The scene pruned to a recipe, with base colours that make up for what the format loses elsewhere, as far as they can;
-        and the grid of that."""
-        scene, grid = self.pruned_to(recipe)
-        if grid is None:
+        and the quantizer of that."""
+        scene, quantizer = self.pruned_to(recipe)
+        if quantizer is None:
             return scene, None
         whole, views = self.source.gaussians, self.views[::REPAIR_STRIDE]
         for _ in range(REPAIRS):
-            held = grid(scene).detach()
+            held = quantizer(scene).detach()
             mended = recolored(held, whole, views, 1, background=self.background, settings=self.settings)
             scene = replace(scene, sh0=scene.sh0 + (mended.sh0 - held.sh0))
-        return scene, grid
+        return scene, quantizer
 
-    def pruned_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
-        """The scene pruned to a recipe, and the grid of that."""
+    def pruned_to(self, recipe: Recipe) -> tuple[Gaussians, Quantizer | None]:
+        """The scene pruned to a recipe, and the quantizer of that."""
         scene = self.pruned(recipe.share).with_sh_degree(recipe.degree)
-        return scene, self.grid(scene, self.rung(recipe.level))
+        return scene, self.quantizer(scene, self.level(recipe.level))
 
-    def save(self, scene: Gaussians, path: Path, options: FormatOptions, grid: Grid | None) -> None:
-        if grid is not None:
-            grid.write(scene, path)
+    def save(self, scene: Gaussians, path: Path, options: FormatOptions, quantizer: Quantizer | None) -> None:
+        if quantizer is not None:
+            quantizer.write(scene, path)
         else:
             formats.save(scene, path, options)
 
-    def written(self, scene: Gaussians, recipe: Recipe, grid: Grid | None) -> Gaussians:
+    def written(self, scene: Gaussians, recipe: Recipe, quantizer: Quantizer | None) -> Gaussians:
         """Write the output, read it back, measure it."""
         with self.step() as seconds:
-            self.save(scene, self.output, self.knob, grid)
+            self.save(scene, self.output, self.knob, quantizer)
             read = formats.load(self.output, self.base)
             score = self.judge(read)
             size = formats.size_of(self.output)
@@ -304,15 +310,15 @@ class Compression:
         self.left = share, recolored(pruned, whole, cameras, background=background, settings=settings)
         return self.left[1]
 
-    def rung(self, level: int) -> FormatOptions:
-        """Of the format's ladder of precisions.
+    def level(self, level: int) -> FormatOptions:
+        """Options of the format at a level of quality.
 
         Raises:
-            InputError: it has no such rung.
+            InputError: it has no such level.
         """
-        if not 0 <= level < len(self.ladder):
-            raise InputError(f"--precision must be 0 to {len(self.ladder) - 1} for {self.format.name}, got {level}")
-        return self.ladder[level]
+        if not 0 <= level < len(self.levels):
+            raise InputError(f"--precision must be 0 to {len(self.levels) - 1} for {self.format.name}, got {level}")
+        return self.levels[level]
 
     def install(self, file: Path) -> None:
         """Put the file of a trial where the output is wanted."""

@@ -41,8 +41,8 @@ def canonical(quats: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:  # [N
     return turned[:, 1:] / turned[:, :1], log_scales.gather(1, AXES.to(unit.device)[best])
 
 
-def alike(first: Tensor, second: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:  # [N, 4], [N, 3]
-    """Gaussians of rotations `second` [N, 4] in the description, and of the sign, that is nearest to `first` [N, 4].
+def nearest_equivalent(first: Tensor, second: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:  # [N, 4], [N, 3]
+    """Gaussians of rotations `second` [N, 4] in the equivalent description, and of the sign, that is nearest to `first` [N, 4].
     Differentiable. Equally near ones are told apart by their place in CUBE, so that every machine decides alike."""
     first, second = (torch.nn.functional.normalize(quats, dim=1) for quats in (first, second))
     apart = product(first * torch.tensor([1.0, -1, -1, -1]).to(first), second).detach().double()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from splat.compression.coding.byte_reader import REMEDY, ByteReader
 from splat.compression.coding.entropy import Integers, pack, unpack
-from splat.compression.formats.splatz.canonical import alike
+from splat.compression.formats.splatz.canonical import nearest_equivalent
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.geometry.quaternions import rotation_matrix
@@ -38,20 +38,46 @@ WORST = 50.0
 def midpoints(first: Gaussians, second: Gaussians) -> Gaussians:
     """Half-way between Gaussians and as many others, differentiable: means of positions, logarithms of scales, rotations,
     opacities before the sigmoid, and harmonics."""
-    quats, log_scales = alike(first.quats, second.quats, second.log_scales)
+    quats, log_scales = nearest_equivalent(first.quats, second.quats, second.log_scales)
     told = {**second.tensors(), "quats": quats, "log_scales": log_scales}
     mean = {name: (tensor + told[name]) / 2 for name, tensor in first.tensors().items()}
     turned = torch.nn.functional.normalize(first.quats, dim=1) + quats
     return Gaussians(**{**mean, "quats": torch.nn.functional.normalize(turned, dim=1)})
 
 
+def with_midpoints(stored: Gaussians, between: tuple[Tensor, Tensor] | None) -> Gaussians:
+    """What the file holds, and then what is half-way between, if anything is."""
+    if between is None:
+        return stored
+    first, second = between
+    return Gaussians.cat([stored, midpoints(stored[first], stored[second])])
+
+
 def completed(stored: Gaussians, parents: Tensor) -> Gaussians:
     """Stored Gaussians and their midpoints, each in its place: `parents` [N, 2] is -1 where one is stored."""
     own, row = parents[:, 0] < 0, torch.cumsum(parents[:, 0] < 0, dim=0) - 1
     first, second = row[parents[~own]].unbind(1)
-    between = midpoints(stored[first], stored[second]).tensors()
     row = torch.where(own, row, len(stored) + torch.cumsum(~own, dim=0) - 1)
-    return Gaussians(**{name: torch.cat([tensor, between[name]])[row] for name, tensor in stored.tensors().items()})
+    return with_midpoints(stored, (first, second))[row]
+
+
+def parents_among(parents: Tensor, index: Tensor) -> Tensor | None:  # [M, 2]
+    """The parents of some of the Gaussians, by their places among those; a midpoint that has lost one is stored itself. None
+    where no midpoint is left."""
+    chosen = torch.arange(len(parents), device=parents.device)[index]
+    place = torch.full((len(parents),), -1, device=parents.device)
+    place[index] = torch.arange(len(chosen), device=place.device)
+    parents = torch.where(parents >= 0, place[parents], -1)[index]
+    parents[(parents < 0).any(dim=1)] = -1
+    return parents if bool((parents >= 0).any()) else None
+
+
+def shared_weights(weights: Tensor, parents: Tensor) -> Tensor:  # [N]
+    """Weights with which Gaussians are stored: midpoints hand theirs to their parents, since squared errors of a mean of two
+    have a quarter of each."""
+    gone = parents[:, 0] >= 0
+    between = weights[gone] / 4
+    return weights.index_add(0, parents[gone, 0], between).index_add(0, parents[gone, 1], between)
 
 
 @torch.no_grad()
@@ -166,7 +192,7 @@ def difference(first: Gaussians, second: Gaussians) -> Tensor:  # [N] float32
     """Integral of the squared difference of two Gaussians in space, as densities of opacity and of opacity times colour,
     against the same integral of the first alone: 1 as if the second were not there."""
     (one, one_root), (two, two_root) = _covariances(first), _covariances(second)
-    alone, other, shared = _matter(first), _matter(second), one + two
+    alone, other, shared = _densities(first), _densities(second), one + two
     apart = (first.means - second.means).double()
     solved = torch.linalg.solve_ex(shared, apart[..., None])[0][..., 0]
     # The integral of a product of two densities of peak 1, against pi^(3/2)
@@ -183,7 +209,7 @@ def _covariances(gaussians: Gaussians) -> tuple[Tensor, Tensor]:  # [N, 3, 3], [
     return axes @ axes.transpose(1, 2), log_scales.sum(dim=1).exp()
 
 
-def _matter(gaussians: Gaussians) -> Tensor:  # [N, 4]
+def _densities(gaussians: Gaussians) -> Tensor:  # [N, 4]
     """Opacity, and opacity times colour."""
     colors = torch.nn.functional.pad(gaussians.sh0.double() * SH_C0 + 0.5, (1, 0), value=1.0)
     return colors * gaussians.opacities.double()[:, None]
