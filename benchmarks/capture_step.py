@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 
 from splat.datasets.load import PhotoOptions, load_scene
+from splat.run import Run
 from splat.training.config import DensifyConfig, TrainConfig
 from splat.training.init.initialize import initial_gaussians
-from splat.training.run_folder import RunFolder
 from splat.training.trainer import Trainer
 
 
@@ -29,7 +29,7 @@ def milliseconds_per_step(capture: Path, resolution: int, steps: int) -> dict[st
     config = TrainConfig(densify=still)
     initial = initial_gaussians(scene, config, torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, scene.frames, scene.extent, initial, RunFolder(Path(folder)))
+        trainer = Trainer(config, scene.frames, scene.extent, initial, Run(Path(folder)))
         times = []
         for _ in range(steps + 10):  # ten to warm up
             start = time.perf_counter()

@@ -23,15 +23,13 @@ from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.datasets.split import split
 from splat.gaussians import Gaussians
+from splat.run import Run
 from splat.settings import RenderSettings
-from splat.training.checkpoint import checkpoint_path
 from splat.training.commands.commands import read_capture
 from splat.training.compress.finetune import finetune, prune_and_finetune
-from splat.training.config import load_config
+from splat.training.config import evaluation_background, load_config
 from splat.training.evaluate.evaluate import evaluate
 from splat.training.optimizer import GaussianOptimizer
-from splat.training.run_folder import RunFolder
-from splat.training.trainer import evaluation_background
 
 BAR = 0.1  # dB
 
@@ -52,7 +50,7 @@ class Capture:
     """A capture as a run has seen it: its training frames, and how scenes are measured."""
 
     def __init__(self, run: Path) -> None:
-        self.config, path = load_config(RunFolder(run).config)
+        self.config, path = load_config(Run(run))
         scene = read_capture(path, self.config)
         self.extent = scene.extent
         self.frames, self.held_out = split(scene, self.config.data.test_every)
@@ -74,8 +72,8 @@ class Capture:
 def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
     run = train(path, options)
     capture = Capture(run)
-    final = splat.load(RunFolder(run).latest_scene())
-    state = torch.load(checkpoint_path(RunFolder(run).checkpoints, options.iterations), weights_only=True)
+    final = splat.load(Run(run).latest_scene()[1])
+    state = torch.load(Run(run).checkpoint_file(options.iterations), weights_only=True)
     whole = GaussianOptimizer.from_state_dict(state["optimizer"]).gaussians
     seconds: dict[str, float] = {}
 

@@ -30,7 +30,7 @@ from splat.settings import RenderSettings
 from splat.training.commands.compress import CompressOptions
 from splat.training.compress.finetune import finetune
 from splat.training.compress.source import open_source
-from splat.training.trainer import evaluation_background
+from splat.training.config import evaluation_background
 
 COARSER, SHARES = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0), (0.0, 0.1, 0.2, 0.3, 0.4)
 CODEBOOKS = ((6, 64, 0.5), (6, 64, 1.0), (6, 64, 1.5), (3, 64, 1.0), (2, 256, 1.0))

@@ -1,5 +1,8 @@
 """splat: differentiable 3D Gaussian splatting, from photos to a scene you can share.
 
+This folder is the core: what a scene is, how it is drawn, what a run is, the command line. May import
+splat.cuda_rasterizer; the other folders, which are installed as subpackages beside it, import the core.
+
 >>> import splat
 >>> scene = splat.load("point_cloud.ply")
 >>> camera = splat.Camera.look_at(eye=(0, -1, -4), target=(0, 0, 0), width=640, height=480)
@@ -16,7 +19,8 @@ if (_root / "pyproject.toml").is_file() and (_root / "cuda_rasterizer").is_dir()
 from splat.cameras import Camera
 from splat.contribution import Contribution, contribution
 from splat.gaussians import Gaussians
-from splat.io.ply import load, save
+from splat.plugins import load_scene as load
+from splat.plugins import save_scene as save
 from splat.render import RenderResult, render
 from splat.settings import RenderSettings
 from splat.version import __version__ as __version__

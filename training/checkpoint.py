@@ -5,7 +5,6 @@ tensors and plain values only, and are read with `weights_only=True`, so a forei
 """
 
 import pickle
-import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -14,38 +13,29 @@ import torch
 
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
+from splat.run import Run
 
 VERSION = 1
 
 
-def checkpoint_path(folder: Path, iteration: int) -> Path:
-    return folder / f"ckpt_{iteration:06d}.pt"
-
-
-def save_checkpoint(folder: Path, iteration: int, state: dict[str, Any], keep: int) -> Path:
+def save_checkpoint(run: Run, iteration: int, state: dict[str, Any], keep: int) -> Path:
     """Write a checkpoint and delete all but the latest `keep`."""
-    path = checkpoint_path(folder, iteration)
+    path = run.checkpoint_file(iteration)
     with replacing(path) as temporary:
         torch.save({"version": VERSION, "iteration": iteration, **state}, temporary)
-    for old in checkpoints(folder)[:-keep]:
+    for old in list(run.saved_checkpoints().values())[:-keep]:
         old.unlink()
     return path
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run, oldest first."""
-    named = [(re.fullmatch(r"ckpt_(\d+)\.pt", path.name), path) for path in folder.glob("ckpt_*.pt")]
-    return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
-
-
-def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
+def load_latest_checkpoint(run: Run) -> tuple[dict[str, Any], list[str]]:
     """The latest checkpoint that can be read, and a note for each later one that cannot.
 
     Raises:
         InputError: there is none.
     """
     notes: list[str] = []
-    for path in reversed(checkpoints(folder)):
+    for path in reversed(run.saved_checkpoints().values()):
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
             if state["version"] != VERSION:
@@ -64,4 +54,4 @@ def load_latest_checkpoint(folder: Path) -> tuple[dict[str, Any], list[str]]:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             notes.append(f"{path} cannot be read ({reason}); going back to the one before")
     tried = "".join(f"\n  {note}" for note in notes)
-    raise InputError(f"{folder}: no checkpoint to resume from; start again with --overwrite{tried}")
+    raise InputError(f"{run.checkpoints}: no checkpoint to resume from; start again with --overwrite{tried}")

@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
+import torch
 import tyro
+from torch import Tensor
 
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
-from splat.parsing import parse_bytes
+from splat.io.parsing import parse_bytes
+from splat.run import Run
 
 FULL_RUN = 30_000
 """Iterations of the published recipe; schedules are stated for it."""
@@ -337,17 +340,23 @@ def parse_seconds(flag: str, text: str) -> float:
     return seconds
 
 
-def save_config(config: TrainConfig, capture: Path, path: Path) -> None:
-    with replacing(path) as temporary:
+def evaluation_background(config: TrainConfig) -> Tensor:  # [3]
+    """Color behind the scene where it must not be random."""
+    return torch.ones(3) if config.optimization.background == "white" else torch.zeros(3)
+
+
+def save_config(config: TrainConfig, capture: Path, run: Run) -> None:
+    with replacing(run.config_file) as temporary:
         temporary.write_text(json.dumps({"capture": str(capture.resolve()), **config.as_dict()}, indent=2) + "\n")
 
 
-def load_config(path: Path) -> tuple[TrainConfig, Path]:
-    """The configuration and the capture's folder of a run.
+def load_config(run: Run) -> tuple[TrainConfig, Path]:
+    """The configuration of a run, and the folder of its capture.
 
     Raises:
         InputError: the file is missing or not a configuration.
     """
+    path = run.config_file
     try:
         values = json.loads(path.read_text())
         return TrainConfig.from_dict(values), Path(values["capture"])

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-import splat
 from splat.cameras import Camera
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
+from splat.render import render
 from splat.settings import RenderSettings
 
 SUFFIXES = (".ply", ".obj", ".glb")
@@ -82,7 +82,7 @@ def fuse(
     grid = library.t.geometry.VoxelBlockGrid(names, kinds, channels, voxel, BLOCK, BLOCKS, core.Device("CPU:0"))
     seen = False
     for camera in tqdm(cameras, desc="fuse", unit="view", disable=not progress):
-        result = splat.render(gaussians, camera, depth=True, settings=settings)
+        result = render(gaussians, camera, depth=True, settings=settings)
         assert result.median_depth is not None
         depth = torch.where(result.alpha > MIN_ALPHA, result.median_depth, 0.0)
         depth = torch.where(depth < max_depth, depth, 0.0)

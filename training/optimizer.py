@@ -7,7 +7,7 @@ from torch import Tensor
 
 from splat.cuda_rasterizer.ops import PARAMETERS, FusedAdam, adam_step
 from splat.gaussians import Gaussians
-from splat.training.densify.learned_mask import MASK, MASK_START
+from splat.training.learned_mask import MASK, MASK_START
 
 
 class GaussianOptimizer:

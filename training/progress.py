@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -13,6 +12,7 @@ from tqdm import tqdm
 
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
+from splat.run import Run
 from splat.training.schedules import Clock
 
 RECORD_EVERY = 100
@@ -53,13 +53,13 @@ class Progress:
     """Shows loss, PSNR, number of Gaussians, iterations per second and the time left.
 
     Args:
-        folder: of the run.
+        run: whose progress is written.
         clock: of the run; a resumed one stands where it goes on.
         tensorboard: also write events.
     """
 
-    def __init__(self, folder: Path, clock: Clock, tensorboard: bool = False) -> None:
-        self.path, self.clock = folder / "metrics.jsonl", clock
+    def __init__(self, run: Run, clock: Clock, tensorboard: bool = False) -> None:
+        self.path, self.clock = run.progress_file, clock
         self.terminal = sys.stderr.isatty()
         first = clock.iteration
         total = clock.iterations if clock.limit is None else 1000
@@ -77,7 +77,7 @@ class Progress:
         self.start, self.first, self.lines = clock.seconds, first, int(LINES_PER_RUN * clock.progress)
         self.loss: float | None = None  # smoothed
         self.psnr: float | None = None  # smoothed
-        self.events = import_tensorboard()(str(folder / "events")) if tensorboard else None
+        self.events = import_tensorboard()(str(run.events)) if tensorboard else None
         self._forget_after(first)
 
     def _forget_after(self, iteration: int) -> None:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-import splat
 from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.image_metrics import psnr
+from splat.render import render
 from splat.settings import RenderSettings
 from splat.training.per_image.affine import LUMA, changed
 
@@ -112,7 +112,7 @@ def retouch(
     scene = gaussians.detach()
 
     def view(scene: Gaussians) -> Tensor:
-        return splat.render(scene, camera, background=background, settings=settings).rgb
+        return render(scene, camera, background=background, settings=settings).rgb
 
     with torch.no_grad():
         before = psnr(view(scene).clamp(0, 1), edited)

@@ -1,40 +1,39 @@
 """The training loop: one photo a step, render, loss, backward, Adam, and now and then an edit of the set of Gaussians."""
 
 import math
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-import splat
+from splat.callbacks import Step, TrainingCallback
+from splat.cameras import Camera
 from splat.datasets.capture import Frame
 from splat.datasets.images.cache import Photo
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.morton import morton_order
 from splat.image_metrics import psnr_of
-from splat.parsing import parse_bytes
+from splat.io.parsing import parse_bytes
+from splat.render import render
 from splat.result import RenderResult
+from splat.run import Run
 from splat.settings import RenderSettings
+from splat.training.callback_guard import CallbackGuard
 from splat.training.checkpoint import save_checkpoint
-from splat.training.config import TrainConfig
+from splat.training.config import TrainConfig, evaluation_background
 from splat.training.densify.base import Needs, Strategy, View
 from splat.training.densify.choose import choose_strategy, default_budget
-from splat.training.densify.learned_mask import MASK, is_off, masked
+from splat.training.interrupt import interrupt_flag
+from splat.training.learned_mask import MASK, is_off, masked
 from splat.training.losses.grid_smoothness import GridSmoothness
 from splat.training.losses.objective import Loss, Objective
 from splat.training.losses.target import Truth, camera_for, make_truth
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.per_image.model import PhotoModel
 from splat.training.progress import Progress, StageTimer
-from splat.training.run_folder import RunFolder
 from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share, rate_share
-from splat.training.watch import Step, Watch, Watcher
 
 REORDER_EVERY = 1000
 """Iterations between two sortings of the Gaussians in space, right after an edit."""
@@ -58,7 +57,7 @@ class Trainer:
         initial: Gaussians to start from.
         points: [P, 3] sparse points of the capture, if there are any; for the sky's distance.
         project: what is drawn in place of the parameters, differentiable: a file format's version of them, for instance.
-        watch: is told of every iteration, and may pause, save or stop the run.
+        callback: is told of every iteration, and may pause, save or stop the run.
     """
 
     def __init__(
@@ -67,13 +66,14 @@ class Trainer:
         frames: Sequence[Frame],
         extent: float,
         initial: Gaussians,
-        folder: RunFolder,
-        watch: Watcher | None = None,
+        folder: Run,
+        callback: TrainingCallback | None = None,
         device: torch.device | str = "cpu",
         points: Tensor | None = None,
         project: Callable[[Gaussians], Gaussians] | None = None,
     ) -> None:
-        self.config, self.extent, self.folder, self.watch = config, extent, folder, Watch(watch)
+        self.config, self.extent, self.folder = config, extent, folder
+        self.callback = CallbackGuard(callback)
         self.project = project
         self.device = torch.device(device)
         self.frames = [frame.to(self.device) for frame in frames]
@@ -101,30 +101,30 @@ class Trainer:
         return self.clock.iteration
 
     def run(self) -> bool:
-        """Train to the end, or until Ctrl-C or the watcher stops it; either way a checkpoint is left. Returns whether the end
+        """Train to the end, or until Ctrl-C or the callback stops it; either way a checkpoint is left. Returns whether the end
         was reached."""
         self.clock.start()
-        progress, smooth = Progress(self.folder.path, self.clock, self.config.run.tensorboard), self.smoothness
+        progress, smooth = Progress(self.folder, self.clock, self.config.run.tensorboard), self.smoothness
         try:
-            with _interrupt_flag() as interrupted:
+            with interrupt_flag() as interrupted:
                 while not self.clock.finished and not interrupted.is_set():
                     loss, psnr = self.step()
                     progress.update(loss, psnr, len(self.optimizer), None if smooth is None else smooth.last)
                     every = self.config.run.save_every
                     if every and self.iteration % every == 0:
                         self.save()
-                    if self.watched(loss, psnr, interrupted.is_set):
+                    if self.stopped_by_callback(loss, psnr, interrupted.is_set):
                         break
         finally:
             progress.close()
         self.save()
         return self.clock.finished
 
-    def watched(self, loss: float, psnr: float | None, interrupted: Callable[[], bool]) -> bool:
-        """Tell the watcher of an iteration and do what it wants. Returns whether the run is to stop."""
+    def stopped_by_callback(self, loss: float, psnr: float | None, interrupted: Callable[[], bool]) -> bool:
+        """Tell the callback of an iteration and do what it wants. Returns whether the run is to stop."""
         clock = self.clock
         step = Step(self.iteration, loss, self.optimizer.gaussians, self.scene, psnr, clock.progress, clock.seconds)
-        return self.watch.settle(step, self.save_all, interrupted, clock.pause)
+        return self.callback.settle(step, self.save_all, interrupted, clock.pause)
 
     def save_all(self) -> None:
         """Write a checkpoint and the scene as it is."""
@@ -167,7 +167,7 @@ class Trainer:
         return value, self.measured_psnr(rgb, truth, moment)
 
     def draw(
-        self, camera: splat.Camera, background: Tensor, needs: Needs, moment: Moment
+        self, camera: Camera, background: Tensor, needs: Needs, moment: Moment
     ) -> tuple[RenderResult, Gaussians, Tensor | None]:
         """Render the parameters. Also returns them as Gaussians, and the feature whose gradient becomes the scores."""
         assert self.leaves is not None
@@ -181,7 +181,7 @@ class Trainer:
         fused = None
         if optimization.fuse_adam:
             fused = self.optimizer.fused(self.learning_rates(moment), optimization.sparse_adam)
-        result = splat.render(
+        result = render(
             gaussians,
             camera,
             background=self.model.scene_background(background),
@@ -345,9 +345,7 @@ class Trainer:
     def save(self) -> None:
         """Write a checkpoint of this iteration, if there is none."""
         if self.last_saved != self.iteration:
-            save_checkpoint(
-                self.folder.checkpoints, self.iteration, self.state_dict(), self.config.run.keep_checkpoints
-            )
+            save_checkpoint(self.folder, self.iteration, self.state_dict(), self.config.run.keep_checkpoints)
             self.last_saved = self.iteration
 
     def state_dict(self) -> dict[str, Any]:
@@ -391,28 +389,3 @@ class Trainer:
         self.extent = float(state["extent"])
         self.clock.iteration = self.last_saved = int(state["iteration"])
         self.clock.spent = float(state["seconds"])
-
-
-def evaluation_background(config: TrainConfig) -> Tensor:  # [3]
-    """Colour behind the scene where it must not be random."""
-    return torch.ones(3) if config.optimization.background == "white" else torch.zeros(3)
-
-
-@contextmanager
-def _interrupt_flag() -> Iterator[threading.Event]:
-    """Ctrl-C sets the flag, so that an iteration is finished before the run stops; a second Ctrl-C stops at once."""
-    flag = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield flag
-        return
-
-    def handle(_: int, __: FrameType | None) -> None:
-        if flag.is_set():
-            raise KeyboardInterrupt
-        flag.set()
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield flag
-    finally:
-        signal.signal(signal.SIGINT, previous)

@@ -8,10 +8,10 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from splat.callbacks import Action, Step
 from splat.datasets.capture import Scene
 from splat.gaussians import Gaussians
 from splat.viewer.app import Viewer
@@ -25,10 +25,9 @@ STAY_POLL = 0.5
 
 
 class LiveTraining:
-    """The watcher of a run, with a viewer of its own.
+    """The callback of a run, with a viewer of its own.
 
     Args:
-        orders: the answers that the run understands, by name: go, wait, save, stop.
         initial: what the run starts from.
         iterations: of the whole run.
         share: of the time that drawing may take while cameras rest.
@@ -36,7 +35,6 @@ class LiveTraining:
 
     def __init__(
         self,
-        orders: type,
         initial: Gaussians,
         capture: Scene,
         folder: Path,
@@ -48,7 +46,6 @@ class LiveTraining:
         port: int,
         share: float,
     ) -> None:
-        self.orders = orders
         self.iterations = iterations
         self.history = History()
         self.lock = threading.Lock()
@@ -69,22 +66,22 @@ class LiveTraining:
         )
         print(address(host, self.viewer.port), flush=True)
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Step, /) -> Action:
         """Told of an iteration: note it, perhaps copy the scene, and say how to go on."""
         self.history.add(step.iteration, step.loss, step.psnr, len(step.gaussians), step.progress, step.seconds)
         with self.lock:
             if self.stopping:
-                return self.orders("stop")
+                return Action.STOP
             if self.saving:
                 self.saving = False
-                return self.orders("save")
+                return Action.SAVE
             waiting = self.paused and self.steps <= 0
             if self.paused and not waiting:
                 self.steps -= 1
         self.hand_over(step, at_once=waiting)
-        return self.orders("wait" if waiting else "go")
+        return Action.WAIT if waiting else Action.CONTINUE
 
-    def hand_over(self, step: Any, *, at_once: bool) -> None:
+    def hand_over(self, step: Step, *, at_once: bool) -> None:
         """Copy the scene for the viewer if it is time.
 
         Args:

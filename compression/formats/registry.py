@@ -22,6 +22,7 @@ from splat.compression.quantize_aware import (
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io import ply
+from splat.run import scene_file
 
 
 @dataclass(frozen=True)
@@ -205,28 +206,6 @@ def size_of(path: Path) -> int:
     if path.name != "meta.json":
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))
-
-
-def scene_file(path: Path) -> Path:
-    """The file meant by a path: itself, or in a folder the latest scene of a run or the description of a SOG.
-
-    Raises:
-        InputError: the folder has neither.
-    """
-    if not path.is_dir():
-        return path
-    saved = [
-        (int(file.parent.name.removeprefix("iteration_")), file)
-        for file in path.glob("point_cloud/iteration_*/point_cloud.ply")
-        if file.parent.name.removeprefix("iteration_").isdigit()
-    ]
-    if saved:
-        return max(saved)[1]
-    if (path / "meta.json").is_file():
-        return path / "meta.json"
-    raise InputError(
-        f"{path}: this folder holds no scene: expected point_cloud/iteration_*/point_cloud.ply or a meta.json"
-    )
 
 
 def _read_ply(path: Path) -> Gaussians:

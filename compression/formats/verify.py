@@ -10,8 +10,9 @@ import torch
 from scipy.spatial import cKDTree
 
 from splat.compression.formats.axes import drawable
-from splat.compression.formats.registry import FormatOptions, format_of, load, scene_file
+from splat.compression.formats.registry import FormatOptions, format_of, load
 from splat.gaussians import Gaussians
+from splat.run import scene_file
 
 HUGE = 1e4
 """Median distances from the centre of the scene, beyond which a position is a mistake."""

@@ -1,11 +1,10 @@
-"""`splat VERB`: a table of verbs. Each folder owns its verbs; a verb's folder is imported only when it is called.
+"""`splat VERB`: parses the command line, calls the verb (verbs.py), and turns errors into messages.
 
 Exit status: 0 done, 1 a file or flag cannot be used (or a bug), 2 the command line was not understood, 130 Ctrl-C.
 """
 
 import difflib
 import errno
-import importlib
 import inspect
 import os
 import sys
@@ -13,53 +12,16 @@ import traceback
 import typing
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TextIO
 
 import docstring_parser
 import tyro
 
 from splat import __version__
+from splat.cli.verbs import VERBS
 from splat.cuda_rasterizer.native import NativeModuleError
 from splat.errors import InputError
-
-
-@dataclass(frozen=True)
-class Verb:
-    """Where a verb is implemented, and what it does in one line."""
-
-    target: str  # "module:function"; the function takes one dataclass, whose fields become the flags
-    help: str
-
-
-VERBS = {
-    "photos": Verb(
-        "splat.datasets.commands.commands:photos", "find out where photos or a video were taken from, to train on them"
-    ),
-    "train": Verb("splat.training.commands.commands:train", "optimise Gaussians to match the photos of a capture"),
-    "eval": Verb("splat.training.commands.commands:eval", "measure a trained scene against the photos it has not seen"),
-    "render": Verb(
-        "splat.training.commands.commands:render", "draw a scene along cameras or an orbit, to pictures or a video"
-    ),
-    "compare": Verb("splat.training.commands.commands:compare", "put runs side by side in one page"),
-    "mesh": Verb("splat.training.commands.commands:mesh", "make a coloured triangle mesh of a scene"),
-    "retouch": Verb(
-        "splat.training.commands.commands:retouch", "carry a change of colours in one picture over to the scene"
-    ),
-    "view": Verb(
-        "splat.viewer.commands.view:view", "look at scenes in the browser, compare them with their photos, edit them"
-    ),
-    "compress": Verb("splat.training.commands.compress:compress", "make a scene small, and say what it costs"),
-    "convert": Verb("splat.compression.commands.commands:convert", "write a scene in another file format"),
-    "verify": Verb("splat.compression.commands.commands:verify", "check a scene's file of any format"),
-    "share": Verb("splat.viewer.commands.share:share", "put a scene and a viewer into one HTML file"),
-    "sample": Verb("splat.datasets.commands.commands:sample", "make a small ray-traced capture to try everything on"),
-    "info": Verb("splat.cli.commands:info", "say what a scene, a run or a capture contains"),
-    "doctor": Verb("splat.cli.commands:doctor", "say what this installation can do, and what it lacks"),
-}
-
-LIVE_VIEWER = "splat.viewer.live:LiveTraining"
-"""What `splat train --view` shows a run with. Training finds it by this name and imports nothing of it."""
+from splat.plugins import find
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -133,13 +95,6 @@ def parse_help(kind: Any, parse: Callable[[Any], Any] = docstring_parser.parse_f
 
 
 setattr(docstring_parser, "parse_from_object", parse_help)  # noqa: B010 (the types of the two differ)
-
-
-def find(target: str) -> Callable[..., Any]:
-    """Import `module:function`."""
-    module, _, attribute = target.partition(":")
-    function: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
-    return function
 
 
 def overview() -> str:

@@ -16,7 +16,9 @@ import torch
 
 import splat
 from splat.cli import main as cli
+from splat.cli.verbs import Verb
 from splat.errors import InputError
+from splat.plugins import find
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Options], None]
             action(options)
 
         monkeypatch.setattr(sys.modules[__name__], "behaviour", function)
-        monkeypatch.setitem(cli.VERBS, "try", cli.Verb(f"{__name__}:behaviour", "try something"))
+        monkeypatch.setitem(cli.VERBS, "try", Verb(f"{__name__}:behaviour", "try something"))
 
     return install
 
@@ -87,7 +89,7 @@ def test_unknown_verb_unlike_any(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("name", cli.VERBS)
 def test_every_verb_exists_and_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    options = next(iter(typing.get_type_hints(cli.find(cli.VERBS[name].target)).values()))
+    options = next(iter(typing.get_type_hints(find(cli.VERBS[name].target)).values()))
     assert is_dataclass(options)
     assert status(name, "--help") == 0
     assert f"usage: splat {name}" in capsys.readouterr().out

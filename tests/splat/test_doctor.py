@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from splat.cli import examine as doctor
+from splat.cli import doctor
 from splat.cli import main as cli
 from splat.cuda_rasterizer import native
 

@@ -3,7 +3,7 @@
 import pytest
 
 from splat.errors import InputError
-from splat.parsing import parse_bytes, parse_resolution
+from splat.io.parsing import parse_bytes, parse_resolution
 
 
 @pytest.mark.parametrize(

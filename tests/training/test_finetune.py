@@ -16,19 +16,19 @@ from splat.compression.simplify.prune import prune
 from splat.datasets.capture import Scene
 from splat.datasets.load import load_scene
 from splat.errors import InputError
+from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.compress.finetune import LR_FINAL, finetune, finetune_config, prune_and_finetune
 from splat.training.config import TrainConfig, load_config
 from splat.training.evaluate.evaluate import evaluate
-from splat.training.run_folder import RunFolder
 from splat.training.schedules import active_sh_degree, rate_share
 
 
 @pytest.fixture(scope="module")
 def trained(small_run) -> tuple[Scene, Gaussians, TrainConfig]:
     capture, run = small_run
-    scene = splat.load(RunFolder(run).latest_scene())
-    return load_scene(capture), scene, load_config(RunFolder(run).config)[0]
+    scene = splat.load(Run(run).latest_scene()[1])
+    return load_scene(capture), scene, load_config(Run(run))[0]
 
 
 def psnr(gaussians: Gaussians, scene: Scene) -> float:
@@ -145,7 +145,7 @@ def test_the_strategy_fixed_trains_without_adding_or_removing(small_run, run_spl
     assert (
         run_splat("train", capture, "-o", tmp_path, "--iterations", 60, "--strategy", "fixed", "--lr-final", 0.1) == 0
     )
-    assert len(splat.load(RunFolder(tmp_path).latest_scene())) == 300
+    assert len(splat.load(Run(tmp_path).latest_scene()[1])) == 300
     assert run_splat("train", capture, "-o", tmp_path / "b", "--lr-final", 0) == 1
 
 

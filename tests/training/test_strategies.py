@@ -12,8 +12,8 @@ from splat.geometry.quaternions import rotate, rotation_matrix
 from splat.training.config import DensifyConfig
 from splat.training.densify.base import Edit, View
 from splat.training.densify.budget import Budget, draw, halves
-from splat.training.densify.learned_mask import is_off, masked
 from splat.training.densify.mcmc import MCMC, divide
+from splat.training.learned_mask import is_off, masked
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.schedules import Moment
 

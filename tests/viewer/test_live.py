@@ -11,9 +11,9 @@ import torch
 from captures import ring, subject
 from wire import Wire
 
+from splat.callbacks import Action, Step
 from splat.datasets.capture import Scene
 from splat.gaussians import Gaussians
-from splat.training.watch import Order, Step
 from splat.viewer.live import LiveTraining
 from splat.viewer.panels.training_history import MOST_POINTS, History
 
@@ -23,7 +23,6 @@ FRONT = ring(4, 96, 64)[0]
 @pytest.fixture
 def live(capture: Scene, tmp_path: Path) -> Iterator[LiveTraining]:
     made = LiveTraining(
-        Order,
         subject(),
         capture,
         tmp_path,
@@ -63,13 +62,13 @@ class Run:
             self.iteration += 1
             self.gaussians.means.add_(0.001)
             step = Step(self.iteration, 1 / self.iteration, self.gaussians, self.scene, 20.0, 0.1, self.iteration / 300)
-            order = Order.WAIT
-            while order in (Order.WAIT, Order.SAVE) and not self.ended.is_set():
+            order = Action.WAIT
+            while order in (Action.WAIT, Action.SAVE) and not self.ended.is_set():
                 order = self.live(step)
-                if order is Order.SAVE:
+                if order is Action.SAVE:
                     self.saved.append(self.iteration)
                 time.sleep(0.003)
-            if order is Order.STOP:
+            if order is Action.STOP:
                 self.ended.set()
 
     def scene(self) -> Gaussians:

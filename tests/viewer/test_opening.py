@@ -18,10 +18,11 @@ from captures import subject, write_capture
 
 from splat.compression.formats import registry as formats
 from splat.errors import InputError
+from splat.run import Run as RunFolder
 from splat.viewer.app import is_local
 from splat.viewer.commands.view import address
 from splat.viewer.draw.start_view import start_view
-from splat.viewer.opening import open_capture, open_scene, open_scenes, run_facts, saved_iterations
+from splat.viewer.opening import open_capture, open_scene, open_scenes, saved_iterations
 
 CPU = torch.device("cpu")
 Run = Callable[..., int]
@@ -57,7 +58,7 @@ def test_a_run_opens_its_latest_scene_and_its_capture(tmp_path: Path) -> None:
     assert missing is None
     assert capture is not None
     assert (len(capture), capture.frames[0].camera.width) == (5, 24)
-    assert run_facts(tmp_path / "run").background == (255, 255, 255)
+    assert RunFolder(tmp_path / "run").settings().background_bytes == (255, 255, 255)
 
 
 def test_checkpoints_between_point_clouds(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_capture_that_is_gone_is_said_and_one_that_was_named_must_be_there(tmp
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"capture": 7, "data": {}, "optimization": {}}', "\x00"])
 def test_settings_that_are_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    assert run_facts(tmp_path).capture is None
+    assert RunFolder(tmp_path).settings().capture is None
 
 
 def test_one_bad_scene_among_several(tmp_path: Path) -> None:

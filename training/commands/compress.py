@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from splat.compression.commands.commands import FormatFlags
+from splat.compression.commands.format_flags import FormatFlags
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,59 @@
-"""`splat retouch`: which view was edited, and where the changed scene goes."""
+"""`splat retouch`: carry a change of colors in one picture over to the scene."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
+import tyro
 from tqdm import tqdm
 
 from splat.datasets.capture import Frame, Scene
 from splat.datasets.load import PhotoOptions, load_scene
-from splat.device import choose_device
 from splat.errors import InputError
 from splat.io.images import read_image
-from splat.io.ply import load, save
-from splat.settings import RenderSettings
-from splat.training.config import load_config
+from splat.io.ply import save
 from splat.training.evaluate.evaluate import picture_name
-from splat.training.retouch import retouch
-from splat.training.run_folder import RunFolder
-from splat.training.trainer import evaluation_background
-
-if TYPE_CHECKING:
-    from splat.training.commands.commands import RetouchOptions
+from splat.training.open_run import open_run
+from splat.training.retouch import retouch as retouch_colors
 
 
-def retouch_scene(options: "RetouchOptions") -> None:
-    """Fit, bake, save, and lay before and after beside each other.
+@dataclass(frozen=True)
+class RetouchOptions:
+    """Options of `splat retouch`."""
+
+    run: tyro.conf.Positional[Path]
+    """Output folder of `splat train`."""
+    edited: Path
+    """The retouched picture of one view: a render, from renders/ or `splat render --along all`, or the photo itself, with
+    colours changed and nothing moved. Its name, or --view, says which view it is."""
+    view: str | None = None
+    """Name of the photo whose view was retouched; by the name of the edited picture unless given."""
+    output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None
+    """Scene to write; retouched.ply in the run's folder unless given."""
+    capture: Path | None = None
+    """Where the capture is now, if it was moved."""
+    seed: int = 0
+    """Seed of the fit."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 ...; auto takes the GPU where this build and this machine have one."""
+    overwrite: bool = False
+    """Replace an output that exists."""
+
+
+def retouch(options: RetouchOptions) -> None:
+    """Carry a change of colors that was made in one picture over to the whole scene, and save it.
 
     Raises:
         InputError: no such run or view, or the picture is not of that view.
     """
-    folder = RunFolder(options.run)
-    config, recorded = load_config(folder.config)
+    trained = open_run(options.run, options.capture, options.device)
     output = options.output or options.run / "retouched.ply"
-    if options.output is not None and output.exists():
-        raise InputError(f"{output}: exists already; choose another name with -o")
+    if options.output is not None and output.exists() and not options.overwrite:
+        raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     edited = read_image(options.edited).float() / 255
-    data = config.data
-    scene = load_scene(
-        options.capture or recorded, PhotoOptions(data.resolution, data.max_size, data.images, masks=None)
-    )
+    data, device = trained.config.data, trained.device
+    scene = load_scene(trained.capture, PhotoOptions(data.resolution, data.max_size, data.images, masks=None))
     frame = find_view(scene, options.view, options.edited)
     size = frame.camera.height, frame.camera.width
     if edited.shape[:2] == (size[0], 3 * size[1]):
@@ -48,20 +63,18 @@ def retouch_scene(options: "RetouchOptions") -> None:
             f"{options.edited}: is {edited.shape[1]} x {edited.shape[0]}, the view of {frame.name} {size[1]} x {size[0]}; "
             "keep the size when retouching"
         )
-    device = choose_device("auto")
-    background, settings = evaluation_background(config), RenderSettings(antialiased=config.optimization.antialiased)
     with tqdm(desc="retouch", unit="step", disable=not sys.stderr.isatty()) as bar:
 
         def advance(step: int, steps: int, loss: float) -> None:
             bar.total = steps
             bar.update(step - bar.n)
 
-        result, scores = retouch(
-            load(folder.latest_scene()).to(device),
+        result, scores = retouch_colors(
+            trained.gaussians,
             frame.camera.to(device),
             edited.to(device),
-            background=background.to(device),
-            settings=settings,
+            background=trained.background,
+            settings=trained.settings,
             seed=options.seed,
             progress=advance,
         )

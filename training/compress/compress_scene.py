@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from splat.compression.commands.commands import format_options
+from splat.compression.commands.format_flags import format_options
 from splat.compression.formats import registry as formats
 from splat.compression.formats.registry import FormatOptions
 from splat.compression.formats.splatz.view_metric import view_metric
@@ -27,14 +27,14 @@ from splat.contribution import contribution
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
-from splat.parsing import parse_bytes
+from splat.io.parsing import parse_bytes
 from splat.settings import RenderSettings
 from splat.training.compress.finetune import finetune
 from splat.training.compress.judge import Score
 from splat.training.compress.report import print_table, write_results
 from splat.training.compress.search import SHARES, Model, Recipe, Target, Trial, choose, search
 from splat.training.compress.source import Source, check, open_source
-from splat.training.trainer import evaluation_background
+from splat.training.config import evaluation_background
 
 if TYPE_CHECKING:
     from splat.training.commands.compress import CompressOptions

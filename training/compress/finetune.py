@@ -18,10 +18,10 @@ from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.datasets.capture import Frame
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.run import Run
 from splat.settings import RenderSettings
-from splat.training.config import AppearanceConfig, TrainConfig
-from splat.training.run_folder import RunFolder
-from splat.training.trainer import Trainer, evaluation_background
+from splat.training.config import AppearanceConfig, TrainConfig, evaluation_background
+from splat.training.trainer import Trainer
 
 LR_MEANS, LR_MEANS_FINAL = 8e-5, 1.6e-6
 """Positions, times the scene's extent: from half of a run's first rate to its last."""
@@ -71,7 +71,7 @@ def finetune(
         frames,
         extent,
         gaussians.detach().to(dtype=torch.float32),
-        RunFolder(Path()),
+        Run(Path()),
         device=device,
         project=quantizer,
     )

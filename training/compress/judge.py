@@ -8,7 +8,6 @@ from typing import Protocol
 
 import torch
 
-import splat
 from splat.cameras import Camera
 from splat.compression.simplify.prune import Fidelity
 from splat.datasets.capture import Frame
@@ -16,10 +15,10 @@ from splat.gaussians import Gaussians
 from splat.geometry.orbit import orbit_around
 from splat.image_metrics import ssim
 from splat.io.images import side_by_side, write_image
+from splat.render import render
 from splat.settings import RenderSettings
-from splat.training.config import TrainConfig
+from splat.training.config import TrainConfig, evaluation_background
 from splat.training.evaluate.evaluate import evaluate, picture_name
-from splat.training.trainer import evaluation_background
 
 ORBIT_VIEWS = 8
 ORBIT_SIZE = (640, 360)
@@ -77,7 +76,7 @@ class PhotoJudge:
         made = []
         for frame in self.frames:
             images = [
-                splat.render(scene, frame.camera, background=self.background, settings=self.settings).rgb.clamp(0, 1)
+                render(scene, frame.camera, background=self.background, settings=self.settings).rgb.clamp(0, 1)
                 for scene in (before, after)
             ]
             path = folder / picture_name(frame.name)
@@ -97,7 +96,7 @@ class RenderJudge:
 
     @torch.no_grad()
     def __call__(self, gaussians: Gaussians) -> Score:
-        images = (splat.render(gaussians, camera, settings=self.settings).rgb.clamp(0, 1) for camera in self.cameras)
+        images = (render(gaussians, camera, settings=self.settings).rgb.clamp(0, 1) for camera in self.cameras)
         likeness = [ssim(image, truth) for image, truth in zip(images, self.fidelity.images, strict=True)]
         return Score(self.fidelity(gaussians), sum(likeness) / len(likeness))
 
@@ -106,7 +105,7 @@ class RenderJudge:
         made = []
         for index, (camera, truth) in enumerate(zip(self.cameras, self.fidelity.images, strict=True)):
             path = folder / f"{index:02d}.png"
-            image = splat.render(after, camera, settings=self.settings).rgb.clamp(0, 1)
+            image = render(after, camera, settings=self.settings).rgb.clamp(0, 1)
             write_image(path, side_by_side(truth, truth, image))
             made.append((f"view {index}", path))
         return made

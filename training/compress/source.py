@@ -5,17 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from splat.compression.commands.commands import format_options
+from splat.compression.commands.format_flags import format_options
 from splat.compression.formats import registry as formats
 from splat.compression.formats.axes import drawable
 from splat.datasets.capture import Frame
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.parsing import parse_bytes
+from splat.io.parsing import parse_bytes
+from splat.opening import open_scene
+from splat.run import find_run
 from splat.settings import RenderSettings
 from splat.training.compress.judge import Judge, PhotoJudge, RenderJudge
 from splat.training.config import TrainConfig, load_config
+from splat.training.open_run import read_capture
 
 if TYPE_CHECKING:
     from splat.training.commands.compress import CompressOptions
@@ -58,12 +61,10 @@ def check(options: "CompressOptions") -> None:
 
 def open_source(options: "CompressOptions") -> Source:
     """Read the scene, and the capture where one is known."""
-    from splat.training.commands.commands import read_capture
-
     config, capture = TrainConfig(), options.data
-    run = options.scene.is_dir() and (options.scene / "config.json").is_file()
-    if run:
-        config, recorded = load_config(options.scene / "config.json")
+    run = find_run(options.scene)
+    if run is not None and run.config_file.is_file():
+        config, recorded = load_config(run)
         if capture is None and recorded.exists():
             capture = recorded
         elif capture is None:
@@ -72,10 +73,9 @@ def open_source(options: "CompressOptions") -> Source:
             )
     if options.resolution is not None:
         config = replace(config, data=replace(config.data, resolution=options.resolution))
-    path = formats.scene_file(options.scene)
     settings = format_options(options.formats, antialiased=config.optimization.antialiased)
-    gaussians = formats.load(path, settings)
-    gaussians = gaussians[drawable(gaussians)]
+    opened = open_scene(options.scene, load=lambda file: formats.load(file, settings))
+    gaussians, path = opened.gaussians[drawable(opened.gaussians)], opened.file
     if not bool((gaussians.opacities >= RenderSettings().alpha_min).any()):
         raise InputError(f"{path}: holds no Gaussian that can be seen; nothing is left to compress")
     if capture is None:
@@ -86,8 +86,8 @@ def open_source(options: "CompressOptions") -> Source:
         return Source(path, gaussians, config, (), 1.0, judge)
     scene = read_capture(capture, config)
     frames, held_out = split(scene, config.data.test_every)
-    unseen = not run or config.data.eval
-    if run and not config.data.eval:
+    unseen = run is None or config.data.eval
+    if run is not None and not config.data.eval:
         frames = list(scene.frames)
     judge = PhotoJudge(held_out, [frame.camera for frame in frames], config, unseen)
     return Source(path, gaussians, config, tuple(frames), scene.extent, judge)

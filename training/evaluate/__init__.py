@@ -1,4 +1,4 @@
 """Evaluation: image metrics, held-out views, the report.
 
-May import splat.training.losses and splat.training.per_image.
+May import splat.training.losses, splat.training.per_image and the configuration of training.
 """

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-import splat
 from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.datasets.capture import Frame
 from splat.gaussians import Gaussians
 from splat.image_metrics import psnr, ssim
 from splat.io.images import side_by_side, write_image
+from splat.render import render
 from splat.settings import RenderSettings
 from splat.training.evaluate.metrics import color_corrected, lpips_metric
 from splat.training.losses.target import make_truth
@@ -60,7 +60,7 @@ def evaluate(
     for frame in tqdm(frames, desc="evaluate", unit="view", disable=not progress):
         camera = frame.camera.to(device)
         truth = make_truth(frame.photo.to(device), 1.0, background, mask_mode)
-        image = splat.render(gaussians, camera, background=background, settings=settings).rgb.clamp(0, 1)
+        image = render(gaussians, camera, background=background, settings=settings).rgb.clamp(0, 1)
         image = (image * 255).round() / 255  # what is saved is what is measured
         photo = truth.as_float(image)
         view: dict[str, Any] = {
@@ -73,7 +73,7 @@ def evaluate(
             view["lpips"] = perceptual(image, photo)
         if align is not None:
             moved = aligned_camera(gaussians, camera, photo, background, settings, align)
-            better = splat.render(gaussians, moved, background=background, settings=settings).rgb.clamp(0, 1)
+            better = render(gaussians, moved, background=background, settings=settings).rgb.clamp(0, 1)
             view["psnr_aligned"] = psnr(better, photo, truth.used)
         views.append(view)
         if renders is not None:
@@ -104,7 +104,7 @@ def aligned_camera(
     for step in range(ALIGN_STEPS):
         with torch.enable_grad():
             leaf = pose.rows.leaf(0)
-            image = splat.render(frozen, pose.apply(leaf, camera), background=background, settings=settings).rgb
+            image = render(frozen, pose.apply(leaf, camera), background=background, settings=settings).rgb
             l1_ssim_loss(image[None], photo[None].float(), 0.2).backward()
         pose.rows.step(0, leaf, step / ALIGN_STEPS)
     return pose.corrected(0, camera)

@@ -17,10 +17,10 @@ from PIL import Image
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
 from splat.io.ply import load_points
+from splat.run import Run
 from splat.training.config import load_config
 from splat.training.evaluate.evaluate import picture_name
 from splat.training.evaluate.svg_plots import COLORS, bar_chart, line_chart, map_chart
-from splat.training.run_folder import RunFolder
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 PICTURE_SIDE = 1000
@@ -30,28 +30,28 @@ QUALITY = 88
 
 
 @dataclass(frozen=True)
-class Run:
+class RunRecord:
     """What a run's folder says."""
 
     name: str
-    folder: RunFolder
+    folder: Run
     config: dict[str, Any]
     metrics: dict[str, Any]
     progress: list[dict[str, Any]]
     cameras: list[dict[str, Any]]
 
     @classmethod
-    def read(cls, path: Path) -> "Run":
+    def read(cls, path: Path) -> "RunRecord":
         """
         Raises:
             InputError: there is no run, or it has not ended yet.
         """
-        folder = RunFolder(path)
-        config, _ = load_config(folder.config)
-        metrics = _json(path / "metrics.json")
+        folder = Run(path)
+        config, _ = load_config(folder)
+        metrics = _json(folder.metrics_file)
         if not isinstance(metrics, dict):
             raise InputError(f"{path}: has no metrics.json; let the run end, or finish it with --resume")
-        lines = path / "metrics.jsonl"
+        lines = folder.progress_file
         progress = []
         if lines.is_file():
             for line in lines.read_text().splitlines():
@@ -59,7 +59,7 @@ class Run:
                     progress.append(json.loads(line))
                 except ValueError:  # the last line of a run that was killed
                     continue
-        return cls(path.resolve().name, folder, config.as_dict(), metrics, progress, _json(path / "cameras.json") or [])
+        return cls(path.resolve().name, folder, config.as_dict(), metrics, progress, _json(folder.cameras_file) or [])
 
 
 def _json(path: Path) -> Any:
@@ -75,12 +75,12 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
     Raises:
         InputError: a folder holds no finished run.
     """
-    runs = [Run.read(path) for path in paths]
+    runs = [RunRecord.read(path) for path in paths]
     names = [run.name for run in runs]
     if len(set(names)) < len(names):
         names = [str(path) for path in paths]
         runs = [
-            Run(name, run.folder, run.config, run.metrics, run.progress, run.cameras)
+            RunRecord(name, run.folder, run.config, run.metrics, run.progress, run.cameras)
             for name, run in zip(names, runs, strict=True)
         ]
     title = names[0] if len(names) == 1 else " | ".join(names)
@@ -113,7 +113,7 @@ def _key(place: int, name: str) -> str:
     return f'<span class="key" style="background:{COLORS[place % len(COLORS)]}"></span>{html.escape(name)}'
 
 
-def _summary(runs: Sequence[Run]) -> str:
+def _summary(runs: Sequence[RunRecord]) -> str:
     rows = []
     for place, run in enumerate(runs):
         values = run.metrics
@@ -137,7 +137,7 @@ def _summary(runs: Sequence[Run]) -> str:
     return table(heads, rows) + note
 
 
-def _curves(runs: Sequence[Run]) -> str:
+def _curves(runs: Sequence[RunRecord]) -> str:
     cards = []
     for key, title in (("train_psnr", "PSNR of training views [dB]"), ("loss", "loss"), ("gaussians", "Gaussians")):
         series = [
@@ -148,12 +148,12 @@ def _curves(runs: Sequence[Run]) -> str:
     return f'<h2>Course of the training</h2><div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def _measured(run: Run, view: str) -> dict[str, Any] | None:
+def _measured(run: RunRecord, view: str) -> dict[str, Any] | None:
     """What a run has measured of one view."""
     return next((values for values in run.metrics.get("views", []) if values["name"] == view), None)
 
 
-def _views(runs: Sequence[Run]) -> str:
+def _views(runs: Sequence[RunRecord]) -> str:
     """Every view that all runs have measured: the photo, and each run's render and error."""
     cards = []
     for view in runs[0].metrics.get("views", [])[:VIEWS_MAX]:
@@ -213,7 +213,7 @@ def _jpeg(pixels: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
-def _view_table(runs: Sequence[Run]) -> str:
+def _view_table(runs: Sequence[RunRecord]) -> str:
     if not runs[0].metrics.get("views") or runs[0].metrics.get("training_views"):
         return ""
     heads = ["view", *(f"{_key(place, run.name)} PSNR</th><th>SSIM" for place, run in enumerate(runs))]
@@ -227,7 +227,7 @@ def _view_table(runs: Sequence[Run]) -> str:
     return f"<h2>Scores of each view</h2>{table(heads, rows)}"
 
 
-def _cameras(run: Run) -> str:
+def _cameras(run: RunRecord) -> str:
     """Where the photos were taken from, seen from above: the plane in which the cameras spread most."""
     if len(run.cameras) < 2:
         return ""
@@ -251,7 +251,7 @@ def _cameras(run: Run) -> str:
     return f'<h2>Cameras</h2><div class="card"><p class="soft">{legend}</p>{chart}</div>'
 
 
-def _timing(runs: Sequence[Run]) -> str:
+def _timing(runs: Sequence[RunRecord]) -> str:
     cards = []
     for run in runs:
         stages = run.metrics.get("stages") or {}
@@ -260,7 +260,7 @@ def _timing(runs: Sequence[Run]) -> str:
     return f'<h2>Where the time went</h2><div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def _settings(runs: Sequence[Run]) -> str:
+def _settings(runs: Sequence[RunRecord]) -> str:
     flat = [_flatten(run.config) for run in runs]
     names = sorted({name for settings in flat for name in settings})
     rows, differs = [], []

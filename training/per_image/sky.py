@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import splat
 from splat.cameras import Camera
 from splat.cuda_rasterizer.ops import adam_step
 from splat.datasets.capture import Frame
 from splat.gaussians import SH_C0, Gaussians
+from splat.render import render
 from splat.settings import RenderSettings
 
 COUNT = 8192
@@ -76,7 +76,7 @@ class Sky:
     ) -> Tensor:  # [H, W, 3]
         """The scene's image, drawn over black, with the sky (over `background`) behind it."""
         shell = Gaussians(**{**self.gaussians.tensors(), "sh0": leaf})
-        sky = splat.render(shell, camera, background=background, settings=settings)
+        sky = render(shell, camera, background=background, settings=settings)
         return rgb + (1 - alpha)[..., None] * sky.rgb
 
     def step(self, leaf: Tensor) -> None:

@@ -1,6 +1,5 @@
 """The verb `splat share`."""
 
-import json
 import re
 import time
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from splat.errors import InputError
-from splat.parsing import parse_bytes
+from splat.io.parsing import parse_bytes
 
 if TYPE_CHECKING:
     from splat.gaussians import Gaussians
@@ -54,8 +53,8 @@ class ShareOptions:
 
 def share(options: ShareOptions) -> None:
     """Put a scene and a viewer into one HTML file that works offline, on a phone, by mail or on any web server."""
-    from splat.compression.formats import registry as formats
     from splat.io.atomic_file import replacing
+    from splat.opening import open_scene
     from splat.viewer.share import fit as share_fit
     from splat.viewer.share import page as pages
     from splat.viewer.share import payload as share_scene
@@ -63,7 +62,6 @@ def share(options: ShareOptions) -> None:
     from splat.viewer.share.views import upwards
 
     began = time.monotonic()
-    source = formats.scene_file(options.scene)
     output = options.output or default_output(options.scene)
     if output.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"{output}: the page must end in .html")
@@ -72,11 +70,12 @@ def share(options: ShareOptions) -> None:
     if options.sh_degree is not None and not 0 <= options.sh_degree <= 3:
         raise InputError(f"--sh-degree must be 0 to 3, got {options.sh_degree}")
     background, limit = parse_color(options.background), parse_size(options.max_size)
-    scene = formats.load(source)
+    opened = open_scene(options.scene)
+    scene, source = opened.gaussians, opened.file
     degree = min(scene.sh_degree, 3 if options.sh_degree is None else options.sh_degree)
     meta = share_scene.sog_meta(source)
     says_antialiased = meta is not None and meta.get("model") == "antialiased"
-    antialiased = options.antialiased or says_antialiased or trained_antialiased(options.scene)
+    antialiased = options.antialiased or says_antialiased or opened.settings.antialiased
     views, home = start_views(options, scene)
     page_options = pages.PageOptions(
         title=options.title or options.scene.resolve().stem,
@@ -152,11 +151,3 @@ def parse_size(text: str | None) -> int | None:
     if size < 200_000:
         raise InputError(f"--max-size must be 200kB or more, for the viewer takes a part of it; got {text!r}")
     return size
-
-
-def trained_antialiased(path: Path) -> bool:
-    """What a run's settings say."""
-    try:
-        return bool(json.loads((path / "config.json").read_text(encoding="utf-8"))["optimization"]["antialiased"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

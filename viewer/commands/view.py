@@ -45,7 +45,7 @@ def view(options: ViewOptions) -> None:
 
     from splat.device import choose_device
     from splat.viewer.app import Viewer
-    from splat.viewer.opening import open_capture, open_scenes, run_facts, saved_iterations
+    from splat.viewer.opening import first_run, open_capture, open_scenes
 
     slots, problems = open_scenes(list(options.scenes), choose_device(options.device))
     for problem in problems:
@@ -53,14 +53,14 @@ def view(options: ViewOptions) -> None:
     capture, missing = open_capture(options.capture, slots)
     if missing:
         print(f"warning: {missing}", file=sys.stderr)
-    run = next((slot.path for slot in slots if slot.path is not None and saved_iterations(slot)), None)
+    run = first_run(slots)
     viewer = Viewer(
         slots,
         capture=capture,
-        run=run,
+        run=None if run is None else run.path,
         host=options.host,
         port=options.port,
-        background=(0, 0, 0) if run is None else run_facts(run).background,
+        background=(0, 0, 0) if run is None else run.settings().background_bytes,
         longest=options.max_size,
         allowed_hosts=options.allow_host,
         messages=[*problems, *([missing] if missing else [])],

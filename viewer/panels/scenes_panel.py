@@ -9,9 +9,9 @@ import viser
 from torch import Tensor
 
 from splat.gaussians import Gaussians
+from splat.opening import load_snapshot
 from splat.viewer.draw.picture import memory_bytes
 from splat.viewer.opening import saved_iterations
-from splat.viewer.saved_scenes import load_saved
 from splat.viewer.slots import SceneSlot
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ScenesPanel:
 
     def load(self, slot: SceneSlot, file: Path, facts: viser.GuiMarkdownHandle) -> None:
         """Show another saved iteration of a run."""
-        gaussians = load_saved(file).to(slot.gaussians.device)
+        gaussians = load_snapshot(file).to(slot.gaussians.device)
         slot.file = file
         self.viewer.replace(slot, gaussians)
         facts.content = describe(slot)

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from splat.cameras import Camera
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.run import Run
 
 THUMB_HEIGHT = 96
 """Pixels."""
@@ -72,28 +72,8 @@ def views_of_capture(path: Path) -> list[View]:
 
 def views_of_run(folder: Path) -> list[View]:
     """The cameras that a run was trained from, without their photos; none where the folder does not say."""
-    file = folder / "cameras.json"
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-        views = [_recorded(entry) for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
+    views = [View(camera, name) for name, camera in Run(folder).cameras()]
     return [views[index] for index in _evenly(len(views), VIEWS_MAX)]
-
-
-def _recorded(entry: dict[str, Any]) -> View:
-    rotation = torch.tensor(entry["rotation"], dtype=torch.float64)
-    position = torch.tensor(entry["position"], dtype=torch.float64)
-    if rotation.shape != (3, 3) or position.shape != (3,):
-        raise ValueError("not a camera")
-    rotation = rotation.T  # from world to camera
-    viewmat = torch.eye(4, dtype=torch.float64)
-    viewmat[:3, :3], viewmat[:3, 3] = rotation, -rotation @ position
-    width, height = int(entry["width"]), int(entry["height"])
-    K = torch.tensor([[entry["fx"], 0, width / 2], [0, entry["fy"], height / 2], [0, 0, 1]], dtype=torch.float64)
-    if not (viewmat.isfinite().all() and K.isfinite().all() and (K.diagonal() > 0).all()):
-        raise ValueError("not a camera")
-    return View(Camera(viewmat.float(), K.float(), width, height), str(entry["img_name"]))
 
 
 def view_around(gaussians: Gaussians) -> View:

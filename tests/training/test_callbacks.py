@@ -1,4 +1,4 @@
-"""Who watches a run can pause, save and stop it, and can do it no harm."""
+"""A callback of a run can pause, save and stop it, and can do it no harm."""
 
 import os
 import signal
@@ -13,12 +13,13 @@ import pytest
 import torch
 from captures import write_capture
 
+from splat.callbacks import Action, Step, TrainingCallback
 from splat.datasets.load import load_scene
+from splat.run import Run
+from splat.training.callback_guard import CallbackGuard
 from splat.training.config import TrainConfig
 from splat.training.init.initialize import initial_gaussians
-from splat.training.run_folder import RunFolder
 from splat.training.trainer import Trainer
-from splat.training.watch import Order, Step, Watch, Watcher
 
 Make = Callable[..., Trainer]
 
@@ -29,17 +30,17 @@ def trainer_of(tmp_path: Path) -> Make:
     write_capture(tmp_path / "capture", photos=4, width=24, height=16)
     scene = load_scene(tmp_path / "capture")
 
-    def make(watch: Watcher | None = None, name: str = "run") -> Trainer:
+    def make(callback: TrainingCallback | None = None, name: str = "run") -> Trainer:
         torch.set_num_threads(1)
         config = TrainConfig.from_dict({"optimization": {"iterations": 30, "sh_degree": 0}})
         (tmp_path / name).mkdir()
         initial = initial_gaussians(scene, config, torch.Generator().manual_seed(0))
-        return Trainer(config, scene.frames, scene.extent, initial, RunFolder(tmp_path / name), watch)
+        return Trainer(config, scene.frames, scene.extent, initial, Run(tmp_path / name), callback)
 
     return make
 
 
-def test_a_watcher_is_told_of_every_iteration(trainer_of: Make) -> None:
+def test_a_callback_is_told_of_every_iteration(trainer_of: Make) -> None:
     steps: list[Step] = []
     trainer = trainer_of(lambda step: steps.append(step))
     assert trainer.run()
@@ -52,7 +53,7 @@ def test_a_watcher_is_told_of_every_iteration(trainer_of: Make) -> None:
 
 def test_watching_changes_nothing(trainer_of: Make) -> None:
     alone = trainer_of(None, "alone")
-    watched = trainer_of(lambda step: Order.GO, "watched")
+    watched = trainer_of(lambda step: Action.CONTINUE, "watched")
     alone.run()
     watched.run()
     for name, tensor in alone.scene().tensors().items():
@@ -62,11 +63,11 @@ def test_watching_changes_nothing(trainer_of: Make) -> None:
 def test_a_pause_holds_the_run_and_does_not_count(trainer_of: Make) -> None:
     asked: list[int] = []
 
-    def watch(step: Step) -> Order:
+    def callback(step: Step) -> Action:
         asked.append(step.iteration)
-        return Order.WAIT if step.iteration == 7 and asked.count(7) < 20 else Order.GO
+        return Action.WAIT if step.iteration == 7 and asked.count(7) < 20 else Action.CONTINUE
 
-    trainer = trainer_of(watch)
+    trainer = trainer_of(callback)
     began = time.perf_counter()
     assert trainer.run()
     passed = time.perf_counter() - began
@@ -76,7 +77,7 @@ def test_a_pause_holds_the_run_and_does_not_count(trainer_of: Make) -> None:
 
 
 def test_stop_ends_with_a_checkpoint(trainer_of: Make) -> None:
-    trainer = trainer_of(lambda step: Order.STOP if step.iteration == 5 else None)
+    trainer = trainer_of(lambda step: Action.STOP if step.iteration == 5 else None)
     assert not trainer.run()
     assert trainer.iteration == 5
     assert [path.name for path in trainer.folder.checkpoints.iterdir()] == ["ckpt_000005.pt"]
@@ -85,29 +86,29 @@ def test_stop_ends_with_a_checkpoint(trainer_of: Make) -> None:
 def test_save_writes_a_checkpoint_and_the_scene_at_once(trainer_of: Make) -> None:
     saved: list[bool] = []
 
-    def watch(step: Step) -> Order:
+    def callback(step: Step) -> Action:
         if step.iteration == 4 and not saved:
             saved.append(True)
-            return Order.SAVE
+            return Action.SAVE
         if step.iteration == 5:
             assert (trainer.folder.path / "point_cloud/iteration_4/point_cloud.ply").is_file()
             assert (trainer.folder.checkpoints / "ckpt_000004.pt").is_file()
-            return Order.STOP
-        return Order.GO
+            return Action.STOP
+        return Action.CONTINUE
 
-    trainer = trainer_of(watch)
+    trainer = trainer_of(callback)
     assert not trainer.run()
     assert trainer.iteration == 5
 
 
-def test_a_watcher_that_fails_is_left_alone(trainer_of: Make) -> None:
+def test_a_callback_that_fails_is_left_alone(trainer_of: Make) -> None:
     calls: list[int] = []
 
-    def watch(step: Step) -> Order:
+    def callback(step: Step) -> Action:
         calls.append(step.iteration)
         raise RuntimeError("the window is gone")
 
-    trainer = trainer_of(watch)
+    trainer = trainer_of(callback)
     with pytest.warns(UserWarning, match="the window is gone"):
         assert trainer.run()
     assert calls == [1]
@@ -116,21 +117,21 @@ def test_a_watcher_that_fails_is_left_alone(trainer_of: Make) -> None:
 def test_control_c_ends_a_pause(trainer_of: Make) -> None:
     """And the run, which saves as always."""
 
-    def watch(step: Step) -> Order:
+    def callback(step: Step) -> Action:
         if step.iteration == 3:
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start() if not started else None
             started.append(1)
-            return Order.WAIT
-        return Order.GO
+            return Action.WAIT
+        return Action.CONTINUE
 
     started: list[int] = []
-    trainer = trainer_of(watch)
+    trainer = trainer_of(callback)
     assert not trainer.run()
     assert trainer.iteration == 3
     assert (trainer.folder.checkpoints / "ckpt_000003.pt").is_file()
 
 
-def test_nobody_watches() -> None:
+def test_without_a_callback() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert Watch(None)(None) is Order.GO  # type: ignore[arg-type]
+        assert CallbackGuard(None)(None) is Action.CONTINUE  # type: ignore[arg-type]

@@ -5,10 +5,12 @@ Every check reports; none raises: the doctor must be able to speak where everyth
 
 import importlib
 import importlib.metadata
+import json
 import os
 import platform
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,22 @@ PACKAGES = dict(
     av="av",
 )
 """Module -> name on PyPI of everything that is needed besides torch."""
+
+
+@dataclass(frozen=True)
+class DoctorOptions:
+    """Options of `splat doctor`."""
+
+    json: bool = False
+    """Print JSON, for programs."""
+
+
+def doctor(options: DoctorOptions) -> None:
+    """Say what this installation can do, what it lacks and how to get it. Exit status 1 when it cannot render."""
+    report = examine()
+    print(json.dumps(report, indent=2) if options.json else as_text(report))
+    if not report["works"]:
+        sys.exit(1)
 
 
 def examine() -> dict[str, Any]:

@@ -1,0 +1,39 @@
+"""`splat verify`: check a scene's file of any format."""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import tyro
+
+from splat.compression.commands.format_flags import FormatFlags, format_options
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True)
+class VerifyOptions:
+    """Options of `splat verify`."""
+
+    file: tyro.conf.Positional[Path]
+    """A scene of any format, or the folder of a run."""
+
+    formats: tyro.conf.OmitArgPrefixes[FormatFlags] = field(default_factory=FormatFlags)
+
+    json: bool = False
+    """Print JSON, for programs."""
+
+
+def verify(options: VerifyOptions) -> None:
+    """Check a scene's file: ranges, axes, and that writing and reading it again gives the same. Exit status 1 when not."""
+    from splat.compression.formats.verify import verify as examine
+    from splat.io.facts import as_text
+
+    facts = examine(options.file, format_options(options.formats, antialiased=False))
+    problems = facts["problems"]
+    print(json.dumps(facts, indent=2) if options.json else as_text({**facts, "problems": problems or "none"}))
+    if problems:
+        sys.exit(1)

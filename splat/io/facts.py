@@ -1,0 +1,31 @@
+"""Facts, as `splat info` and `splat verify` print them: JSON-able values for programs, lines of words for people."""
+
+from typing import Any
+
+
+def as_text(facts: dict[str, Any], indent: str = "") -> str:
+    """Facts for people, one a line."""
+    lines = []
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
+        if isinstance(value, dict) and name in ("newest scene",):
+            lines.append(f"{indent}{name}\n{as_text(value, indent + '  ')}")
+        else:
+            lines.append(f"{indent}{name:<{width}}  {as_words(name, value)}")
+    return "\n".join(lines)
+
+
+def as_words(name: str, value: Any) -> str:
+    """One value in words."""
+    if name == "bytes":
+        return f"{value / 1e6:.2f} MB"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {as_words(key, item)}" for key, item in value.items()) or "none"
+    if name in ("bounds", "most points within"):
+        return " to ".join(str(corner) for corner in value)
+    if isinstance(value, list):
+        shown = [as_words("", item) for item in (value if len(value) <= 8 else [*value[:3], "...", *value[-3:]])]
+        return ", ".join(shown) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -1,0 +1,81 @@
+"""open_scene: how every verb opens what a person names, a scene of any format or the folder of a run."""
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from splat.errors import InputError
+from splat.gaussians import Gaussians
+from splat.plugins import load_scene
+from splat.run import Run, RunSettings, find_run, scene_file
+
+
+@dataclass(frozen=True)
+class OpenedScene:
+    """A scene, and what is known of where it came from."""
+
+    gaussians: Gaussians
+    file: Path
+    run: Run | None = None  # None for a scene that is not of a run
+    settings: RunSettings = field(default_factory=RunSettings)
+
+
+def open_scene(
+    path: Path,
+    device: torch.device | str = "cpu",
+    *,
+    load: Callable[[Path], Gaussians] = load_scene,
+    checkpoints: bool = False,
+) -> OpenedScene:
+    """Open a scene of any format, the latest of a run, or an unzipped SOG.
+
+    Args:
+        path: a file or a folder.
+        device: where the Gaussians are put.
+        load: reads a scene's file.
+        checkpoints: a run's latest checkpoint will do where it is newer than its latest scene.
+
+    Raises:
+        InputError: there is no scene, or it is damaged.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder. Check the path")
+    run = find_run(path)
+    snapshots = run.snapshots() if checkpoints and run is not None else {}
+    file = snapshots[max(snapshots)] if snapshots else scene_file(path)
+    load = load_snapshot if file.suffix == ".pt" else load
+    return OpenedScene(load(file).to(device), file, run, RunSettings() if run is None else run.settings())
+
+
+def load_snapshot(file: Path) -> Gaussians:
+    """Read a scene of any format, or out of a checkpoint, there without its sky.
+
+    Raises:
+        InputError: it is damaged or gone.
+    """
+    if file.suffix != ".pt":
+        return load_scene(file)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        parameters = state["optimizer"]["parameters"]
+        names = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
+        return Gaussians(**{name: parameters[name].float().clone() for name in names})
+    except FileNotFoundError:
+        raise InputError(f"{file}: the checkpoint is gone; runs keep only the latest ones") from None
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        EOFError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{file}: not a checkpoint that can be read ({reason}); choose another iteration") from None

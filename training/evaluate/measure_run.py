@@ -1,0 +1,51 @@
+"""Measuring a run on its photos: metrics.json and renders/ in its folder, and the table that is printed."""
+
+import sys
+from typing import Any
+
+from splat.datasets.capture import Frame
+from splat.gaussians import Gaussians
+from splat.run import Run
+from splat.settings import RenderSettings
+from splat.training.config import TrainConfig, evaluation_background
+from splat.training.evaluate.evaluate import evaluate
+from splat.training.per_image.poses import PoseCorrections
+
+COLUMNS = {"psnr": ("PSNR [dB]", 2), "ssim": ("SSIM", 4), "psnr_aligned": ("aligned [dB]", 2), "lpips": ("LPIPS", 4)}
+"""What is printed of the metrics: heading and digits."""
+
+
+def measure_run(
+    run: Run,
+    config: TrainConfig,
+    gaussians: Gaussians,
+    frames: list[Frame],
+    iteration: int,
+    timing: dict[str, Any],
+    poses: PoseCorrections | None = None,
+) -> dict[str, Any]:
+    """Evaluate on held-out frames and write metrics.json and renders/."""
+    metrics = evaluate(
+        gaussians,
+        frames,
+        background=evaluation_background(config),
+        settings=RenderSettings(antialiased=config.optimization.antialiased),
+        renders=run.renders,
+        mask_mode=config.data.mask_mode,
+        align=poses,
+        lpips=config.run.lpips,
+        progress=sys.stderr.isatty(),
+    )
+    metrics = {"iteration": iteration} | timing | metrics
+    run.write_metrics(metrics)
+    return metrics
+
+
+def print_metrics(metrics: dict[str, Any]) -> None:
+    """Print the table of views."""
+    columns = {name: column for name, column in COLUMNS.items() if name in metrics}
+    width = max(13, *(len(view["name"]) for view in metrics["views"]))
+    print("  ".join([f"{'held-out view':{width}s}", *(f"{heading:>12s}" for heading, _ in columns.values())]))
+    for values in [*metrics["views"], {**metrics, "name": "mean"}]:
+        numbers = (f"{values[name]:12.{digits}f}" for name, (_, digits) in columns.items())
+        print("  ".join([f"{values['name']:{width}s}", *numbers]))
