@@ -8,10 +8,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -30,14 +30,11 @@ from splat.io.atomic_file import replacing
 from splat.io.parsing import parse_bytes
 from splat.settings import RenderSettings
 from splat.training.compress.finetune import finetune
-from splat.training.compress.judge import Score
-from splat.training.compress.report import print_table, write_results
+from splat.training.compress.options import CompressOptions
+from splat.training.compress.report import Row, print_table, write_results
 from splat.training.compress.search import SHARES, Model, Recipe, Target, Trial, choose, search
 from splat.training.compress.source import Source, check, open_source
 from splat.training.config import evaluation_background
-
-if TYPE_CHECKING:
-    from splat.training.commands.compress import CompressOptions
 
 PLY_COLUMNS = 17
 """Numbers of a Gaussian in a .ply, normals among them, besides the harmonics above degree 0."""
@@ -52,18 +49,7 @@ REPAIR_STRIDE = 2
 """Of these, every so many say how colours make up for what a format loses."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A step that was taken, and what the scene was then."""
-
-    step: str
-    gaussians: int
-    size: int  # bytes; of steps between, those of a .ply without compression
-    score: Score
-    seconds: float
-
-
-def compress_scene(options: "CompressOptions") -> None:
+def compress_scene(options: CompressOptions) -> None:
     """Compress, measure, print, and leave FILE, FILE.html, FILE.json and FILE.png.
 
     Raises:
@@ -105,7 +91,7 @@ def default_output(scene: Path) -> Path:
 class Compression:
     """The steps, and the record of what each has cost."""
 
-    def __init__(self, source: Source, options: "CompressOptions", output: Path) -> None:
+    def __init__(self, source: Source, options: CompressOptions, output: Path) -> None:
         self.source, self.options, self.output = source, options, output
         self.format = formats.format_of(output)
         self.base = format_options(options.formats, source.config.optimization.antialiased)
