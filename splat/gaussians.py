@@ -1,6 +1,6 @@
 """Gaussians: the parameters of a scene, their shapes, units and activations.
 
-The stored numbers are the ones that are optimised and written to disk (log scales, opacity logits), as in
+The stored numbers are the ones that are optimized and written to disk (log scales, opacity logits), as in
 Kerbl et al. 2023; `scales` and `opacities` are what they stand for.
 """
 
@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 SH_C0 = 0.28209479177387814
-"""Value of the constant spherical harmonic, 1 / (2 sqrt(pi)): colour = SH_C0 * sh0 + 0.5."""
+"""Value of the constant spherical harmonic, 1 / (2 sqrt(pi)): color = SH_C0 * sh0 + 0.5."""
 
 
 @dataclass
 class Gaussians:
-    """N anisotropic 3D Gaussians with view-dependent colour.
+    """N anisotropic 3D Gaussians with view-dependent color.
 
-    The colour seen from a unit direction d is max(0, 0.5 + sum_k Y_k(d) sh_k), with sh_0 in `sh0` and the others in
+    The color seen from a unit direction d is max(0, 0.5 + sum_k Y_k(d) sh_k), with sh_0 in `sh0` and the others in
     `sh_rest`, ordered by degree l and then by order m = -l..l.
     """
 
@@ -26,7 +26,7 @@ class Gaussians:
     quats: Tensor  # [N, 4] rotation (w, x, y, z) from the Gaussian's axes to the world; any length but zero
     log_scales: Tensor  # [N, 3] logarithm of the standard deviation along each axis, world units
     logit_opacities: Tensor  # [N] opacity = sigmoid(logit)
-    sh0: Tensor  # [N, 3] constant colour coefficient per channel
+    sh0: Tensor  # [N, 3] constant color coefficient per channel
     sh_rest: Tensor  # [N, (degree + 1)^2 - 1, 3]
 
     def __post_init__(self) -> None:

@@ -70,4 +70,4 @@ def convert(options: ConvertOptions) -> None:
         f"{time.monotonic() - began:.1f} s"
     )
     if degree and target.degree == 0:
-        print(f"{target.name} has no view-dependent colour: harmonics were left out", file=sys.stderr)
+        print(f"{target.name} has no view-dependent color: harmonics were left out", file=sys.stderr)

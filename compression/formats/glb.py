@@ -31,7 +31,7 @@ JSON_LIMIT = 1 << 22
 MOST_STRIDE = 252
 """Bytes from one Gaussian to the next, at most (glTF 2.0)."""
 NUMBERS = {5120: ("i1", 127.0), 5121: ("u1", 255.0), 5122: ("<i2", 32767.0), 5123: ("<u2", 65535.0), 5126: ("<f4", 1.0)}
-"""Component types of accessors, and what normalised integers are divided by."""
+"""Component types of accessors, and what normalized integers are divided by."""
 
 
 def harmonic_names(degree: int) -> list[str]:
@@ -170,7 +170,7 @@ class Column:
     count: int
     width: int
     dtype: str
-    scale: float  # that normalised integers are divided by
+    scale: float  # that normalized integers are divided by
     first: int  # byte
     stride: int  # bytes
 

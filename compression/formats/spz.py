@@ -159,7 +159,7 @@ class _Header:
     flags: int
 
     def sizes(self) -> list[int]:
-        """Bytes of positions, alphas, colours, scales, rotations and harmonics."""
+        """Bytes of positions, alphas, colors, scales, rotations and harmonics."""
         rotation = 3 if self.version == 2 else 4
         return [self.count * size for size in (9, 1, 3, 3, rotation, 3 * ((self.degree + 1) ** 2 - 1))]
 

@@ -55,7 +55,7 @@ def ranks(
     gaussians: Gaussians, scored: Callable[[Gaussians], Tensor], step: float = 0.15, least: float = 0.1
 ) -> Tensor:  # [N] float64
     """Scores by which pruning costs least at any share: the order in which Gaussians go if those that are left are scored
-    anew each time that a `step` of them has gone. What was not needed beside its neighbours is, once they have gone; with
+    anew each time that a `step` of them has gone. What was not needed beside its neighbors is, once they have gone; with
     the score `removal`, half of a scene so costs a third of the dB that it costs with scores of the whole scene.
 
     Args:
@@ -145,10 +145,10 @@ def recolored(
     background: Tensor | Sequence[float] | None = None,
     settings: RenderSettings | None = None,
 ) -> Gaussians:
-    """The pruned scene with base colours that make up for what is missing, without photos: its renders as near as may be to
+    """The pruned scene with base colors that make up for what is missing, without photos: its renders as near as may be to
     those of the whole scene.
 
-    The images are linear in the colours, with the blend weights as the matrix. Each pass adds to a colour the mean over its
+    The images are linear in the colors, with the blend weights as the matrix. Each pass adds to a color the mean over its
     pixels of what the image lacks, weighted by the blend weight (simultaneous algebraic reconstruction, Andersen and Kak
     1984).
     """

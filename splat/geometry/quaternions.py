@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def rotation_matrix(quats: Tensor) -> Tensor:  # [..., 3, 3] from [..., 4]
-    """The rotation matrices of quaternions, which are normalised first."""
+    """The rotation matrices of quaternions, which are normalized first."""
     w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
     rows = [
         torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),

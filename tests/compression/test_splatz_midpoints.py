@@ -19,7 +19,7 @@ from splat.compression.formats.splatz import container as splatz
 from splat.compression.formats.splatz.canonical import nearest_equivalent
 from splat.compression.formats.splatz.optional.midpoints import (
     LISTED,
-    Neighbours,
+    Neighbors,
     choose,
     difference,
     midpoints,
@@ -96,7 +96,7 @@ def test_what_is_half_way_is_found():
     gone = parents[:, 0] >= 0
     assert int(gone.sum()) == 180
     assert int(gone[400:].sum()) >= 170
-    assert not bool(gone[parents[gone]].any()), "neighbours are stored"
+    assert not bool(gone[parents[gone]].any()), "neighbors are stored"
     assert len(parents[gone, 0].unique()) == 180, "no more than one midpoint is told of one Gaussian"
     assert float(difference(before[gone], midpoints(before[parents[gone, 0]], before[parents[gone, 1]])).mean()) < 0.05
     picture, sizes = splat.render(before, CAMERA).rgb, []
@@ -150,11 +150,11 @@ def test_pairs_come_back(cells, seed):
     assert np.array_equal(found[0], owners) and np.array_equal(found[1], partners) and reader.left == 0
 
 
-def test_neighbours_do_not_depend_on_how_they_are_found():
+def test_neighbors_do_not_depend_on_how_they_are_found():
     """Distances that are equal, and more Gaussians in a cell than are listed."""
     random = np.random.default_rng(0)
     cells = np.array(sorted(random.integers(0, 6, (400, 3)).tolist()) + [[9, 9, 9]] * 100)
-    found = Neighbours(cells).of(np.arange(500))
+    found = Neighbors(cells).of(np.arange(500))
     first = np.unique(cells, axis=0, return_index=True)[1]
     for owner in range(0, 500, 7):
         far = ((cells[first] - cells[owner]) ** 2).sum(axis=1)
@@ -165,13 +165,13 @@ def test_neighbours_do_not_depend_on_how_they_are_found():
         assert found[owner].tolist() == wanted + [-1] * (LISTED - 1 - len(wanted))
 
 
-def test_neighbours_take_few_bits():
+def test_neighbors_take_few_bits():
     cells = np.random.default_rng(0).integers(0, 4, (4000, 3)).cumsum(axis=0)
     owners = np.arange(0, 4000, 2)
     assert 8 * len(pack_midpoints(owners, owners + 1, cells)) / len(owners) < 5
 
 
-def test_gradients_reach_both_neighbours():
+def test_gradients_reach_both_neighbors():
     quantizer = SplatzQuantizer(THIRD)
     leaves = doubled().requires_grad_()
     there = quantizer(leaves)
@@ -201,7 +201,7 @@ def test_a_quantizer_that_has_learned_is_written_as_it_is(tmp_path):
     is_the_same(splatz.read(tmp_path / "scene.splatz"), quantizer(moved))
 
 
-def test_a_midpoint_without_its_neighbours_is_stored():
+def test_a_midpoint_without_its_neighbors_is_stored():
     before = doubled()
     quantization = fit_quantization(before, THIRD)
     gone = (quantization.parents[:, 0] >= 0).nonzero()[:, 0]
@@ -244,7 +244,7 @@ def test_numbers_that_cannot_be():
         data = pack_midpoints(owners[:1], np.array([partner]), cells)
         with pytest.raises(InputError, match="a Gaussian that there is not"):
             unpack_midpoints(ByteReader(data, "x"), cells)
-    few = cells[:3]  # the last of many neighbours of three is none
+    few = cells[:3]  # the last of many neighbors of three is none
     whole = splatz.pack(np.array([LISTED - 1, 0, 0]), bucket=1)
     with pytest.raises(InputError, match="a Gaussian that there is not"):
         unpack_midpoints(ByteReader(whole, "x"), few)

@@ -2,7 +2,7 @@
 `meta.json`, or the same in a ZIP (`.sog`). Version 1 is read.
 
 Positions: 16 bits of sign(x) ln(|x| + 1) between bounds. Rotations: three bytes and the index of the largest. Logarithms of
-scales and constant colours: 256 numbers each. Harmonics: a palette of vectors, whose entries are of 256 numbers as well.
+scales and constant colors: 256 numbers each. Harmonics: a palette of vectors, whose entries are of 256 numbers as well.
 """
 
 import io
@@ -155,7 +155,7 @@ PLANES: dict[str, Plane] = {
 
 
 def webp(pixels: NDArray[np.uint8]) -> bytes:
-    """An image [H, W, 3 or 4] as lossless WebP; colours under zero alpha are kept."""
+    """An image [H, W, 3 or 4] as lossless WebP; colors under zero alpha are kept."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format="WEBP", lossless=True, quality=100, method=4, exact=True)
     return out.getvalue()

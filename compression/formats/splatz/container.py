@@ -1,6 +1,6 @@
 """`.splatz`, the densest format here: whole numbers of steps (quantization.py), entropy coded. Described in docs/splatz.md.
 
-Threads read side by side: positions; scales and rotations; opacities and colours; every column of the harmonics. All but
+Threads read side by side: positions; scales and rotations; opacities and colors; every column of the harmonics. All but
 the positions need to know the importance first.
 """
 
@@ -32,7 +32,7 @@ from splat.io.atomic_file import replacing
 
 MAGIC, VERSION = b"SPLZ", 1
 HEADER = "<4sHHIBB3dd3dd5d"
-"""Magic, version, flags, Gaussians, degree of harmonics, bits of positions; centre, radius, low, cell; other steps."""
+"""Magic, version, flags, Gaussians, degree of harmonics, bits of positions; center, radius, low, cell; other steps."""
 ANTIALIASED, SHAPES, MIDPOINTS = 1, 2, 4
 """Flags: trained with antialiasing; scales and rotations by codebooks; Gaussians half-way between others, in a section of
 their own."""
@@ -43,7 +43,7 @@ LEVELS = 63
 MIDDLES = np.array([(LEVELS + 1 >> shift) * 3 // 4 for shift in range(4)], dtype=np.int32)
 """Added to scales, which are mostly below zero, by class of importance."""
 COLOR_BUCKET = 3
-"""Steps of the previous Gaussian's colour that are told apart."""
+"""Steps of the previous Gaussian's color that are told apart."""
 
 
 def read(path: Path) -> Gaussians:

@@ -22,7 +22,7 @@ class SplatzOptions:
     color_step: float = 0.049
     """Of the constant harmonic; 0.049 is 0.014 of full brightness."""
     sh_step: float = 0.0166
-    """Of view-dependent colour, root of the mean square over directions, in the codebook and besides it."""
+    """Of view-dependent color, root of the mean square over directions, in the codebook and besides it."""
     sh_codes: int | None = 0
     """Entries of the codebook of harmonics, up to 65,536; None: by the number of Gaussians. 0: no codebook, all harmonics on
     their own, which is better for scenes of 50,000 at equal error."""

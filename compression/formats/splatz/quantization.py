@@ -1,15 +1,15 @@
 """What numbers a `.splatz` can hold: the steps of every attribute, fitted to a scene, and Gaussians rounded to them.
 
-- Positions: cells of asinh((x - centre) / radius): even near the centre, growing with the distance far out.
+- Positions: cells of asinh((x - center) / radius): even near the center, growing with the distance far out.
 - Importance: Gaussians that matter less have steps 2, 4 or 8 times as large. With squared errors weighted by w, the best
   steps are as 1 / sqrt(w) (reverse water-filling, Cover and Thomas 2006, 10.3.3).
 - Scales: logarithms in even steps, in the order of `canonical`.
 - Rotations: Rodrigues vectors. A turn about one axis shows by how much the other two scales differ: it moves the end of the
   longer one by sinh(difference) of the shorter one, so steps are as the inverse of that.
 - Or scales and rotations both as sums of entries of codebooks (optional/shape_codebooks.py).
-- Colours: luma and two differences. Opacities: even steps.
+- Colors: luma and two differences. Opacities: even steps.
 - Harmonics: labels into a codebook (Navaneet et al. 2023; Niedermayr et al. 2023), and, for the share that matters most,
-  what is left over (as the VecTree of CityGaussian V2 keeps them exactly). Both as principal components of the colours that
+  what is left over (as the VecTree of CityGaussian V2 keeps them exactly). Both as principal components of the colors that
   cameras see (view_metric.py), in even steps.
 """
 
