@@ -14,7 +14,7 @@ import torch
 
 from splat.compression.formats import registry as formats
 from splat.compression.formats.splatz import container as splatz
-from splat.compression.formats.splatz.grid import SplatzOptions
+from splat.compression.formats.splatz.options import SplatzOptions
 
 
 def main() -> None:

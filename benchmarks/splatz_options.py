@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 
 from splat.compression.formats.splatz import container as splatz
-from splat.compression.formats.splatz.grid import SplatzOptions
+from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.splatz.view_metric import view_metric
-from splat.compression.quantize_aware import SplatzGrid
+from splat.compression.quantize_aware import SplatzQuantizer
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.contribution import contribution
@@ -82,13 +82,13 @@ class Bench:
         scene = self.pruned(share)
         seen = contribution(scene, self.cameras, background=self.background, settings=self.settings)
         weights = seen.weight.float() / seen.weight.mean().float()
-        grid = SplatzGrid(options, weights, view_metric(scene, self.cameras, weights), losses=seen.removal)
+        quantizer = SplatzQuantizer(options, weights, view_metric(scene, self.cameras, weights), losses=seen.removal)
         if iterations:
             source = self.source
-            scene = finetune(scene, source.frames, source.extent, iterations, config=source.config, grid=grid)
+            scene = finetune(scene, source.frames, source.extent, iterations, config=source.config, quantizer=quantizer)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "scene.splatz"
-            grid.write(scene, path)
+            quantizer.write(scene, path)
             found, size = splatz.read(path), path.stat().st_size
         return Row(self.name, name, iterations, len(found), size, self.judge(found).psnr)
 

@@ -1,7 +1,8 @@
-"""Grids: what each file format can represent, as functions that gradients pass straight through.
+"""Quantizers: what each file format can represent, as functions that gradients pass straight through.
 
-A grid turns Gaussians into what would be read back from a file of them. Training on that, and writing what comes out, makes
-the file the thing that was optimised (straight-through estimator, Bengio et al. 2013; see training/finetune.py).
+A quantizer turns Gaussians into what would be read back from a file of them. Training on that, and writing what comes out,
+makes the file the thing that was optimized (straight-through estimator, Bengio et al. 2013; see
+training/compress/finetune.py).
 """
 
 from dataclasses import replace
@@ -16,16 +17,17 @@ from splat.compression.coding.straight_through import straight
 from splat.compression.formats import compressed_ply, spz
 from splat.compression.formats.sog import codes as sog_codes
 from splat.compression.formats.sog import writer as sog
-from splat.compression.formats.sog.codes import Quantization
+from splat.compression.formats.sog.codes import Quantization as SogQuantization
 from splat.compression.formats.splatz import container as splatz
-from splat.compression.formats.splatz.grid import Grid as Fitted
-from splat.compression.formats.splatz.grid import SplatzOptions, area, least_weights, make_grid
+from splat.compression.formats.splatz.options import SplatzOptions
+from splat.compression.formats.splatz.quantization import Quantization as SplatzQuantization
+from splat.compression.formats.splatz.quantization import area, fit_quantization, least_weights
 from splat.compression.formats.spz import SpzOptions
 from splat.gaussians import Gaussians
 from splat.geometry.morton import morton_order
 
 
-class Grid(Protocol):
+class Quantizer(Protocol):
     """What a file format can represent."""
 
     def __call__(self, gaussians: Gaussians) -> Gaussians:
@@ -38,7 +40,7 @@ class Grid(Protocol):
         ...
 
     def write(self, gaussians: Gaussians, path: Path) -> None:
-        """Write what the grid makes of the Gaussians: it is read back the same."""
+        """Write what the quantizer makes of the Gaussians: it is read back the same."""
         ...
 
 
@@ -53,8 +55,8 @@ def straight_through(gaussians: Gaussians, rounded: Gaussians) -> Gaussians:
     return Gaussians(**{name: straight(values[name], others[name]) for name in values})
 
 
-class SpzGrid:
-    """The grid of `.spz`. It has nothing to fit."""
+class SpzQuantizer:
+    """The quantizer of `.spz`. It has nothing to fit."""
 
     def __init__(self, options: SpzOptions | None = None, antialiased: bool = False) -> None:
         self.options, self.antialiased = options or SpzOptions(), antialiased
@@ -69,8 +71,8 @@ class SpzGrid:
         spz.write(self(gaussians), path, self.options, self.antialiased)
 
 
-class CompressedPlyGrid:
-    """The grid of the compressed `.ply`: the order, and so which Gaussians share bounds, is fitted; the bounds always are
+class CompressedPlyQuantizer:
+    """The quantizer of the compressed `.ply`: the order, and so which Gaussians share bounds, is fitted; the bounds always are
     those of the Gaussians as they are."""
 
     def __init__(self) -> None:
@@ -92,9 +94,9 @@ class CompressedPlyGrid:
         return self.order
 
 
-class SogGrid:
-    """The grid of SOG. Bounds and codebooks are fitted, and which entry of the palette each Gaussian has; an entry itself is
-    the weighted mean of the harmonics that have it, so that it learns from all of them.
+class SogQuantizer:
+    """The quantizer of SOG. Bounds and codebooks are fitted, and which entry of the palette each Gaussian has; an entry itself
+    is the weighted mean of the harmonics that have it, so that it learns from all of them.
 
     Args:
         palette: entries for the harmonics; chosen by the number of Gaussians unless given.
@@ -113,7 +115,7 @@ class SogGrid:
         self.palette, self.seed, self.given, self.antialiased = palette, seed, weights, antialiased
         self.order = order
         self.weights = torch.zeros(0)  # in use
-        self.fitted: Quantization | None = None
+        self.fitted: SogQuantization | None = None
 
     def refresh(self, gaussians: Gaussians) -> None:
         """The palette is made once; later its entries and numbers follow the Gaussians, and labels stay. Another number of
@@ -128,10 +130,10 @@ class SogGrid:
             self.weights, self.fitted = weights, sog_codes.fit(scene, self.palette, self.seed, weights)
             return
         entries = self._entries(scene)
-        bare = sog_codes.fit(replace(scene, sh_rest=scene.sh_rest[:, :0]))
+        bare = sog_codes.fit(scene.with_sh_degree(0))
         self.fitted = replace(bare, palette=entries, numbers=codebook_of_numbers(entries), labels=self.fitted.labels)
 
-    def quantization(self, gaussians: Gaussians) -> Quantization:
+    def quantization(self, gaussians: Gaussians) -> SogQuantization:
         """Of the Gaussians as they are: bounds and codebooks as fitted, the palette from their harmonics."""
         if self.fitted is None:
             self.refresh(gaussians)
@@ -140,16 +142,18 @@ class SogGrid:
         return self.fitted if self.fitted.labels is None else replace(self.fitted, palette=self._entries(gaussians))
 
     def __call__(self, gaussians: Gaussians) -> Gaussians:
-        by = self.quantization(gaussians)
-        tied = gaussians
-        if by.palette is not None and by.labels is not None:
-            tied = replace(gaussians, sh_rest=by.palette[by.labels].reshape(gaussians.sh_rest.shape))
-            by = replace(by, palette=by.palette.detach())
-        return straight_through(tied, sog_codes.quantized(gaussians.detach(), by))
+        quantization = self.quantization(gaussians)
+        palette, labels, tied = quantization.palette, quantization.labels, gaussians
+        if palette is not None and labels is not None:
+            tied = replace(gaussians, sh_rest=palette[labels].reshape(gaussians.sh_rest.shape))
+            quantization = replace(quantization, palette=palette.detach())
+        return straight_through(tied, sog_codes.quantized(gaussians.detach(), quantization))
 
     def write(self, gaussians: Gaussians, path: Path) -> None:
         scene = gaussians.detach().to("cpu", torch.float32)
-        sog.write(self(scene), path, self.antialiased, seed=self.seed, by=self.quantization(scene), order=self.order)
+        sog.write(
+            self(scene), path, self.antialiased, seed=self.seed, quantization=self.quantization(scene), order=self.order
+        )
 
     def _entries(self, gaussians: Gaussians) -> Tensor:  # [P, 3 K]
         """Weighted mean of the harmonics of every label; gradients flow from an entry to all of its Gaussians."""
@@ -158,15 +162,15 @@ class SogGrid:
         return means_of(gaussians.sh_rest.flatten(1), fitted.labels, self.weights, fitted.palette)
 
 
-class SplatzGrid:
-    """The grid of `.splatz`. Steps, importance and which entry of the codebook each Gaussian has are fitted once, and anew for
-    another number of Gaussians; an entry itself is the weighted mean of the harmonics that have it, so that it learns from
-    all of them.
+class SplatzQuantizer:
+    """The quantizer of `.splatz`. Steps, importance and which entry of the codebook each Gaussian has are fitted once, and
+    anew for another number of Gaussians; an entry itself is the weighted mean of the harmonics that have it, so that it
+    learns from all of them.
 
     Args:
         weights: [N] how much each Gaussian matters; its opacity times its area unless given.
         metric: [K, K] how much errors of the harmonics are seen (see `view_metric`).
-        losses: [N] how much the picture changes without each; see `make_grid`.
+        losses: [N] how much the picture changes without each; see `fit_quantization`.
     """
 
     def __init__(
@@ -181,7 +185,7 @@ class SplatzGrid:
         self.losses = losses
         self.weights = torch.zeros(0)  # in use
         self.said: tuple[Gaussians, Gaussians] | None = None  # what was given without gradients, and what came of it
-        self.fitted: Fitted | None = None
+        self.fitted: SplatzQuantization | None = None
 
     def refresh(self, gaussians: Gaussians) -> None:
         """Raises:
@@ -191,7 +195,7 @@ class SplatzGrid:
             return
         scene = gaussians.detach()
         self.weights = area(scene) if self.given is None else _of(scene, self.given)
-        self.fitted = make_grid(scene, self.options, self.weights, self.metric, self.losses)
+        self.fitted = fit_quantization(scene, self.options, self.weights, self.metric, self.losses)
 
     def __call__(self, gaussians: Gaussians) -> Gaussians:
         found = self._learned(gaussians)(gaussians)
@@ -203,10 +207,10 @@ class SplatzGrid:
         scene = gaussians.detach()
         if self.said is not None and _equal(scene, self.said[1]):
             scene = self.said[0]  # rounding once more could choose another description of the same ellipsoid, and drift
-        splatz.write(scene, path, antialiased=self.antialiased, grid=self._learned(scene))
+        splatz.write(scene, path, antialiased=self.antialiased, quantization=self._learned(scene))
 
-    def _learned(self, gaussians: Gaussians) -> Fitted:
-        """The grid with the codebook of the Gaussians as they are; gradients flow from an entry to all of its Gaussians."""
+    def _learned(self, gaussians: Gaussians) -> SplatzQuantization:
+        """With the codebook of the Gaussians as they are; gradients flow from an entry to all of its Gaussians."""
         self.refresh(gaussians)
         fitted = self.fitted
         assert fitted is not None

@@ -1,24 +1,24 @@
 """Gaussians: the parameters of a scene, their shapes, units and activations.
 
-The stored numbers are the ones that are optimised and written to disk (log scales, opacity logits), as in
+The stored numbers are the ones that are optimized and written to disk (log scales, opacity logits), as in
 Kerbl et al. 2023; `scales` and `opacities` are what they stand for.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 SH_C0 = 0.28209479177387814
-"""Value of the constant spherical harmonic, 1 / (2 sqrt(pi)): colour = SH_C0 * sh0 + 0.5."""
+"""Value of the constant spherical harmonic, 1 / (2 sqrt(pi)): color = SH_C0 * sh0 + 0.5."""
 
 
 @dataclass
 class Gaussians:
-    """N anisotropic 3D Gaussians with view-dependent colour.
+    """N anisotropic 3D Gaussians with view-dependent color.
 
-    The colour seen from a unit direction d is max(0, 0.5 + sum_k Y_k(d) sh_k), with sh_0 in `sh0` and the others in
+    The color seen from a unit direction d is max(0, 0.5 + sum_k Y_k(d) sh_k), with sh_0 in `sh0` and the others in
     `sh_rest`, ordered by degree l and then by order m = -l..l.
     """
 
@@ -26,7 +26,7 @@ class Gaussians:
     quats: Tensor  # [N, 4] rotation (w, x, y, z) from the Gaussian's axes to the world; any length but zero
     log_scales: Tensor  # [N, 3] logarithm of the standard deviation along each axis, world units
     logit_opacities: Tensor  # [N] opacity = sigmoid(logit)
-    sh0: Tensor  # [N, 3] constant colour coefficient per channel
+    sh0: Tensor  # [N, 3] constant color coefficient per channel
     sh_rest: Tensor  # [N, (degree + 1)^2 - 1, 3]
 
     def __post_init__(self) -> None:
@@ -60,6 +60,30 @@ class Gaussians:
             sh_rest=torch.empty(count, bases, 3),
         )
 
+    @staticmethod
+    def cat(scenes: "Iterable[Gaussians]") -> "Gaussians":
+        """Several scenes as one, in their order. The result has the highest degree of harmonics among them; coefficients
+        that a scene lacks are zero. A single scene is returned as it is, without a copy.
+
+        Raises:
+            ValueError: there is no scene, or they differ in device or dtype.
+        """
+        scenes = list(scenes)
+        if not scenes:
+            raise ValueError("Gaussians.cat: scenes must hold at least one, got none")
+        if len(scenes) == 1:
+            return scenes[0]
+        first = scenes[0].means
+        for index, scene in enumerate(scenes):
+            if (scene.device, scene.means.dtype) != (first.device, first.dtype):
+                raise ValueError(
+                    f"Gaussians.cat: scenes must share a device and a dtype; scenes[0] has {first.device} and {first.dtype}, "
+                    f"scenes[{index}] has {scene.device} and {scene.means.dtype}"
+                )
+        degree = max(scene.sh_degree for scene in scenes)
+        parts = [scene.with_sh_degree(degree).tensors() for scene in scenes]
+        return Gaussians(**{name: torch.cat([part[name] for part in parts]) for name in parts[0]})
+
     def __len__(self) -> int:
         return self.means.shape[0]
 
@@ -77,6 +101,20 @@ class Gaussians:
     def sh_degree(self) -> int:
         """Highest degree of spherical harmonics stored."""
         return round((self.sh_rest.shape[1] + 1) ** 0.5) - 1
+
+    def with_sh_degree(self, degree: int) -> "Gaussians":
+        """The same Gaussians with harmonics up to `degree`: those above it are left out, those that are missing are zero.
+
+        Raises:
+            ValueError: the degree is not 0 to 4.
+        """
+        if not 0 <= degree <= 4:
+            raise ValueError(f"with_sh_degree: degree must be 0 to 4, got {degree}")
+        bases = (degree + 1) ** 2 - 1
+        missing = bases - self.sh_rest.shape[1]
+        if missing > 0:
+            return replace(self, sh_rest=torch.nn.functional.pad(self.sh_rest, (0, 0, 0, missing)))
+        return replace(self, sh_rest=self.sh_rest[:, :bases])
 
     @property
     def device(self) -> torch.device:

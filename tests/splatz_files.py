@@ -1,4 +1,4 @@
-"""What tests of `.splatz` share: scenes in one order, files damaged at random, and grids that learn."""
+"""What tests of `.splatz` share: scenes in one order, files damaged at random, and quantizations that learn."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import splat
 from splat import Camera, Gaussians
 from splat.compression.formats.splatz import container as splatz
-from splat.compression.formats.splatz.grid import Grid
+from splat.compression.formats.splatz.quantization import Quantization
 from splat.errors import InputError
 from splat.geometry.quaternions import rotation_matrix
 
@@ -48,8 +48,10 @@ def survives_damage(good: bytes, change: str, places: st.SearchStrategy[int], da
         assert "scene" in str(error)
 
 
-def learns(grid: Grid, before: Gaussians, looked_at: Callable[[Gaussians], None] = lambda leaf: None) -> None:
-    """Optimising what the grid draws makes the file's picture better.
+def learns(
+    quantization: Quantization, before: Gaussians, looked_at: Callable[[Gaussians], None] = lambda leaf: None
+) -> None:
+    """Optimising what the quantization draws makes the file's picture better.
 
     Args:
         looked_at: is given the leaves with their gradients, before every step.
@@ -59,13 +61,13 @@ def learns(grid: Grid, before: Gaussians, looked_at: Callable[[Gaussians], None]
     optimizer = torch.optim.Adam(list(leaf.tensors().values()), lr=0.01)
 
     def error() -> float:
-        read = splatz.decode(splatz.encode(leaf, grid=grid), "x")
+        read = splatz.decode(splatz.encode(leaf, quantization=quantization), "x")
         return float((splat.render(read, CAMERA).rgb - picture).square().mean())
 
     first = error()
     for _ in range(40):
         optimizer.zero_grad()
-        (splat.render(grid(leaf), CAMERA).rgb - picture).square().mean().backward()
+        (splat.render(quantization(leaf), CAMERA).rgb - picture).square().mean().backward()
         looked_at(leaf)
         optimizer.step()
     assert error() < 0.85 * first

@@ -247,7 +247,7 @@ def test_only_the_face_imports_the_face(path: str, line: str, allowed: bool) -> 
         ("datasets/load.py", "from splat.datasets.sfm.reconstruct import x", False),
         ("compression/coding/rans.py", "from splat.compression.formats.axes import x", False),
         ("compression/formats/sog/codes.py", "from splat.compression.formats.axes import x", True),
-        ("compression/formats/sog/codes.py", "from splat.compression.formats.splatz.grid import x", False),
+        ("compression/formats/sog/codes.py", "from splat.compression.formats.splatz.codes import x", False),
         ("training/losses/target.py", 'find("splat.training.commands.train:train")', False),
         ("training/commands/train.py", "from splat.training.trainer import Trainer", True),
         ("training/trainer.py", "from splat.training.commands.train import train", False),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
+from splat.io.parsing import parse_bytes
 from splat.run import Run
 
 FULL_RUN = 30_000
@@ -337,19 +338,6 @@ def parse_seconds(flag: str, text: str) -> float:
     if seconds <= 0:
         raise InputError(f"{flag} must be a time such as 90s, 15m or 1h, got {text!r}")
     return seconds
-
-
-def parse_bytes(flag: str, text: str) -> int:
-    """500MB, 4GB or 4GiB as bytes.
-
-    Raises:
-        InputError: it is none of these, or not positive.
-    """
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", text.strip().lower())
-    size = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmgt".index(match[2] or " ")) if match else 0
-    if size <= 0:
-        raise InputError(f"{flag} must be a size such as 500MB or 4GB, got {text!r}")
-    return size
 
 
 def evaluation_background(config: TrainConfig) -> Tensor:  # [3]

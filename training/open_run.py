@@ -11,10 +11,11 @@ from splat.datasets.capture import Scene
 from splat.datasets.load import PhotoOptions, load_scene
 from splat.device import choose_device
 from splat.gaussians import Gaussians
+from splat.io.parsing import parse_bytes
 from splat.opening import open_scene
 from splat.run import Run
 from splat.settings import RenderSettings
-from splat.training.config import TrainConfig, evaluation_background, load_config, parse_bytes
+from splat.training.config import TrainConfig, evaluation_background, load_config
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
+from splat.image_metrics import psnr
 from splat.render import render
 from splat.settings import RenderSettings
-from splat.training.evaluate.metrics import psnr
 from splat.training.per_image.affine import LUMA, changed
 
 SHAPE = (16, 16, 16, 8)

@@ -13,13 +13,16 @@ from splat.datasets.capture import Frame
 from splat.datasets.images.cache import Photo
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.morton import morton_order
+from splat.image_metrics import psnr_of
+from splat.io.parsing import parse_bytes
 from splat.render import render
 from splat.result import RenderResult
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.callback_guard import CallbackGuard
 from splat.training.checkpoint import save_checkpoint
-from splat.training.config import TrainConfig, evaluation_background, parse_bytes
+from splat.training.config import TrainConfig, evaluation_background
 from splat.training.densify.base import Needs, Strategy, View
 from splat.training.densify.choose import choose_strategy, default_budget
 from splat.training.interrupt import interrupt_flag
@@ -30,7 +33,6 @@ from splat.training.losses.target import Truth, camera_for, make_truth
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.per_image.model import PhotoModel
 from splat.training.progress import Progress, StageTimer
-from splat.training.reorder import morton_order
 from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share, rate_share
 
 REORDER_EVERY = 1000
@@ -270,7 +272,7 @@ class Trainer:
             self.forget_rows()
             edit.apply(self.optimizer)
             if moment.iteration % REORDER_EVERY == 0:
-                self.optimizer.keep(morton_order(self.optimizer.parameters["means"]))
+                self.optimizer.keep(morton_order(self.optimizer.parameters["means"], exact=False))
         if not len(self.optimizer):
             raise InputError(
                 f"no Gaussian was left at iteration {moment.iteration}: the photos and cameras do not agree. Look at the "
@@ -289,7 +291,7 @@ class Trainer:
             return None
         with torch.no_grad():
             error = float((rgb.clamp(0, 1) - truth.as_float(rgb)).square().mean())
-        return -10 * math.log10(max(error, 1e-10))
+        return psnr_of(max(error, 1e-10))
 
     def next_photo(self) -> int:
         """Photos in random order, each once before any comes again; those that follow are decoded ahead."""

@@ -59,7 +59,7 @@ def convert(options: ConvertOptions) -> None:
     scene, source = opened.gaussians, opened.file
     settings = replace(settings, antialiased=options.antialiased or opened.settings.antialiased)
     degree = scene.sh_degree if options.sh_degree is None else min(scene.sh_degree, options.sh_degree)
-    scene.sh_rest = scene.sh_rest[:, : (degree + 1) ** 2 - 1]
+    scene = scene.with_sh_degree(degree)
     if options.min_opacity > 0:
         scene = scene[scene.opacities >= options.min_opacity]
     formats.save(options.place.place(scene), options.output, settings)
@@ -70,4 +70,4 @@ def convert(options: ConvertOptions) -> None:
         f"{time.monotonic() - began:.1f} s"
     )
     if degree and target.degree == 0:
-        print(f"{target.name} has no view-dependent colour: harmonics were left out", file=sys.stderr)
+        print(f"{target.name} has no view-dependent color: harmonics were left out", file=sys.stderr)

@@ -55,7 +55,7 @@ class FormatFlags:
 def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     """What the flags say, checked."""
     from splat.compression.formats.registry import FormatOptions
-    from splat.compression.formats.splatz.grid import SplatzOptions
+    from splat.compression.formats.splatz.options import SplatzOptions
     from splat.compression.formats.spz import SpzOptions
 
     if not all(1 <= bits <= 8 for bits in flags.spz_sh_bits):

@@ -49,7 +49,7 @@ def turned(gaussians: Gaussians, signs: tuple[int, int, int]) -> Gaussians:
 
 
 def drawable(gaussians: Gaussians) -> torch.Tensor:  # [N] bool
-    """Which Gaussians can be drawn at all: finite, with a rotation. Only those fit into a quantised file."""
+    """Which Gaussians can be drawn at all: finite, with a rotation. Only those fit into a quantized file."""
     fine = torch.ones(len(gaussians), dtype=torch.bool, device=gaussians.device)
     for tensor in gaussians.tensors().values():
         finite = tensor.isfinite()

@@ -1,7 +1,7 @@
 """Compressed .ply of SuperSplat and PlayCanvas: 16 bytes a Gaussian and one more for every harmonic above the first.
 
-Chunks of 256 neighbours share the bounds between which positions (11, 10 and 11 bits), logarithms of scales (the same) and
-colours (8 bits) are stored; rotations have 2 + 3 x 10 bits.
+Chunks of 256 neighbors share the bounds between which positions (11, 10 and 11 bits), logarithms of scales (the same) and
+colors (8 bits) are stored; rotations have 2 + 3 x 10 bits.
 """
 
 from collections.abc import Iterator
@@ -148,7 +148,7 @@ def _expect(path: Path, rows: NDArray[np.void], names: list[str] | tuple[str, ..
 
 
 def _bounds(chunks: NDArray[np.void]) -> tuple[Tensor, Tensor]:  # [C, 9] each
-    """Least and largest values of every chunk; files of before 2024 have no colours, which are then 0 and 1."""
+    """Least and largest values of every chunk; files of before 2024 have no colors, which are then 0 and 1."""
     low, high = torch.zeros(len(chunks), 9), torch.ones(len(chunks), 9)
     for column, name in enumerate(BOUNDS):
         if f"min_{name}" in (chunks.dtype.names or ()) and f"max_{name}" in (chunks.dtype.names or ()):

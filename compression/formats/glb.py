@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splat import __version__
 from splat.compression.coding.byte_reader import REMEDY, ByteReader, read_file
 from splat.compression.formats.axes import LUF, turned
 from splat.compression.formats.blocks import blocks, drawable_order, joined, ranges
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.io.atomic_file import replacing
+from splat.version import __version__
 
 MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
 FLOAT, POINTS = 5126, 0
@@ -31,7 +31,7 @@ JSON_LIMIT = 1 << 22
 MOST_STRIDE = 252
 """Bytes from one Gaussian to the next, at most (glTF 2.0)."""
 NUMBERS = {5120: ("i1", 127.0), 5121: ("u1", 255.0), 5122: ("<i2", 32767.0), 5123: ("<u2", 65535.0), 5126: ("<f4", 1.0)}
-"""Component types of accessors, and what normalised integers are divided by."""
+"""Component types of accessors, and what normalized integers are divided by."""
 
 
 def harmonic_names(degree: int) -> list[str]:
@@ -170,7 +170,7 @@ class Column:
     count: int
     width: int
     dtype: str
-    scale: float  # that normalised integers are divided by
+    scale: float  # that normalized integers are divided by
     first: int  # byte
     stride: int  # bytes
 

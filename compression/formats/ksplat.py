@@ -40,11 +40,7 @@ def read(path: Path) -> Gaussians:
         low, high = -1.5, 1.5
     headers = [bytes(reader.take(SECTION, "a section's header")) for _ in range(int(most))]
     parts = [_section(path, reader, head, level, low, high) for head in headers[: int(sections)]]
-    bases = max(part.sh_rest.shape[1] for part in parts)
-    for part in parts:
-        missing = bases - part.sh_rest.shape[1]
-        part.sh_rest = torch.cat([part.sh_rest, torch.zeros(len(part), missing, 3)], dim=1)
-    return Gaussians(**{name: torch.cat([part.tensors()[name] for part in parts]) for name in parts[0].tensors()})
+    return Gaussians.cat(parts)
 
 
 def _section(path: Path, reader: ByteReader, head: bytes, level: int, low: float, high: float) -> Gaussians:
@@ -64,16 +60,16 @@ def _section(path: Path, reader: ByteReader, head: bytes, level: int, low: float
         + ([("sh", harmonic, 3 * bases)] if bases else [])
     )
     lengths = reader.array("<u4", (partial,), "sizes of buckets")
-    centres = reader.array("<f4", (buckets, 3), "centres of buckets")
+    centers = reader.array("<f4", (buckets, 3), "centers of buckets")
     rows: NDArray[np.void] = np.frombuffer(reader.take(record.itemsize * most, "Gaussians"), record)[:count]
     means: NDArray[np.float32] = rows["position"].astype(np.float32)
     if level:
         held = np.concatenate([np.full(full, capacity, dtype=np.int64), lengths.astype(np.int64)])
-        if held.sum() < count or len(held) > len(centres) or (held > max(capacity, 1)).any():
+        if held.sum() < count or len(held) > len(centers) or (held > max(capacity, 1)).any():
             raise InputError(f"{path}: {len(held)} buckets do not hold the {count} Gaussians of a section. {REMEDY}")
         ends = held.cumsum()
         bucket = np.searchsorted(ends, np.arange(count), side="right")
-        means = ((means - quanta) * (size / 2 / quanta) + centres[bucket]).astype(np.float32)
+        means = ((means - quanta) * (size / 2 / quanta) + centers[bucket]).astype(np.float32)
     color = torch.from_numpy(rows["color"].astype(np.float32)) / 255
     rest = torch.zeros(count, 0, 3)
     if bases:

@@ -10,9 +10,15 @@ from splat.compression.formats import compressed_ply, glb, ksplat, spz
 from splat.compression.formats import splat as splat_records
 from splat.compression.formats.sog import writer as sog
 from splat.compression.formats.splatz import container as splatz
-from splat.compression.formats.splatz.grid import SplatzOptions
+from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.spz import SpzOptions
-from splat.compression.quantize_aware import CompressedPlyGrid, Grid, SogGrid, SplatzGrid, SpzGrid
+from splat.compression.quantize_aware import (
+    CompressedPlyQuantizer,
+    Quantizer,
+    SogQuantizer,
+    SplatzQuantizer,
+    SpzQuantizer,
+)
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io import ply
@@ -35,11 +41,12 @@ class FormatOptions:
 
 
 @dataclass(frozen=True)
-class Matter:
-    """What matters in a scene as the cameras of a capture see it. Without one, formats go by sizes and opacities."""
+class Importance:
+    """How much errors of each Gaussian, and of its harmonics, show in the cameras of a capture. Without it, formats go by
+    sizes and opacities."""
 
     weights: Tensor | None = None  # [N] how much each Gaussian counts
-    metric: Tensor | None = None  # [K, K] how much errors of harmonics are seen (see view_metric.py)
+    metric: Tensor | None = None  # [K, K] how much errors of harmonics are seen (see splatz/view_metric.py)
     losses: Tensor | None = None  # [N] squared change of the pictures without each Gaussian
 
 
@@ -52,10 +59,10 @@ class Format:
     write: Callable[[Gaussians, Path, FormatOptions], None] | None
     degree: int = 3
     """Highest degree of harmonics that it holds."""
-    ladder: Callable[[FormatOptions], list[FormatOptions]] = lambda options: [options]
-    """From options, rungs of precision, the finest first; what a search for a size chooses from."""
-    grid: Callable[[FormatOptions, Matter], Grid] | None = None
-    """From options and what matters, what a file can hold: draws it, and writes it."""
+    quality_levels: Callable[[FormatOptions], list[FormatOptions]] = lambda options: [options]
+    """From options, the same at each level of quality, the finest first; what a search for a size chooses from."""
+    quantizer: Callable[[FormatOptions, Importance], Quantizer] | None = None
+    """From options and importance, what a file can hold: draws it, and writes it."""
     any_order: bool = False
     """Whether `FormatOptions.order` has a say in it."""
 
@@ -64,23 +71,23 @@ def _write_sog(scene: Gaussians, path: Path, options: FormatOptions) -> None:
     sog.write(scene, path, options.antialiased, options.sog_palette, options.seed, order=options.order)
 
 
-def _sog_grid(options: FormatOptions, matter: Matter) -> Grid:
-    return SogGrid(options.sog_palette, options.seed, matter.weights, options.antialiased, options.order)
+def _sog_quantizer(options: FormatOptions, importance: Importance) -> Quantizer:
+    return SogQuantizer(options.sog_palette, options.seed, importance.weights, options.antialiased, options.order)
 
 
-def _sog_ladder(options: FormatOptions) -> list[FormatOptions]:
+def _sog_quality_levels(options: FormatOptions) -> list[FormatOptions]:
     """Smaller palettes of harmonics; everything else in a SOG has one precision."""
     sizes = [options.sog_palette] if options.sog_palette else [16384, 4096, 1024]
     return [replace(options, sog_palette=size) for size in sizes]
 
 
-def _spz_ladder(options: FormatOptions) -> list[FormatOptions]:
+def _spz_quality_levels(options: FormatOptions) -> list[FormatOptions]:
     """Fewer bits of harmonics; everything else in an SPZ has one precision."""
     fewer = [bits for bits in ((6, 5), (5, 4), (4, 3)) if bits < options.spz.sh_bits]
     return [options, *(replace(options, spz=replace(options.spz, sh_bits=bits)) for bits in fewer)]
 
 
-def _splatz_ladder(options: FormatOptions) -> list[FormatOptions]:
+def _splatz_quality_levels(options: FormatOptions) -> list[FormatOptions]:
     """All steps of a .splatz larger together."""
     coarse = options.splatz.coarseness
     return [
@@ -93,8 +100,8 @@ SOG = Format(
     "SOG",
     lambda path, options: sog.read(path),
     _write_sog,
-    ladder=_sog_ladder,
-    grid=_sog_grid,
+    quality_levels=_sog_quality_levels,
+    quantizer=_sog_quantizer,
     any_order=True,
 )
 FORMATS = {
@@ -104,7 +111,7 @@ FORMATS = {
         lambda path, options: compressed_ply.read(path),
         lambda scene, path, options: compressed_ply.write(scene, path),
         4,
-        grid=lambda options, matter: CompressedPlyGrid(),
+        quantizer=lambda options, importance: CompressedPlyQuantizer(),
     ),
     ".ply": Format("PLY", lambda path, options: _read_ply(path), lambda scene, path, options: ply.save(scene, path), 4),
     ".spz": Format(
@@ -112,17 +119,17 @@ FORMATS = {
         lambda path, options: spz.read(path, options.spz),
         lambda scene, path, options: spz.write(scene, path, options.spz, options.antialiased),
         4,
-        _spz_ladder,
-        lambda options, matter: SpzGrid(options.spz, options.antialiased),
+        _spz_quality_levels,
+        lambda options, importance: SpzQuantizer(options.spz, options.antialiased),
     ),
     ".splatz": Format(
         "splatz",
         lambda path, options: splatz.read(path),
         lambda scene, path, options: splatz.write(scene, path, options.splatz, options.antialiased),
         4,
-        _splatz_ladder,
-        lambda options, matter: SplatzGrid(
-            options.splatz, matter.weights, matter.metric, options.antialiased, matter.losses
+        _splatz_quality_levels,
+        lambda options, importance: SplatzQuantizer(
+            options.splatz, importance.weights, importance.metric, options.antialiased, importance.losses
         ),
     ),
     ".sog": SOG,

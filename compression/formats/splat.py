@@ -1,6 +1,6 @@
-"""`.splat` of antimatter15's viewer: 32 bytes a Gaussian, without view-dependent colour.
+"""`.splat` of antimatter15's viewer: 32 bytes a Gaussian, without view-dependent color.
 
-Three floats of position and three of scale (not its logarithm), four bytes of colour and opacity, four of rotation.
+Three floats of position and three of scale (not its logarithm), four bytes of color and opacity, four of rotation.
 """
 
 from pathlib import Path

@@ -104,7 +104,7 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
         return (encode(turned(part, RUB)).contiguous().numpy().data for part in blocks(scene, order))
 
     *others, harmonics = _encoders(fraction, options)
-    bare = replace(gaussians, sh_rest=gaussians.sh_rest[:, :0])  # most of a scene, and not looked at six times
+    bare = gaussians.with_sh_degree(0)  # most of a scene, and not looked at six times
     streams = [*(stream(encode, bare) for encode in others), stream(harmonics, gaussians)]
     flags = (ANTIALIASED if antialiased else 0) | (HAS_EXTENSIONS if options.version == 4 else 0)
     with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -159,7 +159,7 @@ class _Header:
     flags: int
 
     def sizes(self) -> list[int]:
-        """Bytes of positions, alphas, colours, scales, rotations and harmonics."""
+        """Bytes of positions, alphas, colors, scales, rotations and harmonics."""
         rotation = 3 if self.version == 2 else 4
         return [self.count * size for size in (9, 1, 3, 3, rotation, 3 * ((self.degree + 1) ** 2 - 1))]
 

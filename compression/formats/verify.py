@@ -15,7 +15,7 @@ from splat.gaussians import Gaussians
 from splat.run import scene_file
 
 HUGE = 1e4
-"""Median distances from the centre of the scene, beyond which a position is a mistake."""
+"""Median distances from the center of the scene, beyond which a position is a mistake."""
 SCALES = (-30.0, 20.0)
 """Logarithms of scales between which a scene lies; others come from a file that holds scales themselves."""
 HARMONICS = 32.0
@@ -97,7 +97,7 @@ def differences(first: Gaussians, second: Gaussians) -> dict[str, float]:
         "rotation [degrees]": 2 * math.degrees(math.acos(float(cosine.median()))),
         "log scale": (first.log_scales - second_near.log_scales).abs().max(),
         "opacity": (first.opacities - second_near.opacities).abs().max(),
-        "colour": (first.sh0 - second_near.sh0).abs().max(),
+        "color": (first.sh0 - second_near.sh0).abs().max(),
     }
     if first.sh_degree and first.sh_rest.shape == second_near.sh_rest.shape:
         found["harmonics (mean)"] = (first.sh_rest - second_near.sh_rest).abs().mean()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.gaussians import SH_C0, Gaussians
+from splat.image_metrics import psnr_of
 from splat.render import render
 from splat.settings import RenderSettings
 
@@ -43,7 +44,7 @@ def prune(gaussians: Gaussians, scores: Tensor, share: float) -> Gaussians:
     """The scene without the given share of its Gaussians, those with the least scores; the others keep their order.
 
     Args:
-        scores: [N], from importance.py, where what no camera sees has the least; or better, from `ranks`.
+        scores: [N], from `importance`, where what no camera sees has the least; or better, from `ranks`.
     """
     if len(scores) != len(gaussians):
         raise ValueError(f"scores: expected one for each of {len(gaussians)} Gaussians, got {len(scores)}")
@@ -54,7 +55,7 @@ def ranks(
     gaussians: Gaussians, scored: Callable[[Gaussians], Tensor], step: float = 0.15, least: float = 0.1
 ) -> Tensor:  # [N] float64
     """Scores by which pruning costs least at any share: the order in which Gaussians go if those that are left are scored
-    anew each time that a `step` of them has gone. What was not needed beside its neighbours is, once they have gone; with
+    anew each time that a `step` of them has gone. What was not needed beside its neighbors is, once they have gone; with
     the score `removal`, half of a scene so costs a third of the dB that it costs with scores of the whole scene.
 
     Args:
@@ -128,7 +129,7 @@ class Fidelity:
         for camera, image in zip(self.cameras, self.images, strict=True):
             errors += float((self._image(gaussians, camera) - image).square().sum(dtype=torch.float64))
             values += image.numel()
-        return min(self.ceiling, -10 * math.log10(max(errors / max(values, 1), 1e-20)))
+        return min(self.ceiling, psnr_of(errors / max(values, 1)))
 
     @torch.no_grad()
     def _image(self, gaussians: Gaussians, camera: Camera) -> Tensor:
@@ -144,10 +145,10 @@ def recolored(
     background: Tensor | Sequence[float] | None = None,
     settings: RenderSettings | None = None,
 ) -> Gaussians:
-    """The pruned scene with base colours that make up for what is missing, without photos: its renders as near as may be to
+    """The pruned scene with base colors that make up for what is missing, without photos: its renders as near as may be to
     those of the whole scene.
 
-    The images are linear in the colours, with the blend weights as the matrix. Each pass adds to a colour the mean over its
+    The images are linear in the colors, with the blend weights as the matrix. Each pass adds to a color the mean over its
     pixels of what the image lacks, weighted by the blend weight (simultaneous algebraic reconstruction, Andersen and Kak
     1984).
     """

@@ -1,4 +1,4 @@
-"""CameraPath: a flight through a scene by keyframes. `splat.camera_path_file` keeps it on disk.
+"""CameraPath: a flight through a scene by keyframes. `splat.io.camera_path_file` keeps it on disk.
 
 Positions lie on a centripetal Catmull-Rom spline (Yuksel et al. 2011: no cusps, no loops within a stretch), rotations on a
 curve of Kim, Kim and Shin (1995) with the same tangents, lenses between those of the keyframes without overshooting. The

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def rotation_matrix(quats: Tensor) -> Tensor:  # [..., 3, 3] from [..., 4]
-    """The rotation matrices of quaternions, which are normalised first."""
+    """The rotation matrices of quaternions, which are normalized first."""
     w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
     rows = [
         torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
@@ -22,10 +22,18 @@ def rotate(quats: Tensor, vectors: Tensor) -> Tensor:  # [..., 3] from [..., 4] 
 
 def product(first: Tensor, second: Tensor) -> Tensor:  # [..., 4]
     """The rotation by `second`, then by `first` (Hamilton's product)."""
-    a, b = first[..., :1], second[..., :1]
-    u, v = first[..., 1:], second[..., 1:]
-    scalar = a * b - (u * v).sum(-1, keepdim=True)
-    return torch.cat([scalar, a * v + b * u + torch.linalg.cross(*torch.broadcast_tensors(u, v))], dim=-1)
+    # Sums one after the other, so that every machine rounds alike: `.splatz` depends on it.
+    aw, ax, ay, az = first.unbind(-1)
+    bw, bx, by, bz = second.unbind(-1)
+    return torch.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        dim=-1,
+    )
 
 
 def from_rotation_vector(vector: Tensor) -> Tensor:  # [..., 4] from [..., 3]

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from splat import spherical_harmonics
 from splat.cameras import Camera
 from splat.contribution import Contribution
 from splat.gaussians import Gaussians
@@ -18,6 +17,7 @@ from splat.reference.projection import project
 from splat.render import ALPHA_TINY, as_background, as_batch
 from splat.result import RenderResult, Statistics
 from splat.settings import RenderSettings
+from splat.spherical_harmonics import color
 
 CHUNK = 1 << 21
 """Pixels times Gaussians that are held at a time."""
@@ -86,7 +86,7 @@ def _render_one(
     width, height = camera.width, camera.height
     p = project(gaussians, camera.viewmat, camera.K, width, height, settings)
     direction = torch.nn.functional.normalize(gaussians.means - camera.position, dim=-1, eps=0)
-    rgb = spherical_harmonics.color(sh_degree, gaussians.sh0, gaussians.sh_rest, direction)
+    rgb = color(sh_degree, gaussians.sh0, gaussians.sh_rest, direction)
     mean2d = p.mean2d
     if shift is not None:
         mean2d = mean2d + shift * shift.new_tensor([width / 2, height / 2])

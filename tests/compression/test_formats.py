@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 
 import splat
-from alike import STEPS, assert_alike
+from round_trip import TOLERANCES, assert_close
 from scenes import cloud
 from splat import Camera, Gaussians
 from splat.compression.formats import glb, spz
@@ -40,7 +40,7 @@ def name(end: str) -> str:
 def test_what_is_written_is_read_again(end, degree, tmp_path):
     before = scene(degree=degree)
     formats.save(before, tmp_path / name(end))
-    assert_alike(before, formats.load(tmp_path / name(end)), STEPS[end])
+    assert_close(before, formats.load(tmp_path / name(end)), TOLERANCES[end])
     assert [path for path in tmp_path.iterdir() if "tmp" in path.name] == []
 
 
@@ -49,7 +49,7 @@ def test_spz_versions(version, tmp_path):
     before, options = scene(degree=3), SpzOptions(version=version, frame="rub")
     spz.write(before, tmp_path / "scene.spz", options)
     steps = (2e-4, 0.5 if version == 2 else 0.08, 0.002, 0.0131, 0.004)
-    assert_alike(before, spz.read(tmp_path / "scene.spz", options), steps)
+    assert_close(before, spz.read(tmp_path / "scene.spz", options), steps)
 
 
 def test_spz_says_which_way_its_axes_point_or_warns(tmp_path):
@@ -115,7 +115,7 @@ def test_files_of_another_program_are_read(file):
         warnings.simplefilter("ignore")
         found = formats.load(DATA / file)
     end = "".join(Path(file).suffixes)
-    assert_alike(splat.load(DATA / "scene.ply"), found, steps.get(end, STEPS[end]))
+    assert_close(splat.load(DATA / "scene.ply"), found, steps.get(end, TOLERANCES[end]))
 
 
 def test_a_picture_of_every_format_is_that_of_the_scene(tmp_path):

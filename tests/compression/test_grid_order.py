@@ -96,7 +96,7 @@ def test_what_is_optimised_can_be_written_as_a_grid(tmp_path):
     for order in ("morton", "grid"):
         paths.append(tmp_path / f"{order}.sog")
         known = formats.format_of(paths[-1])
-        known.grid(FormatOptions(order=order), formats.Matter()).write(before, paths[-1])
+        known.quantizer(FormatOptions(order=order), formats.Importance()).write(before, paths[-1])
     assert rows(sog.read(paths[0])) == rows(sog.read(paths[1]))
     assert paths[0].read_bytes() != paths[1].read_bytes()
 

@@ -147,7 +147,7 @@ def test_ksplat_as_its_viewer_writes_it(level, degree, tmp_path):
         (20, "<H", 5, "level 5"),
         (ksplat.HEADER, "<I", 2_000_000_000, "header is not as it should be"),
         (ksplat.HEADER + 4, "<I", 2_000_000_000, "expected Gaussians of"),
-        (ksplat.HEADER + 12, "<I", 2_000_000_000, "expected centres of buckets"),
+        (ksplat.HEADER + 12, "<I", 2_000_000_000, "expected centers of buckets"),
         (ksplat.HEADER + 32, "<I", 0, "buckets do not hold"),
         (ksplat.HEADER + 40, "<H", 3, "degree 3"),
     ],

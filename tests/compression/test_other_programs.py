@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import splat
-from alike import STEPS, assert_alike
+from round_trip import TOLERANCES, assert_close
 from scenes import cloud
 from splat import Camera, Gaussians
 from splat.compression.formats import registry as formats
@@ -78,8 +78,8 @@ def test_it_reads_what_is_written_here(node, end, tmp_path):
     theirs, ours, end = splat.load(tmp_path / "found.ply"), read(path), end.removeprefix("3")
     assert theirs.sh_degree == ours.sh_degree == degree
     rounding = 0.02 if end == ".splat" else 1e-3  # it takes quaternions of .splat a little differently
-    assert_alike(ours, theirs, (1e-5, rounding, 1e-5, 1e-5, 1e-5))
-    assert_alike(before, theirs, STEPS[end])
+    assert_close(ours, theirs, (1e-5, rounding, 1e-5, 1e-5, 1e-5))
+    assert_close(before, theirs, TOLERANCES[end])
     assert psnr(ours, theirs) > (40 if end == ".splat" else 80)
     if end != ".splat":
         assert psnr(before, theirs) > LEAST[end]
@@ -96,7 +96,7 @@ def test_what_it_writes_is_read_here(node, end, tmp_path):
     assert ours.sh_degree == 2
     coarse = {".spz": (2e-4, 0.08, 0.002, 0.0131, 0.07), ".sog": (1e-3, 0.06, 0.004, 0.1, 0.3)}  # its SH bits, palette
     coarse["meta.json"] = coarse[".sog"]
-    assert_alike(before, ours, coarse.get(end, STEPS[end]))
+    assert_close(before, ours, coarse.get(end, TOLERANCES[end]))
     assert psnr(before, ours) > min(LEAST[end], 35)
     if end != ".glb":  # which it cannot read
         transform(node, path, tmp_path / "found.ply")
@@ -110,7 +110,7 @@ def test_it_reads_a_sorted_grid(node, name, tmp_path):
     transform(node, path, tmp_path / "found.ply")
     theirs, ours = splat.load(tmp_path / "found.ply"), read(path)
     torch.testing.assert_close(theirs.means, ours.means, rtol=0, atol=1e-5)  # in the same order
-    assert_alike(ours, theirs, (1e-5, 1e-3, 1e-5, 1e-5, 1e-5))
+    assert_close(ours, theirs, (1e-5, 1e-3, 1e-5, 1e-5, 1e-5))
     assert psnr(ours, theirs) > 80 and psnr(before, theirs) > LEAST[name.removeprefix("scene")]
 
 
@@ -140,7 +140,7 @@ def test_the_reference_of_spz_reads_what_is_written_here(node, version, degree, 
     spz.write(before, path, options)
     adobe(node, "read", path, tmp_path / "found.floats")
     theirs = of_floats(np.fromfile(tmp_path / "found.floats", dtype="<f4"))
-    assert_alike(spz.read(path, options), theirs, (1e-6, 1e-3, 2e-6, 1e-5, 1e-6))
+    assert_close(spz.read(path, options), theirs, (1e-6, 1e-3, 2e-6, 1e-5, 1e-6))
     assert psnr(before, theirs) > (30 if version == 2 else LEAST[".spz"])
 
 
@@ -151,8 +151,8 @@ def test_what_the_reference_of_spz_writes_is_read_here(node, version, bits, tmp_
     floats(before).astype("<f4").tofile(tmp_path / "before.floats")
     adobe(node, "write", tmp_path / "before.floats", path, version, *bits)
     ours = spz.read(path, SpzOptions(frame="rub"))
-    assert_alike(before, ours, (2e-4, 0.08, 0.002, 0.0131, 0.004 if bits == (8, 8) else 0.07))
+    assert_close(before, ours, (2e-4, 0.08, 0.002, 0.0131, 0.004 if bits == (8, 8) else 0.07))
     spz.write(before, tmp_path / "ours.spz", SpzOptions(version=version, sh_bits=bits))
     written = spz.read(tmp_path / "ours.spz", SpzOptions(frame="rub"))
-    assert_alike(written, ours, (1e-6, 0.02, 0.005, 0.014, 1.1 / 128 if bits == (8, 8) else 2.1 / 16))
+    assert_close(written, ours, (1e-6, 0.02, 0.005, 0.014, 1.1 / 128 if bits == (8, 8) else 2.1 / 16))
     assert float((written.sh_rest - ours.sh_rest).abs().mean()) < 1e-3  # the same buckets, but for ties

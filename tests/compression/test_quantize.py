@@ -15,17 +15,24 @@ from splat.compression.formats import compressed_ply, spz
 from splat.compression.formats import registry as formats
 from splat.compression.formats.sog import codes as sog_codes
 from splat.compression.formats.spz import SpzOptions
-from splat.compression.quantize_aware import CompressedPlyGrid, Grid, SogGrid, SplatzGrid, SpzGrid, straight_through
+from splat.compression.quantize_aware import (
+    CompressedPlyQuantizer,
+    Quantizer,
+    SogQuantizer,
+    SplatzQuantizer,
+    SpzQuantizer,
+    straight_through,
+)
 from splat.geometry.morton import morton_order
 from splat.geometry.quaternions import rotation_matrix
 
-GRIDS = {
-    "spz": (lambda: SpzGrid(), "scene.spz"),
-    "spz, few bits": (lambda: SpzGrid(SpzOptions(version=3, sh_bits=(5, 4), frame="rub")), "scene.spz"),
-    "spz 2": (lambda: SpzGrid(SpzOptions(version=2, frame="rub")), "scene.spz"),
-    "sog": (lambda: SogGrid(palette=64), "scene.sog"),
-    "sog, unzipped": (lambda: SogGrid(palette=300), "meta.json"),
-    "compressed ply": (lambda: CompressedPlyGrid(), "scene.compressed.ply"),
+QUANTIZERS = {
+    "spz": (lambda: SpzQuantizer(), "scene.spz"),
+    "spz, few bits": (lambda: SpzQuantizer(SpzOptions(version=3, sh_bits=(5, 4), frame="rub")), "scene.spz"),
+    "spz 2": (lambda: SpzQuantizer(SpzOptions(version=2, frame="rub")), "scene.spz"),
+    "sog": (lambda: SogQuantizer(palette=64), "scene.sog"),
+    "sog, unzipped": (lambda: SogQuantizer(palette=300), "meta.json"),
+    "compressed ply": (lambda: CompressedPlyQuantizer(), "scene.compressed.ply"),
 }
 
 
@@ -37,62 +44,62 @@ def scene(count: int = 700, degree: int = 2, seed: int = 3) -> Gaussians:
     return gaussians
 
 
-def read(path: Path, grid: Grid) -> Gaussians:
-    return spz.read(path, grid.options) if isinstance(grid, SpzGrid) else formats.load(path)
+def read(path: Path, quantizer: Quantizer) -> Gaussians:
+    return spz.read(path, quantizer.options) if isinstance(quantizer, SpzQuantizer) else formats.load(path)
 
 
-def in_file_order(gaussians: Gaussians, grid: Grid) -> Gaussians:
-    if isinstance(grid, CompressedPlyGrid):
-        return gaussians[grid.order]
-    return gaussians[morton_order(gaussians.means)] if isinstance(grid, SogGrid) else gaussians
+def in_file_order(gaussians: Gaussians, quantizer: Quantizer) -> Gaussians:
+    if isinstance(quantizer, CompressedPlyQuantizer):
+        return gaussians[quantizer.order]
+    return gaussians[morton_order(gaussians.means)] if isinstance(quantizer, SogQuantizer) else gaussians
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", QUANTIZERS)
 @pytest.mark.parametrize("degree", [0, 3])
-def test_what_is_read_back_is_what_the_grid_said(name, degree, tmp_path):
+def test_what_is_read_back_is_what_the_quantizer_said(name, degree, tmp_path):
     """Bit for bit, but for the compressed .ply, whose bounds are floats that come out of others."""
-    make, file = GRIDS[name]
-    grid, before = make(), scene(degree=degree)
-    said = grid(before)
-    grid.write(before, tmp_path / file)
-    found, expected = read(tmp_path / file, grid), in_file_order(said, grid)
+    make, file = QUANTIZERS[name]
+    quantizer, before = make(), scene(degree=degree)
+    said = quantizer(before)
+    quantizer.write(before, tmp_path / file)
+    found, expected = read(tmp_path / file, quantizer), in_file_order(said, quantizer)
     for key, value in expected.tensors().items():
-        if isinstance(grid, CompressedPlyGrid):
+        if isinstance(quantizer, CompressedPlyQuantizer):
             torch.testing.assert_close(found.tensors()[key], value, rtol=1e-5, atol=1e-6)
         else:
             assert torch.equal(found.tensors()[key], value), key
 
 
-@pytest.mark.parametrize("name", GRIDS)
-def test_a_grid_leaves_what_lies_on_it(name):
-    grid = GRIDS[name][0]()
-    once = grid(scene())
-    again = grid(once)
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_a_quantizer_leaves_what_lies_on_it(name):
+    quantizer = QUANTIZERS[name][0]()
+    once = quantizer(scene())
+    again = quantizer(once)
     for key, value in once.tensors().items():
-        if isinstance(grid, CompressedPlyGrid):
+        if isinstance(quantizer, CompressedPlyQuantizer):
             torch.testing.assert_close(again.tensors()[key], value, rtol=1e-5, atol=1e-6)
         else:
             assert torch.equal(again.tensors()[key], value), key
 
 
 @pytest.mark.parametrize("name", ["spz", "sog", "compressed ply"])
-def test_a_fitted_grid_follows_parameters_that_move(name, tmp_path):
-    make, file = GRIDS[name]
-    grid, before = make(), scene()
-    grid.refresh(before)
+def test_a_fitted_quantizer_follows_parameters_that_move(name, tmp_path):
+    make, file = QUANTIZERS[name]
+    quantizer, before = make(), scene()
+    quantizer.refresh(before)
     moved = before.map(lambda t: t + 0.01 * torch.randn(t.shape, generator=torch.Generator().manual_seed(1)))
-    grid.write(moved, tmp_path / file)
-    found, expected = read(tmp_path / file, grid), in_file_order(grid(moved), grid)
+    quantizer.write(moved, tmp_path / file)
+    found, expected = read(tmp_path / file, quantizer), in_file_order(quantizer(moved), quantizer)
     torch.testing.assert_close(found.sh_rest, expected.sh_rest, rtol=1e-5, atol=1e-6)
-    grid.refresh(moved)
-    assert float((grid(moved).log_scales - moved.log_scales).abs().max()) < 0.06
+    quantizer.refresh(moved)
+    assert float((quantizer(moved).log_scales - moved.log_scales).abs().max()) < 0.06
 
 
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("name", QUANTIZERS)
 def test_gradients_pass_straight_through(name):
     """As of an unquantised render at the rounded values; a palette's entry gathers those of all its Gaussians."""
-    grid, leaves = GRIDS[name][0](), scene(200).requires_grad_()
-    there = grid(leaves)
+    quantizer, leaves = QUANTIZERS[name][0](), scene(200).requires_grad_()
+    there = quantizer(leaves)
     splat.render(there, cameras(2)).rgb.square().sum().backward()
     moved = there.detach().map(lambda t: t.clone()).requires_grad_()
     splat.render(moved, cameras(2)).rgb.square().sum().backward()
@@ -100,9 +107,9 @@ def test_gradients_pass_straight_through(name):
         expected = moved.tensors()[key].grad
         if key == "quats":  # q and -q are one rotation
             expected = expected * torch.where((leaves.quats * there.quats).sum(1, keepdim=True) < 0, -1.0, 1.0)
-        if key == "sh_rest" and isinstance(grid, SogGrid):
-            labels, weights = grid.fitted.labels, grid.weights
-            sums = torch.zeros(len(grid.fitted.palette), *expected.shape[1:]).index_add_(0, labels, expected)
+        if key == "sh_rest" and isinstance(quantizer, SogQuantizer):
+            labels, weights = quantizer.fitted.labels, quantizer.weights
+            sums = torch.zeros(len(quantizer.fitted.palette), *expected.shape[1:]).index_add_(0, labels, expected)
             total = torch.zeros(len(sums)).index_add_(0, labels, weights)
             expected = sums[labels] * (weights / total[labels])[:, None, None]
         torch.testing.assert_close(value.grad, expected, rtol=1e-4, atol=1e-5)
@@ -130,12 +137,12 @@ def test_straight_through_keeps_the_other_values():
     assert bool((one.means.grad == 1).all())
 
 
-@pytest.mark.parametrize("kind", [lambda **of: SogGrid(palette=64, **of), SplatzGrid])
+@pytest.mark.parametrize("kind", [lambda **of: SogQuantizer(palette=64, **of), SplatzQuantizer])
 def test_what_is_fitted_belongs_to_one_set_of_gaussians(kind):
-    grid = kind()
-    grid.refresh(scene(700))
-    grid.refresh(scene(300))
-    assert grid(scene(300)).sh_rest.shape == (300, 8, 3)
+    quantizer = kind()
+    quantizer.refresh(scene(700))
+    quantizer.refresh(scene(300))
+    assert quantizer(scene(300)).sh_rest.shape == (300, 8, 3)
     with pytest.raises(ValueError, match="one for each of 300 Gaussians, got 700"):
         kind(weights=torch.ones(700))(scene(300))
 
@@ -144,5 +151,5 @@ def test_weights_decide_what_a_palette_keeps():
     before = scene(700)
     weights = torch.full((700,), 1e-6)
     weights[:64] = 1.0
-    error = (SogGrid(64, weights=weights)(before).sh_rest - before.sh_rest).square().sum((1, 2))
+    error = (SogQuantizer(64, weights=weights)(before).sh_rest - before.sh_rest).square().sum((1, 2))
     assert float(error[:64].max()) < 0.01 * float(error[64:].mean())

@@ -1,4 +1,4 @@
-"""`.splatz`: what is written is what the grid said, errors stay within the steps, and gradients pass through the rounding."""
+"""`.splatz`: a file holds what its quantization said, errors stay within the steps, gradients pass through the rounding."""
 
 import dataclasses
 import struct
@@ -18,7 +18,8 @@ from splat.compression.coding.entropy import HEAD, pack, unpack
 from splat.compression.coding.octree import MOST_BITS, pack_cells, unpack_cells
 from splat.compression.formats.splatz import container as splatz
 from splat.compression.formats.splatz.canonical import BOUND, canonical, quaternions
-from splat.compression.formats.splatz.grid import SplatzOptions, importance_classes, make_grid
+from splat.compression.formats.splatz.options import SplatzOptions
+from splat.compression.formats.splatz.quantization import fit_quantization, importance_classes
 from splat.compression.formats.splatz.view_metric import UNSEEN, isotropic_metric, view_metric
 from splat.errors import InputError
 from splat.geometry.morton import z_order
@@ -104,18 +105,19 @@ def test_the_canonical_description_is_the_same_gaussian():
     coarseness=st.floats(0.05, 8),
 )
 @settings(max_examples=60, deadline=None)
-def test_the_file_decodes_to_what_the_grid_gives(count, degree, codes, exact, classes, coarseness):
+def test_the_file_decodes_to_what_the_quantization_gives(count, degree, codes, exact, classes, coarseness):
     before = scene(count, degree)
     options = SplatzOptions(coarseness=coarseness, sh_codes=codes, sh_exact=exact, classes=classes)
-    grid = make_grid(before, options)
-    is_the_same(splatz.decode(splatz.encode(before, grid=grid), "x"), grid(before))
+    quantization = fit_quantization(before, options)
+    is_the_same(splatz.decode(splatz.encode(before, quantization=quantization), "x"), quantization(before))
 
 
 @pytest.mark.parametrize("codes", [0, 64])
 def test_threads_change_nothing(codes):
     before = scene(40_000)
-    grid = make_grid(before, SplatzOptions(sh_codes=codes, sh_exact=0.3))
-    data, wanted, threads = splatz.encode(before, grid=grid), by_place(grid(before)), torch.get_num_threads()
+    quantization = fit_quantization(before, SplatzOptions(sh_codes=codes, sh_exact=0.3))
+    data, wanted = splatz.encode(before, quantization=quantization), by_place(quantization(before))
+    threads = torch.get_num_threads()
     found = []
     try:
         for number in (1, 2, 3):
@@ -131,8 +133,8 @@ def test_threads_change_nothing(codes):
 def test_errors_stay_within_half_a_step():
     before = scene(2000)
     options = SplatzOptions(classes=1)
-    grid = make_grid(before, options)
-    found, step = grid(before), grid.steps
+    quantization = fit_quantization(before, options)
+    found, step = quantization(before), quantization.steps
     _, log_scales = canonical(before.quats, before.log_scales)
     assert float((found.log_scales - log_scales).abs().max()) <= step.scale / 2 + 1e-5
     assert float((found.opacities - before.opacities).abs().max()) <= step.opacity / 2 + 2e-4
@@ -150,10 +152,10 @@ def test_errors_stay_within_half_a_step():
 @pytest.mark.parametrize("codes", [0, 16])
 def test_gradients_pass_as_if_nothing_were_rounded(codes):
     before = scene(50)
-    grid = make_grid(before, SplatzOptions(sh_codes=codes, sh_exact=0.2))
-    grid.codebook.requires_grad_()
+    quantization = fit_quantization(before, SplatzOptions(sh_codes=codes, sh_exact=0.2))
+    quantization.codebook.requires_grad_()
     before.requires_grad_()
-    rounded = grid(before)
+    rounded = quantization(before)
     assert not torch.equal(rounded.means, before.means)
     target = {name: torch.randn_like(tensor) for name, tensor in rounded.tensors().items()}
     sum((tensor * target[name]).sum() for name, tensor in rounded.tensors().items()).backward()
@@ -162,16 +164,16 @@ def test_gradients_pass_as_if_nothing_were_rounded(codes):
     assert torch.equal(before.log_scales.grad.sort(dim=1).values, target["log_scales"].sort(dim=1).values)
     assert before.quats.grad.abs().sum() > 0
     own = before.sh_rest.grad.flatten(1).abs().sum(1) > 0
-    assert torch.equal(own, grid.exact) and (int(own.sum()) == (10 if codes else 50))
+    assert torch.equal(own, quantization.exact) and (int(own.sum()) == (10 if codes else 50))
     if codes:
-        shared = torch.zeros_like(grid.codebook)
-        shared.index_add_(0, grid.labels[~own], target["sh_rest"].flatten(1)[~own])
-        torch.testing.assert_close(grid.codebook.grad, shared)
+        shared = torch.zeros_like(quantization.codebook)
+        shared.index_add_(0, quantization.labels[~own], target["sh_rest"].flatten(1)[~own])
+        torch.testing.assert_close(quantization.codebook.grad, shared)
 
 
-def test_optimising_on_the_grid_makes_the_file_better():
+def test_optimising_on_the_quantization_makes_the_file_better():
     before = scene(300)
-    learns(make_grid(before, SplatzOptions(coarseness=4)), before)
+    learns(fit_quantization(before, SplatzOptions(coarseness=4)), before)
 
 
 def test_what_matters_is_kept_better():
@@ -179,7 +181,7 @@ def test_what_matters_is_kept_better():
     weights = torch.where(torch.arange(3000) % 2 == 0, 100.0, 0.1)
     shifts = importance_classes(weights, 4)
     assert set(shifts[::2].tolist()) == {0} and set(shifts[1::2].tolist()) == {3}
-    found = make_grid(before, SplatzOptions(coarseness=0.5), weights)(before)
+    found = fit_quantization(before, SplatzOptions(coarseness=0.5), weights)(before)
     error = (found.sh_rest - before.sh_rest).square().flatten(1).mean(1)
     assert float(error[::2].mean()) < 0.6 * float(error[1::2].mean())
     color = (found.sh0 - before.sh0).square().mean(1)
@@ -214,11 +216,11 @@ def test_a_metric_of_views_spends_bits_where_cameras_look():
     assert errors[1] < errors[0] and sizes[1] < 1.05 * sizes[0]
 
 
-def test_a_grid_is_of_one_scene():
-    grid = make_grid(scene(20))
-    with pytest.raises(ValueError, match="grid of 20 Gaussians"):
-        grid(scene(21))
-    assert len(splatz.decode(splatz.encode(scene(20)[:5], grid=grid[torch.arange(5)]), "x")) == 5
+def test_a_quantization_is_of_one_scene():
+    quantization = fit_quantization(scene(20))
+    with pytest.raises(ValueError, match="quantization of 20 Gaussians"):
+        quantization(scene(21))
+    assert len(splatz.decode(splatz.encode(scene(20)[:5], quantization=quantization[torch.arange(5)]), "x")) == 5
 
 
 def test_degrees_can_be_left_out():

@@ -16,18 +16,19 @@ from scenes import cloud
 from splat import Gaussians
 from splat.compression.coding.byte_reader import ByteReader
 from splat.compression.formats.splatz import container as splatz
-from splat.compression.formats.splatz.canonical import alike
-from splat.compression.formats.splatz.grid import SplatzOptions, make_grid
+from splat.compression.formats.splatz.canonical import nearest_equivalent
 from splat.compression.formats.splatz.optional.midpoints import (
     LISTED,
-    Neighbours,
+    Neighbors,
     choose,
     difference,
     midpoints,
     pack_midpoints,
     unpack_midpoints,
 )
-from splat.compression.quantize_aware import SplatzGrid
+from splat.compression.formats.splatz.options import SplatzOptions
+from splat.compression.formats.splatz.quantization import fit_quantization
+from splat.compression.quantize_aware import SplatzQuantizer
 from splat.errors import InputError
 
 THIRD = SplatzOptions(midpoints=0.3)
@@ -49,13 +50,13 @@ def doubled(count: int = 200) -> Gaussians:
 
 def test_a_description_like_another_is_the_same_gaussian():
     first, second = scene(1000), scene(1100)[100:]
-    quats, log_scales = alike(first.quats, second.quats, second.log_scales)
+    quats, log_scales = nearest_equivalent(first.quats, second.quats, second.log_scales)
     torch.testing.assert_close(covariances(quats, log_scales), covariances(second.quats, second.log_scales))
     near = (torch.nn.functional.normalize(first.quats, dim=1) * quats).sum(dim=1)
     assert (
         float(near.min()) > 0.84
     )  # half an angle of at most 62.8 degrees, the farthest from all of the cube's rotations
-    again, _ = alike(quats, -quats, log_scales)
+    again, _ = nearest_equivalent(quats, -quats, log_scales)
     torch.testing.assert_close(again, quats)
 
 
@@ -95,7 +96,7 @@ def test_what_is_half_way_is_found():
     gone = parents[:, 0] >= 0
     assert int(gone.sum()) == 180
     assert int(gone[400:].sum()) >= 170
-    assert not bool(gone[parents[gone]].any()), "neighbours are stored"
+    assert not bool(gone[parents[gone]].any()), "neighbors are stored"
     assert len(parents[gone, 0].unique()) == 180, "no more than one midpoint is told of one Gaussian"
     assert float(difference(before[gone], midpoints(before[parents[gone, 0]], before[parents[gone, 1]])).mean()) < 0.05
     picture, sizes = splat.render(before, CAMERA).rgb, []
@@ -125,13 +126,13 @@ def test_what_matters_stays():
     coarseness=st.floats(0.05, 8),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_file_decodes_to_what_the_grid_gives(count, share, stages, codes, coarseness):
+def test_the_file_decodes_to_what_the_quantization_gives(count, share, stages, codes, coarseness):
     before = scene(count)
     options = SplatzOptions(coarseness=coarseness, shape_stages=stages, sh_codes=codes, midpoints=share)
-    grid = make_grid(before, options)
-    said = grid(before)
+    quantization = fit_quantization(before, options)
+    said = quantization(before)
     assert len(said) == count
-    is_the_same(splatz.decode(splatz.encode(before, grid=grid), "x"), said)
+    is_the_same(splatz.decode(splatz.encode(before, quantization=quantization), "x"), said)
 
 
 @given(
@@ -149,11 +150,11 @@ def test_pairs_come_back(cells, seed):
     assert np.array_equal(found[0], owners) and np.array_equal(found[1], partners) and reader.left == 0
 
 
-def test_neighbours_do_not_depend_on_how_they_are_found():
+def test_neighbors_do_not_depend_on_how_they_are_found():
     """Distances that are equal, and more Gaussians in a cell than are listed."""
     random = np.random.default_rng(0)
     cells = np.array(sorted(random.integers(0, 6, (400, 3)).tolist()) + [[9, 9, 9]] * 100)
-    found = Neighbours(cells).of(np.arange(500))
+    found = Neighbors(cells).of(np.arange(500))
     first = np.unique(cells, axis=0, return_index=True)[1]
     for owner in range(0, 500, 7):
         far = ((cells[first] - cells[owner]) ** 2).sum(axis=1)
@@ -164,17 +165,17 @@ def test_neighbours_do_not_depend_on_how_they_are_found():
         assert found[owner].tolist() == wanted + [-1] * (LISTED - 1 - len(wanted))
 
 
-def test_neighbours_take_few_bits():
+def test_neighbors_take_few_bits():
     cells = np.random.default_rng(0).integers(0, 4, (4000, 3)).cumsum(axis=0)
     owners = np.arange(0, 4000, 2)
     assert 8 * len(pack_midpoints(owners, owners + 1, cells)) / len(owners) < 5
 
 
-def test_gradients_reach_both_neighbours():
-    grid = SplatzGrid(THIRD)
+def test_gradients_reach_both_neighbors():
+    quantizer = SplatzQuantizer(THIRD)
     leaves = doubled().requires_grad_()
-    there = grid(leaves)
-    parents = grid.fitted.parents
+    there = quantizer(leaves)
+    parents = quantizer.fitted.parents
     gone = parents[:, 0] >= 0
     target = torch.randn_like(there.means)
     (there.means * target).sum().backward()
@@ -184,7 +185,7 @@ def test_gradients_reach_both_neighbours():
     torch.testing.assert_close(leaves.means.grad, expected)
     for name in ("quats", "log_scales", "logit_opacities", "sh0", "sh_rest"):
         leaves = leaves.detach().requires_grad_()
-        there = grid(leaves).tensors()[name][gone]
+        there = quantizer(leaves).tensors()[name][gone]
         (there * torch.randn_like(there)).sum().backward()
         moved = (
             getattr(leaves, name).grad.flatten(1) if name != "logit_opacities" else leaves.logit_opacities.grad[:, None]
@@ -192,23 +193,23 @@ def test_gradients_reach_both_neighbours():
         assert bool((moved[parents[gone]].abs().sum(dim=(1, 2)) > 0).all()) and not bool(moved[gone].any()), name
 
 
-def test_a_grid_that_has_learned_is_written_as_it_is(tmp_path):
-    grid, leaves = SplatzGrid(dataclasses.replace(THIRD, sh_codes=8)), doubled()
-    grid.refresh(leaves)
+def test_a_quantizer_that_has_learned_is_written_as_it_is(tmp_path):
+    quantizer, leaves = SplatzQuantizer(dataclasses.replace(THIRD, sh_codes=8)), doubled()
+    quantizer.refresh(leaves)
     moved = leaves.map(lambda t: t + 0.05 * torch.randn(t.shape, generator=torch.Generator().manual_seed(1)))
-    grid.write(moved, tmp_path / "scene.splatz")
-    is_the_same(splatz.read(tmp_path / "scene.splatz"), grid(moved))
+    quantizer.write(moved, tmp_path / "scene.splatz")
+    is_the_same(splatz.read(tmp_path / "scene.splatz"), quantizer(moved))
 
 
-def test_a_midpoint_without_its_neighbours_is_stored():
+def test_a_midpoint_without_its_neighbors_is_stored():
     before = doubled()
-    grid = make_grid(before, THIRD)
-    gone = (grid.parents[:, 0] >= 0).nonzero()[:, 0]
+    quantization = fit_quantization(before, THIRD)
+    gone = (quantization.parents[:, 0] >= 0).nonzero()[:, 0]
     left = torch.ones(600, dtype=torch.bool)
-    left[grid.parents[gone[0], 0]] = False
-    assert int((~grid[left].stored).sum()) == len(gone) - 1 and grid[gone].parents is None
-    before.means[grid.parents[gone[0], 0]] = torch.nan
-    assert len(splatz.decode(splatz.encode(before, grid=grid), "x")) == 599
+    left[quantization.parents[gone[0], 0]] = False
+    assert int((~quantization[left].stored).sum()) == len(gone) - 1 and quantization[gone].parents is None
+    before.means[quantization.parents[gone[0], 0]] = torch.nan
+    assert len(splatz.decode(splatz.encode(before, quantization=quantization), "x")) == 599
 
 
 def test_copies_in_one_place():
@@ -243,7 +244,7 @@ def test_numbers_that_cannot_be():
         data = pack_midpoints(owners[:1], np.array([partner]), cells)
         with pytest.raises(InputError, match="a Gaussian that there is not"):
             unpack_midpoints(ByteReader(data, "x"), cells)
-    few = cells[:3]  # the last of many neighbours of three is none
+    few = cells[:3]  # the last of many neighbors of three is none
     whole = splatz.pack(np.array([LISTED - 1, 0, 0]), bucket=1)
     with pytest.raises(InputError, match="a Gaussian that there is not"):
         unpack_midpoints(ByteReader(whole, "x"), few)

@@ -18,15 +18,16 @@ from splat import Gaussians
 from splat.compression.coding.byte_reader import ByteReader
 from splat.compression.formats.splatz import container as splatz
 from splat.compression.formats.splatz.canonical import canonical
-from splat.compression.formats.splatz.grid import SplatzOptions, make_grid
 from splat.compression.formats.splatz.optional.residual_codebooks import (
     ResidualCodebooks,
     fit,
     pack_codebooks,
     unpack_codebooks,
 )
-from splat.compression.formats.splatz.shapes import rotation_weights
-from splat.compression.quantize_aware import SplatzGrid
+from splat.compression.formats.splatz.optional.shape_codebooks import rotation_weights
+from splat.compression.formats.splatz.options import SplatzOptions
+from splat.compression.formats.splatz.quantization import fit_quantization
+from splat.compression.quantize_aware import SplatzQuantizer
 from splat.errors import InputError
 
 PUBLISHED = SplatzOptions(shape_stages=6, shape_codes=64)
@@ -44,11 +45,11 @@ def scene(count: int = 400, degree: int = 1) -> Gaussians:
     coarseness=st.floats(0.05, 8),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_file_decodes_to_what_the_grid_gives(count, stages, codes, classes, coarseness):
+def test_the_file_decodes_to_what_the_quantization_gives(count, stages, codes, classes, coarseness):
     before = scene(count)
     options = SplatzOptions(coarseness=coarseness, classes=classes, shape_stages=stages, shape_codes=codes)
-    grid = make_grid(before, options)
-    is_the_same(splatz.decode(splatz.encode(before, grid=grid), "x"), grid(before))
+    quantization = fit_quantization(before, options)
+    is_the_same(splatz.decode(splatz.encode(before, quantization=quantization), "x"), quantization(before))
 
 
 @given(
@@ -75,11 +76,11 @@ def test_every_stage_makes_shapes_better_and_files_larger():
     errors, seen, sizes = [], [], []
     for stages in (1, 2, 3, 4):
         options = dataclasses.replace(PUBLISHED, shape_stages=stages, classes=1, scale_step=1e-3, rotation_step=1e-3)
-        grid = make_grid(before, options)
-        found = grid(before)
+        quantization = fit_quantization(before, options)
+        found = quantization(before)
         errors.append(float((found.log_scales - log_scales).square().mean()))
         seen.append(float((splat.render(found, CAMERA).rgb - picture).square().mean()))
-        sizes.append(len(splatz.encode(before, grid=grid)))
+        sizes.append(len(splatz.encode(before, quantization=quantization)))
     assert all(after < 0.3 * earlier for earlier, after in itertools.pairwise(errors))
     assert seen == sorted(seen, reverse=True) and sizes == sorted(sizes)
 
@@ -90,9 +91,9 @@ def test_where_bits_cost_more_fewer_are_spent():
     errors, sizes = [], []
     for step in (0.03, 0.1, 0.3):
         options = dataclasses.replace(PUBLISHED, classes=1, scale_step=step, shape_stages=3)
-        grid = make_grid(before, options)
-        errors.append(float((grid(before).log_scales - log_scales).square().mean()))
-        sizes.append(len(splatz.encode(before, grid=grid)))
+        quantization = fit_quantization(before, options)
+        errors.append(float((quantization(before).log_scales - log_scales).square().mean()))
+        sizes.append(len(splatz.encode(before, quantization=quantization)))
     assert errors == sorted(errors) and sizes == sorted(sizes, reverse=True)
     assert errors[1] == pytest.approx(0.1**2 / 12, rel=0.5), "about what steps of that size would do"
 
@@ -101,15 +102,15 @@ def test_what_matters_is_kept_better():
     before = scene(3000)
     weights = torch.where(torch.arange(3000) % 2 == 0, 100.0, 0.1)
     _, log_scales = canonical(before.quats, before.log_scales)
-    error = (make_grid(before, PUBLISHED, weights)(before).log_scales - log_scales).square().mean(1)
+    error = (fit_quantization(before, PUBLISHED, weights)(before).log_scales - log_scales).square().mean(1)
     assert float(error[::2].mean()) < 0.1 * float(error[1::2].mean())
 
 
 def test_rotations_are_kept_where_they_show():
     before = scene(2000)
     rodrigues, log_scales = canonical(before.quats, before.log_scales)
-    grid = make_grid(before, SplatzOptions(shape_stages=2, shape_codes=16, classes=1))
-    shown = rotation_weights(log_scales, grid.steps)
+    quantization = fit_quantization(before, SplatzOptions(shape_stages=2, shape_codes=16, classes=1))
+    shown = rotation_weights(log_scales, quantization.steps)
 
     def error(weights: torch.Tensor) -> float:
         prices = torch.full((2000,), 1e-9)
@@ -120,23 +121,23 @@ def test_rotations_are_kept_where_they_show():
 
 
 @pytest.mark.parametrize("options", [SplatzOptions(), SplatzOptions(shape_stages=2), SplatzOptions(midpoints=0.2)])
-def test_what_a_grid_said_is_written_as_it_was(options, tmp_path):
+def test_what_a_quantizer_said_is_written_as_it_was(options, tmp_path):
     """Rounded twice it could be something else: what came of fine-tuning is given to the writer."""
-    grid, before = SplatzGrid(options), scene(2000)
+    quantizer, before = SplatzQuantizer(options), scene(2000)
     with torch.no_grad():
-        said = grid(before)
-    grid.write(said, tmp_path / "scene.splatz")
+        said = quantizer(before)
+    quantizer.write(said, tmp_path / "scene.splatz")
     is_the_same(splatz.read(tmp_path / "scene.splatz"), said)
     if options.shape_stages:
-        assert not torch.equal(grid.fitted(said).log_scales, said.log_scales)
+        assert not torch.equal(quantizer.fitted(said).log_scales, said.log_scales)
 
 
-def test_optimising_on_the_grid_makes_the_file_better():
+def test_optimising_on_the_quantization_makes_the_file_better():
     def moves_shapes(leaf: Gaussians) -> None:
         assert float(leaf.log_scales.grad.abs().sum()) > 0 and float(leaf.quats.grad.abs().sum()) > 0
 
     before = scene(300)
-    learns(make_grid(before, SplatzOptions(shape_stages=2, shape_codes=8)), before, moves_shapes)
+    learns(fit_quantization(before, SplatzOptions(shape_stages=2, shape_codes=8)), before, moves_shapes)
 
 
 def test_copies_and_extremes_survive():

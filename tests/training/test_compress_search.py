@@ -12,7 +12,7 @@ WHOLE = 30.0
 
 
 def lost(recipe: Recipe, mixed: float = 0.0) -> float:
-    """dB: pruning costs more and more, each degree and each rung of precision about twice the one before."""
+    """dB: pruning costs more and more, each degree and each level of quality about twice the one before."""
     pruning = 0.5 * recipe.share**2 + 3 * recipe.share**8
     stored = 0.02 * 3**recipe.level + 0.1 * (2 ** (3 - recipe.degree) - 1)
     return pruning + stored + mixed * pruning * stored

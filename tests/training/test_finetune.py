@@ -1,4 +1,4 @@
-"""Fine-tuning of a finished scene: pruned, and on the grid of a file format."""
+"""Fine-tuning of a finished scene: pruned, and on the quantizer of a file format."""
 
 from pathlib import Path
 
@@ -8,9 +8,9 @@ import torch
 import splat
 from splat import Gaussians
 from splat.compression.formats import registry as formats
-from splat.compression.formats.splatz.grid import SplatzOptions
+from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.spz import SpzOptions
-from splat.compression.quantize_aware import SogGrid, SplatzGrid, SpzGrid, straight_through
+from splat.compression.quantize_aware import SogQuantizer, SplatzQuantizer, SpzQuantizer, straight_through
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune
 from splat.datasets.capture import Scene
@@ -48,28 +48,28 @@ def test_a_pruned_scene_recovers_without_growing(trained):
 
 
 COARSE = {
-    "spz": lambda: SpzGrid(SpzOptions(sh_bits=(3, 3))),
-    "sog": lambda: SogGrid(palette=16),
-    "shapes.splatz": lambda: SplatzGrid(SplatzOptions(shape_stages=2, shape_codes=16, coarseness=2)),
-    "midpoints.splatz": lambda: SplatzGrid(SplatzOptions(midpoints=0.2, coarseness=2)),
+    "spz": lambda: SpzQuantizer(SpzOptions(sh_bits=(3, 3))),
+    "sog": lambda: SogQuantizer(palette=16),
+    "shapes.splatz": lambda: SplatzQuantizer(SplatzOptions(shape_stages=2, shape_codes=16, coarseness=2)),
+    "midpoints.splatz": lambda: SplatzQuantizer(SplatzOptions(midpoints=0.2, coarseness=2)),
 }
 
 
 @pytest.mark.parametrize("end", COARSE)
 def test_what_was_optimised_is_what_is_written(end, trained, tmp_path):
-    """And it is better than before, although it lies on a coarse grid."""
+    """And it is better than before, although it is quantized coarsely."""
     capture, whole, config = trained
-    grid = COARSE[end]()
-    rounded = grid(whole)
-    tuned = finetune(whole, capture.frames, capture.extent, 150, config=config, grid=grid)
-    grid.write(tuned, tmp_path / f"scene.{end}")
+    quantizer = COARSE[end]()
+    rounded = quantizer(whole)
+    tuned = finetune(whole, capture.frames, capture.extent, 150, config=config, quantizer=quantizer)
+    quantizer.write(tuned, tmp_path / f"scene.{end}")
     found = formats.load(tmp_path / f"scene.{end}")
     assert psnr(found, capture) == pytest.approx(psnr(tuned, capture), abs=1e-3)
     assert psnr(found, capture) > psnr(rounded, capture) + 0.1
 
 
 class Coarse:
-    """A grid of nobody's: large steps of sizes and base colours. Remembers how often it was fitted."""
+    """A quantizer of nobody's: large steps of sizes and base colours. Remembers how often it was fitted."""
 
     def __init__(self) -> None:
         self.fitted = 0
@@ -86,13 +86,13 @@ class Coarse:
         splat.save(self(gaussians), path)
 
 
-def test_optimising_on_the_grid_beats_rounding_afterwards(trained):
+def test_optimising_on_the_quantizer_beats_rounding_afterwards(trained):
     capture, whole, config = trained
-    grid = Coarse()
-    after = grid(finetune(whole, capture.frames, capture.extent, 200, config=config))
-    tuned = finetune(whole, capture.frames, capture.extent, 200, config=config, grid=grid)
+    quantizer = Coarse()
+    after = quantizer(finetune(whole, capture.frames, capture.extent, 200, config=config))
+    tuned = finetune(whole, capture.frames, capture.extent, 200, config=config, quantizer=quantizer)
     assert psnr(tuned, capture) > psnr(after, capture) + 0.2
-    assert grid.fitted == 4 and torch.equal(tuned.sh0, (2 * tuned.sh0).round() / 2)
+    assert quantizer.fitted == 4 and torch.equal(tuned.sh0, (2 * tuned.sh0).round() / 2)
 
 
 def test_a_loss_that_is_not_finite_is_explained(trained):
@@ -104,7 +104,7 @@ def test_a_loss_that_is_not_finite_is_explained(trained):
 
     capture, whole, config = trained
     with pytest.raises(InputError, match=r"fine-tuning: the loss became (inf|nan) at iteration 1\..*splat verify"):
-        finetune(whole, capture.frames, capture.extent, 10, config=config, grid=Blinding())
+        finetune(whole, capture.frames, capture.extent, 10, config=config, quantizer=Blinding())
 
 
 def test_the_photos_masks_and_loss_of_the_run_stay_and_per_photo_parts_go():
@@ -155,9 +155,9 @@ def test_stages_reach_the_share_and_lose_little(trained):
     assert len(tuned) == round(0.4 * len(whole))
     same = finetune(whole, capture.frames, capture.extent, 200, config=config)
     assert psnr(tuned, capture) > psnr(same, capture) - 1.5
-    grid = Coarse()
+    quantizer = Coarse()
     found = prune_and_finetune(
-        whole, capture.frames, capture.extent, 0.5, 60, stages=3, config=config, fit=lambda left: grid
+        whole, capture.frames, capture.extent, 0.5, 60, stages=3, config=config, fit=lambda left: quantizer
     )
-    assert len(found) == round(0.5 * len(whole)) and grid.fitted > 0
+    assert len(found) == round(0.5 * len(whole)) and quantizer.fitted > 0
     assert torch.equal(found.sh0, (2 * found.sh0).round() / 2)

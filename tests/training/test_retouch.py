@@ -6,9 +6,9 @@ from captures import ring, subject
 
 import splat
 from splat.errors import InputError
+from splat.image_metrics import psnr
 from splat.io.images import read_image, write_image
 from splat.settings import RenderSettings
-from splat.training.evaluate.metrics import psnr
 from splat.training.retouch import Grid4D, changed_colors, retouch
 
 BLACK = torch.zeros(3)

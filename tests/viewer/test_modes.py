@@ -13,9 +13,9 @@ from splat.viewer.draw.look import MODES as NAMES
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.modes import MODES, Drawing, count_layers
 from splat.viewer.draw.palette import heat, percentile
-from splat.viewer.draw.photo_view import PhotoView, psnr
+from splat.viewer.draw.photo_view import PhotoView, shown_psnr
 from splat.viewer.draw.picture import side_by_side_cameras
-from splat.viewer.draw.prepared import PreparedCache, prepare, together
+from splat.viewer.draw.prepared import PreparedCache, prepare
 from splat.viewer.slots import SceneSlot
 
 CAMERA = ring(4, 96, 64)[0]
@@ -107,7 +107,7 @@ def test_side_by_side_shows_the_middle_of_each() -> None:
 
 def test_scenes_together_keep_their_colours() -> None:
     first, second = cloud(30, sh_degree=3), cloud(20, sh_degree=1, seed=2)
-    both = together([first, second])
+    both = Gaussians.cat([first, second])
     assert (len(both), both.sh_degree) == (50, 3)
     assert torch.allclose(splat.render(both[30:], CAMERA).rgb, splat.render(second, CAMERA).rgb, atol=1e-6)
 
@@ -139,6 +139,6 @@ def test_a_photo_is_in_the_middle_of_any_window(capture: Scene, window: tuple[in
     camera = view.camera(*window)
     whole = splat.render(subject(), camera).rgb[top : top + height, left : left + width]
     own = splat.render(subject(), capture.frames[0].camera.resized(width, height)).rgb
-    assert psnr(whole, own) > 45  # far outside, Gaussians are flattened for another width
+    assert shown_psnr(whole, own) > 45  # far outside, Gaussians are flattened for another width
     assert view.is_at(camera, 1.0)
     assert not view.is_at(capture.frames[1].camera, 1.0)

@@ -91,7 +91,7 @@ def test_least_visible_go_first(scene: Gaussians) -> None:
     faint = scene.map(torch.clone)
     faint.logit_opacities[:2500] = -5
     faint.means[:2500, 0] += 100  # so that one can tell
-    size = share_fit.text_size(share_scene.encode(share_fit.with_degree(faint, 0)))
+    size = share_fit.text_size(share_scene.encode(faint.with_sh_degree(0)))
     fitted = share_fit.fit(faint, int(0.55 * size))
     header_length = int.from_bytes(fitted.payload[4:8], "little")
     assert '"maxs":[' in fitted.payload[8 : 8 + header_length].decode()

@@ -1,6 +1,5 @@
 """`splat render`: pictures or a video of a scene, along cameras, an orbit or a path."""
 
-import re
 import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from splat.gaussians import Gaussians
 from splat.geometry.orbit import orbit, orbit_around
 from splat.io.camera_path_file import load_path
 from splat.io.images import colorize_depth, write_image
+from splat.io.parsing import parse_resolution
 from splat.io.video import VideoWriter
 from splat.render import render as render_gaussians
 from splat.run import BACKGROUNDS
@@ -68,7 +68,7 @@ def render(options: RenderOptions) -> None:
     Raises:
         InputError: no such scene, no capture for its cameras, or the output exists.
     """
-    size = _parse_size(options.size)
+    size = None if options.size is None else parse_resolution("--size", options.size)
     if options.frames < 1 or options.fps <= 0:
         raise InputError(f"--frames and --fps must be positive, got {options.frames} and {options.fps}")
     trained = open_trained(options.scene, options.capture, options.device)
@@ -169,12 +169,3 @@ def _depth_range(gaussians: Gaussians, cameras: list[Camera], settings: RenderSe
     depths = depths[:: max(1, len(depths) // 1_000_000)]
     near, far = float(depths.quantile(0.01)), float(depths.quantile(0.99))
     return near, max(far, 1.001 * near)
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
-    if not match or not 1 <= int(match[1]) <= 16384 or not 1 <= int(match[2]) <= 16384:
-        raise InputError(f"--size must look like 1280x720, with sides of 1 to 16384 pixels, got {text!r}")
-    return int(match[1]), int(match[2])

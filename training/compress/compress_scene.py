@@ -8,10 +8,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -20,23 +20,21 @@ from splat.compression.commands.format_flags import format_options
 from splat.compression.formats import registry as formats
 from splat.compression.formats.registry import FormatOptions
 from splat.compression.formats.splatz.view_metric import view_metric
-from splat.compression.quantize_aware import Grid
+from splat.compression.quantize_aware import Quantizer
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.contribution import contribution
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
+from splat.io.parsing import parse_bytes
 from splat.settings import RenderSettings
 from splat.training.compress.finetune import finetune
-from splat.training.compress.judge import Score
-from splat.training.compress.report import print_table, write_results
+from splat.training.compress.options import CompressOptions
+from splat.training.compress.report import Row, print_table, write_results
 from splat.training.compress.search import SHARES, Model, Recipe, Target, Trial, choose, search
 from splat.training.compress.source import Source, check, open_source
-from splat.training.config import evaluation_background, parse_bytes
-
-if TYPE_CHECKING:
-    from splat.training.commands.compress import CompressOptions
+from splat.training.config import evaluation_background
 
 PLY_COLUMNS = 17
 """Numbers of a Gaussian in a .ply, normals among them, besides the harmonics above degree 0."""
@@ -51,18 +49,7 @@ REPAIR_STRIDE = 2
 """Of these, every so many say how colours make up for what a format loses."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A step that was taken, and what the scene was then."""
-
-    step: str
-    gaussians: int
-    size: int  # bytes; of steps between, those of a .ply without compression
-    score: Score
-    seconds: float
-
-
-def compress_scene(options: "CompressOptions") -> None:
+def compress_scene(options: CompressOptions) -> None:
     """Compress, measure, print, and leave FILE, FILE.html, FILE.json and FILE.png.
 
     Raises:
@@ -104,12 +91,12 @@ def default_output(scene: Path) -> Path:
 class Compression:
     """The steps, and the record of what each has cost."""
 
-    def __init__(self, source: Source, options: "CompressOptions", output: Path) -> None:
+    def __init__(self, source: Source, options: CompressOptions, output: Path) -> None:
         self.source, self.options, self.output = source, options, output
         self.format = formats.format_of(output)
         self.base = format_options(options.formats, source.config.optimization.antialiased)
-        self.ladder = self.format.ladder(self.base)
-        self.knob = self.rung(options.precision or 0)
+        self.levels = self.format.quality_levels(self.base)
+        self.knob = self.level(options.precision or 0)
         self.judge = source.judge
         cameras = source.judge.cameras
         self.views = cameras[:: math.ceil(len(cameras) / VIEWS)]
@@ -135,16 +122,16 @@ class Compression:
                 self.record(f"prune {100 * options.prune:.0f} %", scene, seconds)
         if options.sh_degree is not None and degree < scene.sh_degree:
             with self.step() as seconds:
-                scene = _of_degree(scene, degree)
+                scene = scene.with_sh_degree(degree)
                 self.record(f"degree {degree}", scene, seconds)
         recipe = Recipe(options.prune or 0.0, degree, options.precision or 0)
         if options.finetune:
             with self.step() as seconds:
-                scene, grid = self.tuned_to(recipe, options.finetune)
+                scene, quantizer = self.tuned_to(recipe, options.finetune)
                 self.record(f"fine-tune {options.finetune} iterations", scene, seconds)
         else:
-            scene, grid = self.repaired_to(recipe)
-        return self.written(scene, recipe, grid)
+            scene, quantizer = self.repaired_to(recipe)
+        return self.written(scene, recipe, quantizer)
 
     def to_target(self) -> Gaussians:
         """The best that reaches the target, found by trial."""
@@ -174,13 +161,13 @@ class Compression:
     def model(self) -> Model:
         """Measure every kind of loss alone."""
         limit = self.degree_limit()
-        bar = tqdm(desc="measure", total=len(SHARES) - 1 + limit + len(self.ladder), disable=not sys.stderr.isatty())
+        bar = tqdm(desc="measure", total=len(SHARES) - 1 + limit + len(self.levels), disable=not sys.stderr.isatty())
         with bar:
             pruned = [self.rows[0].score.psnr]
             for share in SHARES[1:]:
                 pruned.append(self.judge(self.pruned(share)).psnr)
                 bar.update()
-            recipes = [Recipe(0.0, limit, level) for level in range(len(self.ladder))]
+            recipes = [Recipe(0.0, limit, level) for level in range(len(self.levels))]
             recipes += [Recipe(0.0, degree, 0) for degree in range(limit)]
             kinds = []
             for recipe in recipes:
@@ -214,9 +201,9 @@ class Compression:
     def follow(self, recipe: Recipe, iterations: int = 0) -> Trial:
         """Prune, write and measure one recipe, and remember it."""
         with self.step() as seconds:
-            scene, grid = self.tuned_to(recipe, iterations) if iterations else self.repaired_to(recipe)
-            name, options = self.trial_file(recipe, iterations), self.rung(recipe.level)
-            self.save(scene, name, options, grid)
+            scene, quantizer = self.tuned_to(recipe, iterations) if iterations else self.repaired_to(recipe)
+            name, options = self.trial_file(recipe, iterations), self.level(recipe.level)
+            self.save(scene, name, options, quantizer)
             score = self.judge(formats.load(name, options))
             trial = Trial(recipe, formats.size_of(name), len(scene), score, seconds())
         self.trials.append(trial)
@@ -228,18 +215,18 @@ class Compression:
         folder.mkdir(exist_ok=True)
         return folder / self.output.name
 
-    def grid(self, scene: Gaussians, options: FormatOptions) -> Grid | None:
+    def quantizer(self, scene: Gaussians, options: FormatOptions) -> Quantizer | None:
         """What a file of the scene can hold, fitted to what the cameras see of it."""
-        if self.format.grid is None:
+        if self.format.quantizer is None:
             return None
         found = contribution(scene, self.views, background=self.background, settings=self.settings)
         weights = found.weight.float() / found.weight.mean().float().clamp_min(1e-30)
         metric = view_metric(scene, self.views, weights)
-        return self.format.grid(options, formats.Matter(weights, metric, found.removal))
+        return self.format.quantizer(options, formats.Importance(weights, metric, found.removal))
 
-    def tuned_to(self, recipe: Recipe, iterations: int) -> tuple[Gaussians, Grid | None]:
-        """The scene pruned and fine-tuned to what a recipe's file can hold, and the grid of that."""
-        scene, grid = self.pruned_to(recipe)
+    def tuned_to(self, recipe: Recipe, iterations: int) -> tuple[Gaussians, Quantizer | None]:
+        """The scene pruned and fine-tuned to what a recipe's file can hold, and the quantizer of that."""
+        scene, quantizer = self.pruned_to(recipe)
         source = self.source
         with tqdm(desc="fine-tune", total=iterations, disable=not sys.stderr.isatty(), leave=False) as bar:
 
@@ -247,38 +234,44 @@ class Compression:
                 bar.update(iteration - bar.n)
 
             tuned = finetune(
-                scene, source.frames, source.extent, iterations, config=source.config, grid=grid, progress=advance
+                scene,
+                source.frames,
+                source.extent,
+                iterations,
+                config=source.config,
+                quantizer=quantizer,
+                progress=advance,
             )
-        return tuned, grid
+        return tuned, quantizer
 
-    def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
+    def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Quantizer | None]:
         """The scene pruned to a recipe, with base colours that make up for what the format loses elsewhere, as far as they can;
-        and the grid of that."""
-        scene, grid = self.pruned_to(recipe)
-        if grid is None:
+        and the quantizer of that."""
+        scene, quantizer = self.pruned_to(recipe)
+        if quantizer is None:
             return scene, None
         whole, views = self.source.gaussians, self.views[::REPAIR_STRIDE]
         for _ in range(REPAIRS):
-            held = grid(scene).detach()
+            held = quantizer(scene).detach()
             mended = recolored(held, whole, views, 1, background=self.background, settings=self.settings)
             scene = replace(scene, sh0=scene.sh0 + (mended.sh0 - held.sh0))
-        return scene, grid
+        return scene, quantizer
 
-    def pruned_to(self, recipe: Recipe) -> tuple[Gaussians, Grid | None]:
-        """The scene pruned to a recipe, and the grid of that."""
-        scene = _of_degree(self.pruned(recipe.share), recipe.degree)
-        return scene, self.grid(scene, self.rung(recipe.level))
+    def pruned_to(self, recipe: Recipe) -> tuple[Gaussians, Quantizer | None]:
+        """The scene pruned to a recipe, and the quantizer of that."""
+        scene = self.pruned(recipe.share).with_sh_degree(recipe.degree)
+        return scene, self.quantizer(scene, self.level(recipe.level))
 
-    def save(self, scene: Gaussians, path: Path, options: FormatOptions, grid: Grid | None) -> None:
-        if grid is not None:
-            grid.write(scene, path)
+    def save(self, scene: Gaussians, path: Path, options: FormatOptions, quantizer: Quantizer | None) -> None:
+        if quantizer is not None:
+            quantizer.write(scene, path)
         else:
             formats.save(scene, path, options)
 
-    def written(self, scene: Gaussians, recipe: Recipe, grid: Grid | None) -> Gaussians:
+    def written(self, scene: Gaussians, recipe: Recipe, quantizer: Quantizer | None) -> Gaussians:
         """Write the output, read it back, measure it."""
         with self.step() as seconds:
-            self.save(scene, self.output, self.knob, grid)
+            self.save(scene, self.output, self.knob, quantizer)
             read = formats.load(self.output, self.base)
             score = self.judge(read)
             size = formats.size_of(self.output)
@@ -303,15 +296,15 @@ class Compression:
         self.left = share, recolored(pruned, whole, cameras, background=background, settings=settings)
         return self.left[1]
 
-    def rung(self, level: int) -> FormatOptions:
-        """Of the format's ladder of precisions.
+    def level(self, level: int) -> FormatOptions:
+        """Options of the format at a level of quality.
 
         Raises:
-            InputError: it has no such rung.
+            InputError: it has no such level.
         """
-        if not 0 <= level < len(self.ladder):
-            raise InputError(f"--precision must be 0 to {len(self.ladder) - 1} for {self.format.name}, got {level}")
-        return self.ladder[level]
+        if not 0 <= level < len(self.levels):
+            raise InputError(f"--precision must be 0 to {len(self.levels) - 1} for {self.format.name}, got {level}")
+        return self.levels[level]
 
     def install(self, file: Path) -> None:
         """Put the file of a trial where the output is wanted."""
@@ -350,11 +343,6 @@ class Compression:
             f"--max-drop {self.options.max_drop}: at its finest, {self.format.name} loses {whole - nearest.score.psnr:.2f} dB "
             f"({nearest.size:,} bytes). Allow more, add --finetune 1000, or choose another format"
         )
-
-
-def _of_degree(scene: Gaussians, degree: int) -> Gaussians:
-    """The scene with harmonics up to a degree only."""
-    return Gaussians(**{**scene.tensors(), "sh_rest": scene.sh_rest[:, : (degree + 1) ** 2 - 1]})
 
 
 def _ply_bytes(scene: Gaussians) -> int:

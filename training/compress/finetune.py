@@ -1,6 +1,6 @@
-"""Fine-tuning: a finished scene trained a little longer on its photos, after it was pruned or while it is quantised.
+"""Fine-tuning: a finished scene trained a little longer on its photos, after it was pruned or while it is quantized.
 
-The number of Gaussians stays as it is. With the grid of a file format what is drawn, and so what is optimised, is what the
+The number of Gaussians stays as it is. With the quantizer of a file format what is drawn, and so what is optimised, is what the
 file will hold; the parameters behind it keep moving between its steps (straight-through estimator, Bengio et al. 2013).
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from splat.compression.quantize_aware import Grid
+from splat.compression.quantize_aware import Quantizer
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.datasets.capture import Frame
@@ -34,7 +34,7 @@ LATE_STEPS = 8
 EARLY_STAGES = 0.3
 """Share of the iterations that all stages of pruning but the last have together."""
 REFRESHES = 4
-"""How often a grid is fitted again in the first half; in the second it stays, so that the parameters can settle on it."""
+"""How often a quantizer is fitted again in the first half; in the second it stays, so that the parameters can settle on it."""
 
 
 def finetune(
@@ -44,7 +44,7 @@ def finetune(
     iterations: int = 1000,
     *,
     config: TrainConfig | None = None,
-    grid: Grid | None = None,
+    quantizer: Quantizer | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Gaussians:
@@ -54,11 +54,11 @@ def finetune(
         extent: of the capture, world units.
         config: of the run that made the scene: its loss, background, masks and antialiasing hold. What a run learns about
             single photos and poses is left out: a scene alone cannot say it.
-        grid: fine-tune what this format represents. It is fitted first, and again a few times.
+        quantizer: fine-tune what this format represents. It is fitted first, and again a few times.
         progress: is told the number of every iteration.
 
     Returns:
-        The new parameters on the CPU; with a grid, what it makes of them: written, they are read back the same.
+        The new parameters on the CPU; with a quantizer, what it makes of them: written, they are read back the same.
 
     Raises:
         InputError: the loss is not finite, or a photo cannot be read.
@@ -73,20 +73,20 @@ def finetune(
         gaussians.detach().to(dtype=torch.float32),
         Run(Path()),
         device=device,
-        project=grid,
+        project=quantizer,
     )
     refresh_every = max(1, iterations // (2 * REFRESHES))
     trainer.clock.start()
     while not trainer.clock.finished:
-        if grid is not None and trainer.iteration % refresh_every == 0 and 2 * trainer.iteration < iterations:
+        if quantizer is not None and trainer.iteration % refresh_every == 0 and 2 * trainer.iteration < iterations:
             with torch.no_grad():
-                grid.refresh(trainer.optimizer.gaussians)
+                quantizer.refresh(trainer.optimizer.gaussians)
         _step(trainer)
         if progress is not None:
             progress(trainer.iteration)
     found = trainer.optimizer.gaussians
     with torch.no_grad():
-        return (found if grid is None else grid(found)).detach().to("cpu")
+        return (found if quantizer is None else quantizer(found)).detach().to("cpu")
 
 
 def prune_and_finetune(
@@ -98,17 +98,17 @@ def prune_and_finetune(
     *,
     stages: int = 2,
     config: TrainConfig | None = None,
-    fit: Callable[[Gaussians], Grid] | None = None,
+    fit: Callable[[Gaussians], Quantizer] | None = None,
     device: torch.device | str = "cpu",
 ) -> Gaussians:
     """Leave out a share of the Gaussians in stages, each by what the photos' cameras see, and fine-tune after each. Most of
-    the iterations, and the grid, are for the last.
+    the iterations, and the quantizer, are for the last.
 
     Args:
         share: of all Gaussians, 0 to 1.
-        stages: which leave out equal shares of what each finds. Two do a little better than one; with a grid, which takes
+        stages: which leave out equal shares of what each finds. Two do a little better than one; with a quantizer, which takes
             all the iterations it can get, one does.
-        fit: makes the grid of what is left for the last stage.
+        fit: makes the quantizer of what is left for the last stage.
     """
     config = config or TrainConfig()
     cameras = [frame.camera for frame in frames]
@@ -131,7 +131,7 @@ def prune_and_finetune(
             extent,
             iterations - early * (stages - 1) if last else early,
             config=config,
-            grid=fit(scene) if last and fit is not None else None,
+            quantizer=fit(scene) if last and fit is not None else None,
             device=device,
         )
     return scene

@@ -13,12 +13,12 @@ from splat.compression.simplify.prune import Fidelity
 from splat.datasets.capture import Frame
 from splat.gaussians import Gaussians
 from splat.geometry.orbit import orbit_around
+from splat.image_metrics import ssim
 from splat.io.images import side_by_side, write_image
 from splat.render import render
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background
 from splat.training.evaluate.evaluate import evaluate, picture_name
-from splat.training.evaluate.metrics import ssim
 
 ORBIT_VIEWS = 8
 ORBIT_SIZE = (640, 360)

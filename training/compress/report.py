@@ -6,28 +6,37 @@ import html
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
-from splat.training.compress.judge import Judge
+from splat.training.compress.judge import Judge, Score
 from splat.training.compress.search import Trial, pareto
 from splat.training.evaluate.report import number, table, view_card, write_page
 
-if TYPE_CHECKING:
-    from splat.training.compress.compress_scene import Row
-
 VIEWS_MAX = 12
+
+
+@dataclass(frozen=True)
+class Row:
+    """A step that was taken, and what the scene was then."""
+
+    step: str
+    gaussians: int
+    size: int  # bytes; of steps between, those of a .ply without compression
+    score: Score
+    seconds: float
 
 
 def write_results(
     output: Path,
     facts: dict[str, Any],
-    rows: Sequence["Row"],
+    rows: Sequence[Row],
     trials: Sequence[Trial],
     judge: Judge,
     before: Gaussians,
@@ -52,7 +61,7 @@ def write_results(
     return page
 
 
-def step_table(rows: Sequence["Row"]) -> str:
+def step_table(rows: Sequence[Row]) -> str:
     first = rows[0]
     cells = [
         [
@@ -103,7 +112,7 @@ def views(judge: Judge, before: Gaussians, after: Gaussians) -> str:
     return f'<h2>Views</h2>{hint}<div class="views">{"".join(cards)}</div>'
 
 
-def write_plot(rows: Sequence["Row"], trials: Sequence[Trial], path: Path) -> None:
+def write_plot(rows: Sequence[Row], trials: Sequence[Trial], path: Path) -> None:
     """PSNR over the file's size: every trial, those that no other beats, the file that was written, the scene as it was."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -129,7 +138,7 @@ def write_plot(rows: Sequence["Row"], trials: Sequence[Trial], path: Path) -> No
         figure.savefig(temporary, format="png")
 
 
-def print_table(rows: Sequence["Row"], against: str) -> None:
+def print_table(rows: Sequence[Row], against: str) -> None:
     """The steps, for a terminal."""
     width = max(len(row.step) for row in rows)
     print(f"{'step':{width}s}  Gaussians        MB   smaller  PSNR [dB]  change    SSIM  seconds")

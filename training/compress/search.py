@@ -39,7 +39,7 @@ class Recipe:
 
     share: float  # of the Gaussians, pruned
     degree: int  # of harmonics that are kept
-    level: int  # place in the format's ladder of precisions, 0 the finest
+    level: int  # of the format's quality levels, 0 the finest
 
     def __str__(self) -> str:
         return f"prune {100 * self.share:.1f} %, degree {self.degree}, precision {self.level}"

@@ -3,7 +3,6 @@
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from splat.compression.commands.format_flags import format_options
 from splat.compression.formats import registry as formats
@@ -12,15 +11,14 @@ from splat.datasets.capture import Frame
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.io.parsing import parse_bytes
 from splat.opening import open_scene
 from splat.run import find_run
 from splat.settings import RenderSettings
 from splat.training.compress.judge import Judge, PhotoJudge, RenderJudge
-from splat.training.config import TrainConfig, load_config, parse_bytes
+from splat.training.compress.options import CompressOptions
+from splat.training.config import TrainConfig, load_config
 from splat.training.open_run import read_capture
-
-if TYPE_CHECKING:
-    from splat.training.commands.compress import CompressOptions
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Source:
     judge: Judge
 
 
-def check(options: "CompressOptions") -> None:
+def check(options: CompressOptions) -> None:
     """Whether the options can be followed. Looked at before anything is read."""
     targets = [name for name in ("max_size", "max_drop") if getattr(options, name) is not None]
     knobs = [name for name in ("prune", "sh_degree", "precision") if getattr(options, name) is not None]
@@ -58,7 +56,7 @@ def check(options: "CompressOptions") -> None:
         raise InputError(f"--resolution must be -1 or at least 1, got {options.resolution}")
 
 
-def open_source(options: "CompressOptions") -> Source:
+def open_source(options: CompressOptions) -> Source:
     """Read the scene, and the capture where one is known."""
     config, capture = TrainConfig(), options.data
     run = find_run(options.scene)

@@ -95,16 +95,6 @@ def add_to(memory: Memory, name: str, values: Tensor) -> None:
         memory[name] = values.clone()
 
 
-def grown(gaussians: Gaussians, *more: Gaussians) -> Gaussians:
-    """Several sets of Gaussians as one."""
-    return Gaussians(
-        **{
-            name: torch.cat([tensor, *(other.tensors()[name] for other in more)])
-            for name, tensor in gaussians.tensors().items()
-        }
-    )
-
-
 def compact_enough(gaussians: Gaussians, min_axis_ratio: float) -> Tensor:  # [N] bool
     """CityGaussianV2's filter: needles, which gradients favour, do not multiply (shortest axis over longest)."""
     scales = gaussians.scales

@@ -94,7 +94,7 @@ def halves(parents: Gaussians) -> Gaussians:
     offset = rotate(parents.quats, torch.where(is_longest, 3 * SPLIT_SHIFT * parents.scales, 0.0))
     shrink = torch.where(is_longest, math.log(1 - SPLIT_SHIFT), 0.5 * math.log(1 - SPLIT_SHIFT**2))
     opacity = torch.logit((SPLIT_OPACITY * parents.opacities).clamp(1e-5, 1 - 1e-5))
-    children = parents.map(lambda tensor: torch.cat([tensor, tensor]))
+    children = Gaussians.cat([parents, parents])
     children.means = torch.cat([parents.means + offset, parents.means - offset])
     children.log_scales = children.log_scales + torch.cat([shrink, shrink]).to(children.log_scales)
     children.logit_opacities = torch.cat([opacity, opacity])

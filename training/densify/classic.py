@@ -16,7 +16,7 @@ from torch import Tensor
 from splat.gaussians import Gaussians
 from splat.geometry.quaternions import rotate
 from splat.training.config import DensifyConfig
-from splat.training.densify.base import Edit, Memory, Needs, Strategy, View, add_to, compact_enough, grown
+from splat.training.densify.base import Edit, Memory, Needs, Strategy, View, add_to, compact_enough
 from splat.training.schedules import DensifySchedule, Moment
 
 SPLIT_SHRINK = 1.6
@@ -51,7 +51,7 @@ class Classic(Strategy):
         wanted &= ~prune & compact_enough(gaussians, self.config.min_axis_ratio)
         grow = self._within_budget(wanted, score, len(gaussians) - int(prune.sum()))
         split = grow & is_large
-        new = grown(gaussians[grow & ~split], split_children(gaussians[split], generator))
+        new = Gaussians.cat([gaussians[grow & ~split], split_children(gaussians[split], generator)])
         return Edit(remove=prune | split, append=new, opacity_cap=cap)
 
     def wants_to_grow(self, memory: Memory, is_large: Tensor) -> tuple[Tensor, Tensor]:  # [N] bool, [N]
@@ -76,7 +76,7 @@ class Classic(Strategy):
 
 def split_children(parents: Gaussians, generator: torch.Generator) -> Gaussians:
     """Two children each, placed by sampling the parent as a distribution, 1.6 times smaller."""
-    twice = parents.map(lambda tensor: torch.cat([tensor, tensor]))
+    twice = Gaussians.cat([parents, parents])
     offset = torch.randn(twice.means.shape, generator=generator).to(twice.means) * twice.scales
     twice.means = twice.means + rotate(twice.quats, offset)
     twice.log_scales = twice.log_scales - math.log(SPLIT_SHRINK)

@@ -15,7 +15,7 @@ from torch import Tensor
 from splat.gaussians import Gaussians
 from splat.geometry.quaternions import rotate
 from splat.training.config import FULL_RUN, DensifyConfig
-from splat.training.densify.base import Edit, Memory, Strategy, grown
+from splat.training.densify.base import Edit, Memory, Strategy
 from splat.training.schedules import DensifySchedule, Moment
 
 UNTIL, UNTIL_SHORT = 25_000 / 30_000, 0.6
@@ -61,7 +61,7 @@ class MCMC(Strategy):
         on_dead, new = which[: len(dead)], which[len(dead) :]
         return Edit(
             rows=torch.cat([parents, dead]),
-            values=grown(divided, scattered(divided[on_dead], generator)),
+            values=Gaussians.cat([divided, scattered(divided[on_dead], generator)]),
             append=scattered(divided[new], generator),
         )
 

@@ -12,10 +12,11 @@ from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.datasets.capture import Frame
 from splat.gaussians import Gaussians
+from splat.image_metrics import psnr, ssim
 from splat.io.images import side_by_side, write_image
 from splat.render import render
 from splat.settings import RenderSettings
-from splat.training.evaluate.metrics import color_corrected, lpips_metric, psnr, ssim
+from splat.training.evaluate.metrics import color_corrected, lpips_metric
 from splat.training.losses.target import make_truth
 from splat.training.per_image.poses import PoseCorrections
 

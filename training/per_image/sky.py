@@ -87,9 +87,7 @@ class Sky:
 
     def with_scene(self, gaussians: Gaussians) -> Gaussians:
         """Scene and sky as one set, for saving and evaluation."""
-        padding = gaussians.sh_rest.new_zeros(len(self.gaussians), *gaussians.sh_rest.shape[1:])
-        shell = {**self.gaussians.tensors(), "sh_rest": padding}
-        return Gaussians(**{name: torch.cat([tensor, shell[name]]) for name, tensor in gaussians.tensors().items()})
+        return Gaussians.cat([gaussians, self.gaussians])
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from splat.errors import InputError
+from splat.io.parsing import parse_bytes
 
 if TYPE_CHECKING:
     from splat.gaussians import Gaussians
@@ -55,7 +56,7 @@ def share(options: ShareOptions) -> None:
     from splat.io.atomic_file import replacing
     from splat.opening import open_scene
     from splat.viewer.share import text_encoding
-    from splat.viewer.share.fit import fit, with_degree
+    from splat.viewer.share.fit import fit
     from splat.viewer.share.page import PageOptions, page
     from splat.viewer.share.payload import encode, encode_sog, sog_meta
 
@@ -87,10 +88,10 @@ def share(options: ShareOptions) -> None:
     as_is = meta is not None and degree == scene.sh_degree and antialiased == says_antialiased
     payload = encode_sog(source) if as_is else b""
     if limit is not None and (not as_is or around + len(text_encoding.encode(payload)) > limit):
-        fitted = fit(with_degree(scene, degree), limit - around, antialiased)
+        fitted = fit(scene.with_sh_degree(degree), limit - around, antialiased)
         payload, given_up = fitted.payload, fitted.given_up
     elif not as_is:
-        payload = encode(with_degree(scene, degree), antialiased)
+        payload = encode(scene.with_sh_degree(degree), antialiased)
     content = page(payload, page_options)
     with replacing(output) as temporary:
         temporary.write_bytes(content)
@@ -145,10 +146,7 @@ def parse_size(text: str | None) -> int | None:
     """
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d+)?)\s*([kmg]?)(i?)b?", text.strip().lower())
-    if not match:
-        raise InputError(f"--max-size must be a size such as 8MB, got {text!r}")
-    size = int(float(match[1]) * (1024 if match[3] else 1000) ** " kmg".index(match[2] or " "))
+    size = parse_bytes("--max-size", text, "8MB")
     if size < 200_000:
         raise InputError(f"--max-size must be 200kB or more, for the viewer takes a part of it; got {text!r}")
     return size

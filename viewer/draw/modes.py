@@ -140,9 +140,8 @@ def by_score(drawing: Drawing) -> Tensor:  # [H, W, 3]
     """Each Gaussian in the colour of its score."""
     if drawing.scores is None:
         return colour(drawing) * 0.3
-    values = drawing.gaussians.tensors()
+    values = drawing.gaussians.with_sh_degree(0).tensors()
     values["sh0"] = (heat(drawing.scores, 0.0, 1.0) - 0.5) / SH_C0
-    values["sh_rest"] = drawing.gaussians.sh_rest[:, :0]
     return render(Gaussians(**values), drawing.camera, background=drawing.background, settings=drawing.settings).rgb
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.datasets.capture import Frame
+from splat.image_metrics import psnr
 from splat.io.images import to_uint8
 from splat.viewer.draw.client_camera import vertical_fov
 from splat.viewer.draw.palette import heat
@@ -18,6 +19,8 @@ POSITION_TOLERANCE = 2e-3
 ANGLE_TOLERANCE = math.radians(0.25)
 ERROR_SHOWN = 0.3
 """Difference of a channel, 0 to 1, that has the lightest colour of the error map."""
+MAX_PSNR = 100.0
+"""dB of pictures that are equal."""
 
 
 @dataclass(frozen=True)
@@ -111,13 +114,11 @@ def error_map(render: Tensor, photo: Tensor) -> Tensor:  # [h, w, 3] float
     return heat((render.clamp(0, 1) - photo).abs().mean(dim=-1), 0.0, ERROR_SHOWN)
 
 
-def psnr(render: Tensor, photo: Tensor, mask: Tensor | None = None) -> float:
-    """Peak signal to noise ratio in dB of pictures [H, W, 3] as they are stored, 8 bits a channel.
+def shown_psnr(render: Tensor, photo: Tensor, mask: Tensor | None = None) -> float:
+    """PSNR in dB of pictures [H, W, 3] as they are stored, 8 bits a channel; at most 100.
 
     Args:
-        mask: [H, W] bool, the pixels that count.
+        mask: [H, W] bool, the pixels that count; all if none does.
     """
-    squares = (to_uint8(render).double() / 255 - to_uint8(photo).double() / 255).square()
-    if mask is not None and bool(mask.any()):
-        squares = squares[mask]
-    return -10 * math.log10(max(float(squares.mean()), 1e-10))
+    used = mask if mask is not None and bool(mask.any()) else None
+    return min(MAX_PSNR, psnr(to_uint8(render).double() / 255, to_uint8(photo).double() / 255, used))

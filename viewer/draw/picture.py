@@ -16,7 +16,7 @@ from splat.viewer.draw.contribution import Scores
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.modes import MODES, Drawing
 from splat.viewer.draw.photo_view import PhotoView
-from splat.viewer.draw.prepared import Prepared, PreparedCache, together
+from splat.viewer.draw.prepared import Prepared, PreparedCache
 from splat.viewer.slots import SceneSlot
 
 
@@ -65,7 +65,7 @@ def draw(request: Request, cache: PreparedCache) -> Tensor:  # [H, W, 3] uint8
 def mode_picture(request: Request, slots: list[SceneSlot], camera: Camera, cache: PreparedCache) -> Tensor:
     """[H, W, 3] float: some slots as one scene, in the look's mode."""
     prepared = [cache.get(slot, request.look) for slot in slots]
-    gaussians = together([part.gaussians for part in prepared])
+    gaussians = Gaussians.cat([part.gaussians for part in prepared])
     settings = RenderSettings(antialiased=slots[0].antialiased)
     drawing = Drawing(
         gaussians, camera.to(gaussians.device), request.look, settings, scores_of(request, slots, prepared)

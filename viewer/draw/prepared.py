@@ -1,7 +1,6 @@
 """Prepared: the Gaussians that are drawn of a slot, after its transform and a browser's sliders. Made once per change."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,22 +59,6 @@ def highlighted(gaussians: Gaussians, selected: Tensor) -> Gaussians:
         selected[:, None, None], gaussians.sh_rest * (1 - SELECTION_SHARE), gaussians.sh_rest
     )
     return Gaussians(**values)
-
-
-def together(scenes: Sequence[Gaussians]) -> Gaussians:
-    """Several scenes as one; harmonics that one lacks are zero."""
-    if len(scenes) == 1:
-        return scenes[0]
-    bases = max(scene.sh_rest.shape[1] for scene in scenes)
-
-    def padded(scene: Gaussians) -> Gaussians:
-        values = scene.tensors()
-        missing = bases - scene.sh_rest.shape[1]
-        values["sh_rest"] = torch.nn.functional.pad(scene.sh_rest, (0, 0, 0, missing))
-        return Gaussians(**values)
-
-    same = [padded(scene).tensors() for scene in scenes]
-    return Gaussians(**{name: torch.cat([tensors[name] for tensors in same]) for name in same[0]})
 
 
 class PreparedCache:

@@ -12,7 +12,7 @@ from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_camera import orientation, vertical_fov
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.look import COMPARISONS
-from splat.viewer.draw.photo_view import PhotoView, psnr
+from splat.viewer.draw.photo_view import PhotoView, shown_psnr
 
 MOST_FRUSTUMS = 500
 THUMBNAIL = 96
@@ -99,7 +99,7 @@ class PhotoPanel:
                 settings=RenderSettings(antialiased=slot.antialiased),
             ).rgb.cpu()
         pixels = photo.frame.photo
-        return psnr(rendered, pixels.over(background), pixels.mask)
+        return shown_psnr(rendered, pixels.over(background), pixels.mask)
 
     def left(self) -> None:
         """The camera has moved away from the photo."""

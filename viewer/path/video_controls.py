@@ -7,11 +7,12 @@ from pathlib import Path
 import viser
 
 from splat.errors import InputError
+from splat.gaussians import Gaussians
 from splat.geometry.camera_path import CameraPath
 from splat.settings import RenderSettings
 from splat.viewer.context import Used, ViewerContext, browser_of
 from splat.viewer.draw.look import Look
-from splat.viewer.draw.prepared import prepare, together
+from splat.viewer.draw.prepared import prepare
 from splat.viewer.path.render_job import Cancelled, RenderJob
 from splat.viewer.saving import allowed_file
 
@@ -77,7 +78,7 @@ class PathVideo:
             if not slots:
                 raise InputError("No scene is visible.")
             self.job = RenderJob(
-                together([prepare(slot, Look()).gaussians for slot in slots]),
+                Gaussians.cat([prepare(slot, Look()).gaussians for slot in slots]),
                 cameras,
                 output,
                 fps=float(self.fps.value),

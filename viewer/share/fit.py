@@ -32,7 +32,7 @@ def fit(gaussians: Gaussians, limit: int, antialiased: bool = False, seed: int =
     Raises:
         InputError: not even a hundred Gaussians fit.
     """
-    plain = with_degree(gaussians, 0)
+    plain = gaussians.with_sh_degree(0)
     bare = encode(plain, antialiased, seed=seed)
     left = limit - text_size(bare)
     if left >= 0:
@@ -43,7 +43,7 @@ def fit(gaussians: Gaussians, limit: int, antialiased: bool = False, seed: int =
                 bases = (degree + 1) ** 2 - 1
                 bits = len(gaussians) * palette.bit_length() + palette * 3 * bases * NUMBER_BITS
                 if bits / 7 <= left:
-                    payload = encode(with_degree(gaussians, degree), antialiased, palette, seed)
+                    payload = encode(gaussians.with_sh_degree(degree), antialiased, palette, seed)
                     if text_size(payload) <= limit:
                         return Fitted(payload, _given_up(gaussians, len(gaussians), degree, palette, most))
                 palette //= 2
@@ -61,11 +61,6 @@ def fit(gaussians: Gaussians, limit: int, antialiased: bool = False, seed: int =
 def text_size(payload: bytes) -> int:
     """Bytes of a payload in a page."""
     return len(text_encoding.encode(payload))
-
-
-def with_degree(gaussians: Gaussians, degree: int) -> Gaussians:
-    """The same without harmonics above a degree."""
-    return Gaussians(**{**gaussians.tensors(), "sh_rest": gaussians.sh_rest[:, : (degree + 1) ** 2 - 1]})
 
 
 def _given_up(gaussians: Gaussians, count: int, degree: int, palette: int, most: int) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ from splat.compression.coding.smallest_three import BOUND
 from splat.compression.formats.sog import reader as sog_reader
 from splat.compression.formats.sog import writer as sog
 from splat.gaussians import Gaussians
+from splat.geometry.morton import z_order
+from splat.geometry.quaternions import product
 
 STEP_MANTISSA = 2
 """Bits of a step along the Z-order curve, after its first, that are coded with its length."""
@@ -86,7 +88,7 @@ def with_axes_by_size(gaussians: Gaussians) -> Gaussians:
     quats, log_scales = gaussians.quats.clone(), gaussians.log_scales.gather(1, order)
     for permutation, turn in turns.items():
         rows = (order == torch.tensor(permutation, device=order.device)).all(dim=1)
-        quats[rows] = _product(gaussians.quats[rows], quats.new_tensor(turn))
+        quats[rows] = product(gaussians.quats[rows], quats.new_tensor(turn))
     return Gaussians(**{**gaussians.tensors(), "quats": quats, "log_scales": log_scales})
 
 
@@ -98,9 +100,8 @@ def pack(members: dict[str, bytes]) -> bytes:
     def plane(*keys: str | int) -> Bytes:
         return _pixels(members, meta, *keys)[:count]
 
-    low, high = plane("means", "files", 0).astype(np.uint64), plane("means", "files", 1).astype(np.uint64)
-    cells = low[:, :3] + 256 * high[:, :3]
-    code = _spread(cells[:, 0]) | _spread(cells[:, 1]) << np.uint64(1) | _spread(cells[:, 2]) << np.uint64(2)
+    low, high = plane("means", "files", 0).astype(np.int64), plane("means", "files", 1).astype(np.int64)
+    code = z_order(low[:, :3] + 256 * high[:, :3])
     order = np.argsort(code, kind="stable")
     header: dict[str, Any] = {
         "count": count,
@@ -163,18 +164,10 @@ def _pixels(members: dict[str, bytes], meta: dict[str, Any], *keys: str | int) -
     return pixels.reshape(-1, 4)
 
 
-def _spread(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Two empty bits between any two of 16."""
-    result = np.zeros_like(values)
-    for bit in range(16):
-        result |= (values >> np.uint64(bit) & np.uint64(1)) << np.uint64(3 * bit)
-    return result
-
-
-def _write_steps(stream: Stream, code: NDArray[np.uint64], header: dict[str, Any]) -> None:
+def _write_steps(stream: Stream, code: NDArray[np.int64], header: dict[str, Any]) -> None:
     """Differences of ascending codes of 48 bits: how many bits and the two after the first as a symbol, the others as
     they are, in pieces of eight from the top."""
-    step = np.diff(code, prepend=np.uint64(0)).astype(np.int64)
+    step = np.diff(code, prepend=0)
     length = np.frexp(step.astype(np.float64))[1].astype(np.int64)  # exact: fewer than 53 bits
     mantissa = (step << STEP_MANTISSA >> np.maximum(length - 1, 0)) & 3
     _write_planes(stream, [Plane("step", (4 * length + mantissa).astype(np.uint8), (BEFORE,))], header, {})
@@ -220,18 +213,3 @@ def _with_largest_first(quats: Bytes) -> Bytes:  # [N, 3] the codes of x, y, z, 
         ]
     )
     return turned[np.minimum(largest, 3), np.arange(len(quats))]
-
-
-def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:  # [N, 4] times [4]
-    """The rotation b, then a."""
-    w, x, y, z = a.unbind(dim=1)
-    s, t, u, v = b
-    return torch.stack(
-        [
-            w * s - x * t - y * u - z * v,
-            w * t + x * s + y * v - z * u,
-            w * u - x * v + y * s + z * t,
-            w * v + x * u - y * t + z * s,
-        ],
-        dim=1,
-    )

@@ -69,17 +69,17 @@ def _with_ends(values: Tensor, some: slice) -> Tensor:  # [M + 2, 3]
     return torch.cat([values[some], values.amin(dim=0, keepdim=True), values.amax(dim=0, keepdim=True)])
 
 
-def quantized(scene: Gaussians, by: Quantization) -> Gaussians:
-    """What is read back of a file that is written with this quantisation. Written once more, it stays the same."""
-    rest = scene.sh_rest
-    if by.palette is not None and by.numbers is not None and by.labels is not None:
-        rest = by.numbers[assign_numbers(by.palette, by.numbers)][by.labels].reshape(scene.sh_rest.shape)
+def quantized(scene: Gaussians, quantization: Quantization) -> Gaussians:
+    """What is read back of a file that is written with this quantization. Written once more, it stays the same."""
+    palette, numbers, labels, rest = quantization.palette, quantization.numbers, quantization.labels, scene.sh_rest
+    if palette is not None and numbers is not None and labels is not None:
+        rest = numbers[assign_numbers(palette, numbers)][labels].reshape(scene.sh_rest.shape)
     return Gaussians(
-        means=means_of(mean_codes(scene, by), by.low, by.high),
+        means=means_of(mean_codes(scene, quantization), quantization.low, quantization.high),
         quats=smallest_three.settled(scene.quats, lambda quats: quats_of(quat_codes(quats))),
-        log_scales=by.scales[assign_numbers(scene.log_scales, by.scales)],
+        log_scales=quantization.scales[assign_numbers(scene.log_scales, quantization.scales)],
         logit_opacities=logits_of((scene.opacities * 255).round()),
-        sh0=by.sh0[assign_numbers(scene.sh0, by.sh0)],
+        sh0=quantization.sh0[assign_numbers(scene.sh0, quantization.sh0)],
         sh_rest=rest,
     )
 
@@ -88,9 +88,9 @@ def logarithms(means: Tensor) -> Tensor:  # the same shape
     return means.sign() * means.abs().log1p()
 
 
-def mean_codes(scene: Gaussians, by: Quantization) -> Tensor:  # [N, 3] int64
-    size = (by.high - by.low).double().clamp_min(1e-30)
-    return ((logarithms(scene.means) - by.low).double() / size * 65535).round().long().clamp(0, 65535)
+def mean_codes(scene: Gaussians, quantization: Quantization) -> Tensor:  # [N, 3] int64
+    size = (quantization.high - quantization.low).double().clamp_min(1e-30)
+    return ((logarithms(scene.means) - quantization.low).double() / size * 65535).round().long().clamp(0, 65535)
 
 
 def means_of(codes: Tensor, low: Tensor, high: Tensor) -> Tensor:  # [N, 3]

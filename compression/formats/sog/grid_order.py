@@ -1,5 +1,5 @@
-"""Self-organising grids (Morgenstern et al. 2023, arXiv 2312.13299): Gaussians as pixels of an image in which neighbours are
-alike in position, colour and size.
+"""Self-organizing grids (Morgenstern et al. 2023, arXiv 2312.13299): Gaussians as pixels of an image in which neighbors are
+alike in position, color and size.
 
 A grid starts along a Z-order curve and is sorted towards its own low-pass version, whose radius shrinks: cells are taken in
 random groups of four that lie near each other, and each group takes that of its 24 permutations which is nearest to the
@@ -55,13 +55,13 @@ def grid_order(
 
 
 def features(gaussians: Gaussians) -> Tensor:  # [N, 9]
-    """What is to be smooth: positions as sign(x) ln(|x| + 1), constant colours and logarithms of scales."""
+    """What is to be smooth: positions as sign(x) ln(|x| + 1), constant colors and logarithms of scales."""
     parts = ((POSITION, logarithms(gaussians.means)), (COLOR, gaussians.sh0), (SCALE, gaussians.log_scales))
     return torch.cat([weight * _normalized(part.detach().float()) for weight, part in parts], dim=1)
 
 
 def start(means: Tensor, width: int) -> Tensor:  # [N] int64
-    """Neighbours in space near each other in the grid: both along Z-order curves, one of space and one of the pixels."""
+    """Neighbors in space near each other in the grid: both along Z-order curves, one of space and one of the pixels."""
     cell = torch.arange(len(means), device=means.device)
     places = torch.stack([cell % width, cell // width, torch.zeros_like(cell)], dim=1)
     order = torch.empty_like(cell)
@@ -119,7 +119,7 @@ def _low_pass(grid: Tensor, radius: int) -> Tensor:  # [H, W, C + 1]
 
 
 def _box(values: Tensor, radius: int, dim: int) -> Tensor:
-    """Sums of 2 radius + 1 neighbours along a dimension; fewer at the ends."""
+    """Sums of 2 radius + 1 neighbors along a dimension; fewer at the ends."""
     length = values.shape[dim]
     sums = torch.cat([torch.zeros_like(values.narrow(dim, 0, 1)), values.cumsum(dim)], dim)
     at = torch.arange(length, device=values.device)

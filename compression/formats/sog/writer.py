@@ -2,7 +2,7 @@
 `meta.json`, or the same in a ZIP (`.sog`). Version 1 is read.
 
 Positions: 16 bits of sign(x) ln(|x| + 1) between bounds. Rotations: three bytes and the index of the largest. Logarithms of
-scales and constant colours: 256 numbers each. Harmonics: a palette of vectors, whose entries are of 256 numbers as well.
+scales and constant colors: 256 numbers each. Harmonics: a palette of vectors, whose entries are of 256 numbers as well.
 """
 
 import io
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from splat import __version__
 from splat.compression.coding.kmeans import assign_numbers
 from splat.compression.formats.blocks import drawable_order, ranges
 from splat.compression.formats.sog.codes import Quantization, fit, mean_codes, quat_codes
@@ -31,6 +30,7 @@ from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.morton import morton_order
 from splat.io.atomic_file import replacing
+from splat.version import __version__
 
 Plane = Callable[[Gaussians, Quantization, Tensor], Tensor]
 """The pixels [M, 3 or 4] of an image, of 0 to 255, for some Gaussians, those of the rows [M]."""
@@ -47,7 +47,7 @@ def write(
     antialiased: bool = False,
     palette: int | None = None,
     seed: int = 0,
-    by: Quantization | None = None,
+    quantization: Quantization | None = None,
     order: Order = "morton",
 ) -> None:
     """Write a `.sog`, or, where `path` is a `meta.json`, its members beside it. What cannot be drawn is left out.
@@ -56,7 +56,7 @@ def write(
         InputError: harmonics of a degree above 3.
         OSError: the folder cannot be written or the disk is full.
     """
-    members = encode(gaussians, antialiased, palette, seed, by, order)
+    members = encode(gaussians, antialiased, palette, seed, quantization, order)
     if path.suffix.lower() == ".json":
         for name, content in members.items():
             with replacing(path.parent / name) as temporary:
@@ -72,14 +72,14 @@ def encode(
     antialiased: bool = False,
     palette: int | None = None,
     seed: int = 0,
-    by: Quantization | None = None,
+    quantization: Quantization | None = None,
     order: Order = "morton",
 ) -> dict[str, bytes]:
     """The members of a SOG by name, `meta.json` last.
 
     Args:
         palette: entries for the harmonics, up to 65,536.
-        by: write with this quantisation, in place of one that is fitted now.
+        quantization: write with this one, in place of one that is fitted now.
         order: of the pixels; it changes nothing but the size.
     """
     if gaussians.sh_degree > 3:
@@ -92,35 +92,37 @@ def encode(
     scene = gaussians.detach().to("cpu", torch.float32)
     if len(fine) < len(scene):
         scene = scene[fine]
-        by = by if by is None or by.labels is None else replace(by, labels=by.labels[fine])
+        if quantization is not None and quantization.labels is not None:
+            quantization = replace(quantization, labels=quantization.labels[fine])
     del fine  # of five million, 40 MB
-    by = fit(scene, palette, seed) if by is None else by  # what depends on the order comes after what does not
+    # What depends on the order comes after what does not.
+    fitted = fit(scene, palette, seed) if quantization is None else quantization
     pixels = grid_order(scene, seed, progress=sys.stderr.isatty()) if order == "grid" else morton_order(scene.means)
     count = len(scene)
     size = grid_size(count)
-    bare = replace(scene, sh_rest=scene.sh_rest[:, :0])  # harmonics are in the palette
+    bare = scene.with_sh_degree(0)  # harmonics are in the palette
 
     def image(plane: Plane) -> bytes:
         rows = (pixels[place] for place in ranges(count))
-        codes = (plane(bare[some], by, some).clamp(0, 255).to(torch.uint8) for some in rows)
+        codes = (plane(bare[some], fitted, some).clamp(0, 255).to(torch.uint8) for some in rows)
         return webp(_raster([block.numpy() for block in codes], *size))
 
     members = {f"{name}.webp": image(plane) for name, plane in PLANES.items()}
-    if by.labels is not None:
+    if fitted.labels is not None:
         members["shN_labels.webp"] = image(_labels)
     meta: dict[str, Any] = {
         "version": 2,
         "asset": {"generator": f"splat {__version__}"},
         "count": count,
-        "means": {"mins": by.low.tolist(), "maxs": by.high.tolist(), "files": ["means_l.webp", "means_u.webp"]},
-        "scales": {"codebook": by.scales.tolist(), "files": ["scales.webp"]},
+        "means": {"mins": fitted.low.tolist(), "maxs": fitted.high.tolist(), "files": ["means_l.webp", "means_u.webp"]},
+        "scales": {"codebook": fitted.scales.tolist(), "files": ["scales.webp"]},
         "quats": {"files": ["quats.webp"]},
-        "sh0": {"codebook": by.sh0.tolist(), "files": ["sh0.webp"]},
+        "sh0": {"codebook": fitted.sh0.tolist(), "files": ["sh0.webp"]},
     }
     if antialiased:
         meta["model"] = "antialiased"
-    if by.palette is not None and by.numbers is not None and by.labels is not None:
-        codes = assign_numbers(by.palette, by.numbers).reshape(len(by.palette), -1, 3)  # [P, K, RGB]
+    if fitted.palette is not None and fitted.numbers is not None and fitted.labels is not None:
+        codes = assign_numbers(fitted.palette, fitted.numbers).reshape(len(fitted.palette), -1, 3)  # [P, K, RGB]
         bases = codes.shape[1]
         lines = math.ceil(len(codes) / PALETTE_COLUMNS)
         padded = torch.zeros(lines * PALETTE_COLUMNS, bases, 3, dtype=torch.int64)
@@ -128,31 +130,32 @@ def encode(
         texels = padded.reshape(lines, PALETTE_COLUMNS * bases, 3).to(torch.uint8).numpy()
         members["shN_centroids.webp"] = webp(texels)
         files = ["shN_centroids.webp", "shN_labels.webp"]
-        meta["shN"] = {"count": len(codes), "bands": scene.sh_degree, "codebook": by.numbers.tolist(), "files": files}
+        numbers = fitted.numbers.tolist()
+        meta["shN"] = {"count": len(codes), "bands": scene.sh_degree, "codebook": numbers, "files": files}
     return {**members, "meta.json": json.dumps(meta).encode()}
 
 
-def _appearance(scene: Gaussians, by: Quantization, rows: Tensor) -> Tensor:  # [M, 4]
-    return torch.cat([assign_numbers(scene.sh0, by.sh0), (scene.opacities * 255).round().long()[:, None]], dim=1)
+def _appearance(scene: Gaussians, fitted: Quantization, rows: Tensor) -> Tensor:  # [M, 4]
+    return torch.cat([assign_numbers(scene.sh0, fitted.sh0), (scene.opacities * 255).round().long()[:, None]], dim=1)
 
 
-def _labels(scene: Gaussians, by: Quantization, rows: Tensor) -> Tensor:  # [M, 3]
-    assert by.labels is not None
-    labels = by.labels[rows]
+def _labels(scene: Gaussians, fitted: Quantization, rows: Tensor) -> Tensor:  # [M, 3]
+    assert fitted.labels is not None
+    labels = fitted.labels[rows]
     return torch.stack([labels & 255, labels >> 8, torch.zeros_like(labels)], dim=1)
 
 
 PLANES: dict[str, Plane] = {
-    "means_l": lambda scene, by, rows: mean_codes(scene, by) & 255,
-    "means_u": lambda scene, by, rows: mean_codes(scene, by) >> 8,
-    "quats": lambda scene, by, rows: quat_codes(scene.quats),
-    "scales": lambda scene, by, rows: assign_numbers(scene.log_scales, by.scales),
+    "means_l": lambda scene, fitted, rows: mean_codes(scene, fitted) & 255,
+    "means_u": lambda scene, fitted, rows: mean_codes(scene, fitted) >> 8,
+    "quats": lambda scene, fitted, rows: quat_codes(scene.quats),
+    "scales": lambda scene, fitted, rows: assign_numbers(scene.log_scales, fitted.scales),
     "sh0": _appearance,
 }
 
 
 def webp(pixels: NDArray[np.uint8]) -> bytes:
-    """An image [H, W, 3 or 4] as lossless WebP; colours under zero alpha are kept."""
+    """An image [H, W, 3 or 4] as lossless WebP; colors under zero alpha are kept."""
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, format="WEBP", lossless=True, quality=100, method=4, exact=True)
     return out.getvalue()

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from splat.geometry.quaternions import rotation_matrix
+from splat.geometry.quaternions import product, rotation_matrix
 
 BOUND = math.sqrt(2) - 1
 
@@ -37,38 +37,23 @@ def canonical(quats: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:  # [N
     # w of the product with every rotation of the cube
     w = unit @ (CUBE.to(unit) * torch.tensor([1.0, -1, -1, -1]).to(unit)).T
     best = w.detach().abs().argmax(dim=1)
-    turned = _product(unit, CUBE.to(unit)[best])
+    turned = product(unit, CUBE.to(unit)[best])
     return turned[:, 1:] / turned[:, :1], log_scales.gather(1, AXES.to(unit.device)[best])
 
 
-def alike(first: Tensor, second: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:  # [N, 4], [N, 3]
-    """Gaussians of rotations `second` [N, 4] in the description, and of the sign, that is nearest to `first` [N, 4].
+def nearest_equivalent(first: Tensor, second: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:  # [N, 4], [N, 3]
+    """Gaussians of rotations `second` [N, 4] in the equivalent description, and of the sign, that is nearest to `first` [N, 4].
     Differentiable. Equally near ones are told apart by their place in CUBE, so that every machine decides alike."""
     first, second = (torch.nn.functional.normalize(quats, dim=1) for quats in (first, second))
-    apart = _product(first * torch.tensor([1.0, -1, -1, -1]).to(first), second).detach().double()
+    apart = product(first * torch.tensor([1.0, -1, -1, -1]).to(first), second).detach().double()
     cube = CUBE.to(apart) * torch.tensor([1.0, -1, -1, -1]).to(apart)
     w = sum(apart[:, i, None] * cube[:, i] for i in range(4))  # sums one after the other: matmul's order is its own
     assert isinstance(w, Tensor)
     best = (w.abs() - 1e-6 * torch.arange(len(CUBE)).to(w)).argmax(dim=1)
     sign = torch.where(w.gather(1, best[:, None]) < 0, -1.0, 1.0).to(second)
-    return sign * _product(second, CUBE.to(second)[best]), log_scales.gather(1, AXES.to(second.device)[best])
+    return sign * product(second, CUBE.to(second)[best]), log_scales.gather(1, AXES.to(second.device)[best])
 
 
 def quaternions(rodrigues: Tensor) -> Tensor:  # [N, 4] of unit length
     """Rotations (w, x, y, z) from Rodrigues vectors [N, 3]."""
     return torch.nn.functional.normalize(torch.nn.functional.pad(rodrigues, (1, 0), value=1.0), dim=1)
-
-
-def _product(first: Tensor, second: Tensor) -> Tensor:
-    """Hamilton's product of quaternions [N, 4]."""
-    aw, ax, ay, az = first.unbind(1)
-    bw, bx, by, bz = second.unbind(1)
-    return torch.stack(
-        [
-            aw * bw - ax * bx - ay * by - az * bz,
-            aw * bx + ax * bw + ay * bz - az * by,
-            aw * by - ax * bz + ay * bw + az * bx,
-            aw * bz + ax * by - ay * bx + az * bw,
-        ],
-        dim=1,
-    )

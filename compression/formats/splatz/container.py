@@ -1,6 +1,6 @@
-"""`.splatz`, the densest format here: whole numbers on a grid (splatz_grid.py), entropy coded. Described in docs/splatz.md.
+"""`.splatz`, the densest format here: whole numbers of steps (quantization.py), entropy coded. Described in docs/splatz.md.
 
-Threads read side by side: positions; scales and rotations; opacities and colours; every column of the harmonics. All but
+Threads read side by side: positions; scales and rotations; opacities and colors; every column of the harmonics. All but
 the positions need to know the importance first.
 """
 
@@ -18,15 +18,11 @@ from splat.compression.coding.byte_reader import ALWAYS, RATIO, REMEDY, ByteRead
 from splat.compression.coding.entropy import Contexts, Shifts, Stream, Whole, pack, unpack
 from splat.compression.coding.octree import MOST_BITS, pack_cells, unpack_cells
 from splat.compression.formats.axes import drawable
-from splat.compression.formats.splatz.grid import Codes, Grid, SplatzOptions, make_grid
+from splat.compression.formats.splatz.codes import Codes
 from splat.compression.formats.splatz.optional.midpoints import pack_midpoints, unpack_midpoints
-from splat.compression.formats.splatz.optional.residual_codebooks import (
-    MOST_CODES,
-    MOST_STAGES,
-    pack_codebooks,
-    unpack_codebooks,
-)
-from splat.compression.formats.splatz.shapes import ShapeCodebooks
+from splat.compression.formats.splatz.optional.shape_codebooks import pack_shapes, unpack_shapes
+from splat.compression.formats.splatz.options import SplatzOptions
+from splat.compression.formats.splatz.quantization import Quantization, fit_quantization
 from splat.compression.formats.splatz.steps import Steps
 from splat.compression.formats.splatz.values import values_in_blocks, workers
 from splat.errors import InputError
@@ -36,7 +32,7 @@ from splat.io.atomic_file import replacing
 
 MAGIC, VERSION = b"SPLZ", 1
 HEADER = "<4sHHIBB3dd3dd5d"
-"""Magic, version, flags, Gaussians, degree of harmonics, bits of positions; centre, radius, low, cell; other steps."""
+"""Magic, version, flags, Gaussians, degree of harmonics, bits of positions; center, radius, low, cell; other steps."""
 ANTIALIASED, SHAPES, MIDPOINTS = 1, 2, 4
 """Flags: trained with antialiasing; scales and rotations by codebooks; Gaussians half-way between others, in a section of
 their own."""
@@ -47,7 +43,7 @@ LEVELS = 63
 MIDDLES = np.array([(LEVELS + 1 >> shift) * 3 // 4 for shift in range(4)], dtype=np.int32)
 """Added to scales, which are mostly below zero, by class of importance."""
 COLOR_BUCKET = 3
-"""Steps of the previous Gaussian's colour that are told apart."""
+"""Steps of the previous Gaussian's color that are told apart."""
 
 
 def read(path: Path) -> Gaussians:
@@ -66,7 +62,7 @@ def write(
     antialiased: bool = False,
     weights: Tensor | None = None,
     metric: Tensor | None = None,
-    grid: Grid | None = None,
+    quantization: Quantization | None = None,
 ) -> None:
     """Write a `.splatz`, atomically; see `encode`.
 
@@ -74,7 +70,7 @@ def write(
         InputError: no Gaussian can be drawn, or an option is out of range.
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
-    data = encode(gaussians, options, weights, metric, grid, antialiased)
+    data = encode(gaussians, options, weights, metric, quantization, antialiased)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
@@ -84,15 +80,15 @@ def encode(
     options: SplatzOptions | None = None,
     weights: Tensor | None = None,
     metric: Tensor | None = None,
-    grid: Grid | None = None,
+    quantization: Quantization | None = None,
     antialiased: bool = False,
 ) -> bytes:
     """A scene as the bytes of a file, in an order of its own. What cannot be drawn is left out.
 
     Args:
-        weights, metric: how much each Gaussian and its harmonics matter; see `make_grid`.
-        grid: made for these Gaussians before, and perhaps optimised; the others are then not used. The file decodes
-            to `grid(gaussians)`.
+        weights, metric: how much each Gaussian and its harmonics matter; see `fit_quantization`.
+        quantization: made for these Gaussians before, and perhaps optimized; the others are then not used. The file decodes
+            to `quantization(gaussians)`.
 
     Raises:
         InputError: no Gaussian can be drawn, or an option is out of range.
@@ -102,30 +98,32 @@ def encode(
     if not bool(fine.any()):
         raise InputError("the scene has no Gaussians that can be drawn; .splatz needs one")
     scene = scene[fine]
-    if grid is None:
-        grid = make_grid(scene, options, None if weights is None else weights.detach().cpu()[fine], metric)
+    if quantization is None:
+        quantization = fit_quantization(
+            scene, options, None if weights is None else weights.detach().cpu()[fine], metric
+        )
     else:
-        grid = grid[fine]
-    parents, stored = grid.parents, grid.stored
+        quantization = quantization[fine]
+    parents, stored = quantization.parents, quantization.stored
     if parents is not None:
-        scene, grid = scene[stored], grid[stored]
-    codes = grid.codes(scene)
+        scene, quantization = scene[stored], quantization[stored]
+    codes = quantization.codes(scene)
     place = z_order(codes.cells.numpy())
     order = np.lexsort((codes.shifts.numpy(), place))
     codes = _reordered(codes, torch.from_numpy(order))
     sections = [
-        pack_cells(place[order], grid.steps.bits),
+        pack_cells(place[order], quantization.steps.bits),
         _pack_shape(codes),
         _pack_appearance(codes),
-        _pack_harmonics(codes, grid.basis) if grid.bases else b"",
+        _pack_harmonics(codes, quantization.basis) if quantization.bases else b"",
     ]
     if parents is not None:
         row = order.argsort()[(torch.cumsum(stored, dim=0) - 1).clamp_min(0).numpy()]
         owners, partners = row[parents[~stored].T.numpy()]
         sections.append(pack_midpoints(owners, partners, codes.cells.numpy()))
-    steps, flags = grid.steps, ANTIALIASED * antialiased + SHAPES * (grid.shapes is not None)
+    steps, flags = quantization.steps, ANTIALIASED * antialiased + SHAPES * (quantization.shapes is not None)
     flags += MIDPOINTS * (parents is not None)
-    degree = round(math.sqrt(grid.bases + 1)) - 1
+    degree = round(math.sqrt(quantization.bases + 1)) - 1
     numbers = [*steps.center, steps.radius, *steps.low, steps.cell]
     numbers += (steps.scale, steps.rotation, steps.opacity, steps.color, steps.sh)
     data = struct.pack(HEADER, MAGIC, VERSION, flags, len(scene), degree, steps.bits, *numbers)
@@ -169,7 +167,7 @@ def read_codes(data: bytes, name: str, pool: Executor) -> tuple[Codes, Steps, Te
     parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, names, strict=True)]
     shifts = _unpack_shifts(parts[1], count)
     positions = pool.submit(unpack_cells, parts[0], count, bits)
-    shape = pool.submit(_unpack_shape_codebooks if flags & SHAPES else _unpack_shape, parts[1], shifts)
+    shape = pool.submit(unpack_shapes if flags & SHAPES else _unpack_shape, parts[1], shifts)
     appearance = pool.submit(_unpack_appearance, parts[2], shifts)
     labels, book, exact, rests, basis = _unpack_harmonics(parts[3], shifts, 3 * ((degree + 1) ** 2 - 1), pool)
     scales, rotations, shapes = shape.result()
@@ -201,9 +199,7 @@ def _pack_shape(codes: Codes) -> bytes:
     scales, turns = (tensor.numpy().astype(np.int32) for tensor in (codes.scales, codes.rotations))
     out = pack(shifts, bucket=1)
     if codes.shapes is not None:
-        out += struct.pack("<BH", *codes.shapes.scales.entries.shape[:2])
-        out += pack_codebooks(codes.shapes.scales, scales, shifts)
-        return out + pack_codebooks(codes.shapes.rotations, turns, shifts)
+        return out + pack_shapes(codes.shapes, scales, turns, shifts)
     scales, turns = scales.T, turns.T
     for axis in range(3):
         out += pack(scales[axis], _scale_context(scales, shifts, axis))
@@ -217,15 +213,6 @@ def _unpack_shifts(reader: ByteReader, count: int) -> Shifts:
     if not 0 <= shifts.min() <= shifts.max() < 4:
         raise InputError(f"{reader.name}: there are four classes of importance. {REMEDY}")
     return shifts.astype(np.uint8)
-
-
-def _unpack_shape_codebooks(reader: ByteReader, shifts: Shifts) -> tuple[Whole, Whole, ShapeCodebooks]:
-    stages, codes = reader.unpack("<BH", "the number of codebooks")
-    if not 0 < stages <= MOST_STAGES or not 2 <= codes <= MOST_CODES:
-        raise InputError(f"{reader.name}: {stages} codebooks of {codes} entries cannot be. {REMEDY}")
-    for_scales, scales = unpack_codebooks(reader, shifts, stages, codes)
-    for_turns, turns = unpack_codebooks(reader, shifts, stages, codes)
-    return scales, turns, ShapeCodebooks(for_scales, for_turns)
 
 
 def _unpack_shape(reader: ByteReader, shifts: Shifts) -> tuple[Whole, Whole, None]:  # [N, 3], [N, 3]

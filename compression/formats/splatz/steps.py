@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 LARGEST = 1 << 29
@@ -32,3 +33,8 @@ def coarser(shifts: Tensor) -> Tensor:  # [N, 1]
 def whole(values: Tensor) -> Tensor:  # int64
     """The nearest whole numbers."""
     return values.round().clamp(-LARGEST, LARGEST).long()
+
+
+def row(numbers: tuple[float, float, float], device: torch.device) -> Tensor:  # [1, 3] float64
+    """Three numbers of the header, for all Gaussians."""
+    return torch.tensor([numbers], dtype=torch.float64, device=device)

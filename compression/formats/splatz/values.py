@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from splat.compression.formats.splatz.grid import Codes, own_harmonics, shared_values, with_midpoints
+from splat.compression.formats.splatz.codes import Codes, own_harmonics, shared_values
+from splat.compression.formats.splatz.optional.midpoints import with_midpoints
 from splat.compression.formats.splatz.steps import Steps
 from splat.gaussians import Gaussians
 
@@ -35,7 +36,7 @@ def workers() -> Iterator[Executor]:
 
 
 def values_in_blocks(codes: Codes, steps: Steps, basis: Tensor, pool: Executor) -> tuple[Gaussians, bool]:
-    """`splatz_grid.values`, up to rounding, and whether they all are finite."""
+    """`codes.values`, up to rounding, and whether they all are finite."""
     count, entries = len(codes.shifts), codes.book.float() * steps.sh @ basis
     gaussians = Gaussians.empty(count, len(basis) // 3)
 
@@ -55,7 +56,7 @@ def values_in_blocks(codes: Codes, steps: Steps, basis: Tensor, pool: Executor) 
 
     _each(pool, share, count)
     _each(pool, add_own, len(codes.exact))
-    return with_midpoints(gaussians, codes), all(_each(pool, is_finite, count))
+    return with_midpoints(gaussians, codes.between), all(_each(pool, is_finite, count))
 
 
 def _rows(codes: Codes, block: slice) -> Codes:

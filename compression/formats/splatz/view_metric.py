@@ -16,7 +16,7 @@ UNSEEN = 0.05
 
 @torch.no_grad()
 def view_metric(gaussians: Gaussians, cameras: Sequence[Camera], weights: Tensor) -> Tensor:  # [K, K] float64
-    """Mean square of the colour's error by the error of a Gaussian's K harmonics: e^T metric e, in each channel.
+    """Mean square of the color's error by the error of a Gaussian's K harmonics: e^T metric e, in each channel.
 
     The mean is over the Gaussians, by weight, in front of each camera and inside its picture.
 

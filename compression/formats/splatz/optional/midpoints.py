@@ -1,7 +1,7 @@
 """Gaussians that a file does not hold: each half-way between two that it does, with the mean of their attributes (after SAGS,
 Ververas et al. 2024).
 
-Which: a Gaussian may go whose two of its nearest neighbours have the mean most like it, weighed by how much it matters. How it
+Which: a Gaussian may go whose two of its nearest neighbors have the mean most like it, weighed by how much it matters. How it
 is told: for each Gaussian of the file, in the file's order, a number. 0: it has no midpoint; r below LISTED: one with the first
 Gaussian in the r-th nearest of the other cells; from LISTED on: one with the Gaussian of the number less LISTED. Nearness is a
 matter of whole numbers, the cells of positions, so that every machine finds the same.
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from splat.compression.coding.byte_reader import REMEDY, ByteReader
 from splat.compression.coding.entropy import Integers, pack, unpack
-from splat.compression.formats.splatz.canonical import alike
+from splat.compression.formats.splatz.canonical import nearest_equivalent
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.geometry.quaternions import rotation_matrix
 
-NEIGHBOURS = 8
+NEIGHBORS = 8
 """Nearest, any two of which may be those that a Gaussian is half-way between."""
 TRIED = 4
 """Best pairs that are kept for each Gaussian."""
@@ -38,25 +38,51 @@ WORST = 50.0
 def midpoints(first: Gaussians, second: Gaussians) -> Gaussians:
     """Half-way between Gaussians and as many others, differentiable: means of positions, logarithms of scales, rotations,
     opacities before the sigmoid, and harmonics."""
-    quats, log_scales = alike(first.quats, second.quats, second.log_scales)
+    quats, log_scales = nearest_equivalent(first.quats, second.quats, second.log_scales)
     told = {**second.tensors(), "quats": quats, "log_scales": log_scales}
     mean = {name: (tensor + told[name]) / 2 for name, tensor in first.tensors().items()}
     turned = torch.nn.functional.normalize(first.quats, dim=1) + quats
     return Gaussians(**{**mean, "quats": torch.nn.functional.normalize(turned, dim=1)})
 
 
+def with_midpoints(stored: Gaussians, between: tuple[Tensor, Tensor] | None) -> Gaussians:
+    """What the file holds, and then what is half-way between, if anything is."""
+    if between is None:
+        return stored
+    first, second = between
+    return Gaussians.cat([stored, midpoints(stored[first], stored[second])])
+
+
 def completed(stored: Gaussians, parents: Tensor) -> Gaussians:
     """Stored Gaussians and their midpoints, each in its place: `parents` [N, 2] is -1 where one is stored."""
     own, row = parents[:, 0] < 0, torch.cumsum(parents[:, 0] < 0, dim=0) - 1
     first, second = row[parents[~own]].unbind(1)
-    between = midpoints(stored[first], stored[second]).tensors()
     row = torch.where(own, row, len(stored) + torch.cumsum(~own, dim=0) - 1)
-    return Gaussians(**{name: torch.cat([tensor, between[name]])[row] for name, tensor in stored.tensors().items()})
+    return with_midpoints(stored, (first, second))[row]
+
+
+def parents_among(parents: Tensor, index: Tensor) -> Tensor | None:  # [M, 2]
+    """The parents of some of the Gaussians, by their places among those; a midpoint that has lost one is stored itself. None
+    where no midpoint is left."""
+    chosen = torch.arange(len(parents), device=parents.device)[index]
+    place = torch.full((len(parents),), -1, device=parents.device)
+    place[index] = torch.arange(len(chosen), device=place.device)
+    parents = torch.where(parents >= 0, place[parents], -1)[index]
+    parents[(parents < 0).any(dim=1)] = -1
+    return parents if bool((parents >= 0).any()) else None
+
+
+def shared_weights(weights: Tensor, parents: Tensor) -> Tensor:  # [N]
+    """Weights with which Gaussians are stored: midpoints hand theirs to their parents, since squared errors of a mean of two
+    have a quarter of each."""
+    gone = parents[:, 0] >= 0
+    between = weights[gone] / 4
+    return weights.index_add(0, parents[gone, 0], between).index_add(0, parents[gone, 1], between)
 
 
 @torch.no_grad()
 def choose(gaussians: Gaussians, losses: Tensor, share: float) -> Tensor:  # [N, 2] int64
-    """The two neighbours of every Gaussian that becomes their midpoint, -1 for those that stay: at most a share of all, those
+    """The two neighbors of every Gaussian that becomes their midpoint, -1 for those that stay: at most a share of all, those
     whose squared change of the picture is least as far as each alone can tell.
 
     Args:
@@ -64,7 +90,7 @@ def choose(gaussians: Gaussians, losses: Tensor, share: float) -> Tensor:  # [N,
     """
     scene = gaussians.detach().to("cpu", torch.float32)
     parents = torch.full((len(scene), 2), -1)
-    if len(scene) <= NEIGHBOURS:
+    if len(scene) <= NEIGHBORS:
         return parents.to(gaussians.device)
     errors, pairs = _candidates(scene)
     order = (errors * losses.to(errors)[:, None]).flatten().argsort(stable=True)
@@ -86,9 +112,9 @@ def choose(gaussians: Gaussians, losses: Tensor, share: float) -> Tensor:  # [N,
 
 def pack_midpoints(owners: Integers, partners: Integers, cells: Integers) -> bytes:
     """Of Gaussians with cells [N, 3], those that have a midpoint [M], each once, and with which others [M]."""
-    numbers, neighbours = np.zeros(len(cells), dtype=np.int64), Neighbours(cells)
+    numbers, neighbors = np.zeros(len(cells), dtype=np.int64), Neighbors(cells)
     for rows in _parts(len(owners)):
-        same = neighbours.of(owners[rows]) == partners[rows, None]
+        same = neighbors.of(owners[rows]) == partners[rows, None]
         numbers[owners[rows]] = np.where(same.any(axis=1), same.argmax(axis=1) + 1, LISTED + partners[rows])
     return pack(numbers, bucket=1, most_bits=NUMBER_BITS)
 
@@ -101,17 +127,17 @@ def unpack_midpoints(reader: ByteReader, cells: Integers) -> tuple[Integers, Int
     """
     numbers = unpack(reader, len(cells), bucket=1)
     owners = np.flatnonzero(numbers)
-    partners, neighbours = numbers[owners] - LISTED, Neighbours(cells)
+    partners, neighbors = numbers[owners] - LISTED, Neighbors(cells)
     for rows in _parts(len(owners)):
         rank = numbers[owners[rows]] - 1
-        near = neighbours.of(owners[rows])[np.arange(len(rank)), rank.clip(0, LISTED - 2)]
+        near = neighbors.of(owners[rows])[np.arange(len(rank)), rank.clip(0, LISTED - 2)]
         partners[rows] = np.where((rank >= 0) & (rank < LISTED - 1), near, partners[rows])
     if len(owners) and not 0 <= partners.min() <= partners.max() < len(cells):
         raise InputError(f"{reader.name}: a midpoint with a Gaussian that there is not. {REMEDY}")
     return owners, partners
 
 
-class Neighbours:
+class Neighbors:
     """Finds those near some Gaussians of the file, each the first in its cell.
 
     Args:
@@ -144,15 +170,15 @@ def _parts(count: int) -> list[slice]:
 
 
 def _candidates(scene: Gaussians) -> tuple[Tensor, Tensor]:  # [N, TRIED], [N, TRIED, 2]
-    """The pairs of neighbours with midpoints most like each Gaussian, and by how much they differ."""
+    """The pairs of neighbors with midpoints most like each Gaussian, and by how much they differ."""
     means = scene.means.double().numpy()
-    _, near = cKDTree(means).query(means, NEIGHBOURS + 1)
-    one, two = torch.triu_indices(NEIGHBOURS, NEIGHBOURS, 1)
+    _, near = cKDTree(means).query(means, NEIGHBORS + 1)
+    one, two = torch.triu_indices(NEIGHBORS, NEIGHBORS, 1)
     errors, pairs = [], []
     for rows in torch.arange(len(scene)).split(ROWS):
         others = torch.from_numpy(near[rows.numpy()]).long()
         # Itself last: it need not be the nearest to where it is.
-        others = others.gather(1, (others == rows[:, None]).int().argsort(dim=1, stable=True))[:, :NEIGHBOURS]
+        others = others.gather(1, (others == rows[:, None]).int().argsort(dim=1, stable=True))[:, :NEIGHBORS]
         first, second = others[:, one].flatten(), others[:, two].flatten()
         between = midpoints(scene[first], scene[second])
         found = difference(scene[rows.repeat_interleave(len(one))], between).view(len(rows), -1)
@@ -163,10 +189,10 @@ def _candidates(scene: Gaussians) -> tuple[Tensor, Tensor]:  # [N, TRIED], [N, T
 
 
 def difference(first: Gaussians, second: Gaussians) -> Tensor:  # [N] float32
-    """Integral of the squared difference of two Gaussians in space, as densities of opacity and of opacity times colour,
+    """Integral of the squared difference of two Gaussians in space, as densities of opacity and of opacity times color,
     against the same integral of the first alone: 1 as if the second were not there."""
     (one, one_root), (two, two_root) = _covariances(first), _covariances(second)
-    alone, other, shared = _matter(first), _matter(second), one + two
+    alone, other, shared = _densities(first), _densities(second), one + two
     apart = (first.means - second.means).double()
     solved = torch.linalg.solve_ex(shared, apart[..., None])[0][..., 0]
     # The integral of a product of two densities of peak 1, against pi^(3/2)
@@ -183,7 +209,7 @@ def _covariances(gaussians: Gaussians) -> tuple[Tensor, Tensor]:  # [N, 3, 3], [
     return axes @ axes.transpose(1, 2), log_scales.sum(dim=1).exp()
 
 
-def _matter(gaussians: Gaussians) -> Tensor:  # [N, 4]
-    """Opacity, and opacity times colour."""
+def _densities(gaussians: Gaussians) -> Tensor:  # [N, 4]
+    """Opacity, and opacity times color."""
     colors = torch.nn.functional.pad(gaussians.sh0.double() * SH_C0 + 0.5, (1, 0), value=1.0)
     return colors * gaussians.opacities.double()[:, None]

@@ -1,5 +1,5 @@
 """Residual codebooks: a vector as the sum of one entry from each of several small codebooks, every one made for what those
-before it leave over (residual vector quantisation: Chen, Guan and Wang 2010; for the shapes of Gaussians with six codebooks
+before it leave over (residual vector quantization: Chen, Guan and Wang 2010; for the shapes of Gaussians with six codebooks
 of 64 entries: Lee et al. 2023, Compact-3DGS).
 """
 
@@ -57,7 +57,7 @@ class ResidualCodebooks:
 @torch.no_grad()
 def fit(vectors: Tensor, weights: Tensor, prices: Tensor, stages: int, codes: int, seed: int = 0) -> ResidualCodebooks:
     """S codebooks of K entries for vectors [N, 3], with weights and prices as for their labels: the sum of errors against
-    prices, plus bits, is made small (entropy-constrained vector quantisation: Chou, Lookabaugh and Gray 1989)."""
+    prices, plus bits, is made small (entropy-constrained vector quantization: Chou, Lookabaugh and Gray 1989)."""
     if len(vectors) > FITTED:
         chosen = torch.randperm(len(vectors), generator=torch.Generator().manual_seed(seed))[:FITTED].to(vectors.device)
         vectors, weights, prices = vectors[chosen], weights[chosen], prices[chosen]

@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from splat import Gaussians
 from splat.geometry.quaternions import rotation_matrix
 
-STEPS = {  # largest differences: position, covariance (relative), opacity, colour, harmonics
+TOLERANCES = {  # largest differences: position, covariance (relative), opacity, colour, harmonics
     ".ply": (0, 1e-6, 1e-7, 0, 0),
     ".compressed.ply": (0.006, 0.02, 0.002, 0.03, 0.016),
     ".splat": (0, 0.04, 0.002, 0.007, None),
@@ -23,7 +23,7 @@ def covariances(gaussians: Gaussians) -> torch.Tensor:
     return axes @ axes.transpose(1, 2)
 
 
-def assert_alike(first: Gaussians, second: Gaussians, steps: tuple[float | None, ...]) -> None:
+def assert_close(first: Gaussians, second: Gaussians, steps: tuple[float | None, ...]) -> None:
     assert len(first) == len(second)
     _, nearest = cKDTree(second.means.numpy()).query(first.means.numpy())
     second = second[torch.from_numpy(nearest)]

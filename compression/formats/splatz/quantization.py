@@ -1,15 +1,15 @@
-"""What numbers a `.splatz` can hold: the steps of every attribute, and Gaussians rounded to them.
+"""What numbers a `.splatz` can hold: the steps of every attribute, fitted to a scene, and Gaussians rounded to them.
 
-- Positions: cells of asinh((x - centre) / radius): even near the centre, growing with the distance far out.
+- Positions: cells of asinh((x - center) / radius): even near the center, growing with the distance far out.
 - Importance: Gaussians that matter less have steps 2, 4 or 8 times as large. With squared errors weighted by w, the best
   steps are as 1 / sqrt(w) (reverse water-filling, Cover and Thomas 2006, 10.3.3).
 - Scales: logarithms in even steps, in the order of `canonical`.
 - Rotations: Rodrigues vectors. A turn about one axis shows by how much the other two scales differ: it moves the end of the
   longer one by sinh(difference) of the shorter one, so steps are as the inverse of that.
-- Or scales and rotations both as sums of entries of codebooks (residual_codebooks.py).
-- Colours: luma and two differences. Opacities: even steps.
+- Or scales and rotations both as sums of entries of codebooks (optional/shape_codebooks.py).
+- Colors: luma and two differences. Opacities: even steps.
 - Harmonics: labels into a codebook (Navaneet et al. 2023; Niedermayr et al. 2023), and, for the share that matters most,
-  what is left over (as the VecTree of CityGaussian V2 keeps them exactly). Both as principal components of the colours that
+  what is left over (as the VecTree of CityGaussian V2 keeps them exactly). Both as principal components of the colors that
   cameras see (view_metric.py), in even steps.
 """
 
@@ -23,105 +23,26 @@ from splat.compression.coding.kmeans import kmeans, means_of
 from splat.compression.coding.octree import MOST_BITS
 from splat.compression.coding.straight_through import straight
 from splat.compression.formats.splatz.canonical import canonical, quaternions
-from splat.compression.formats.splatz.optional.midpoints import choose, completed, midpoints
-from splat.compression.formats.splatz.optional.residual_codebooks import MOST_CODES, MOST_STAGES
-from splat.compression.formats.splatz.shapes import ShapeCodebooks, fit_shapes, shape_codes, shape_values
-from splat.compression.formats.splatz.steps import Steps, coarser, whole
+from splat.compression.formats.splatz.codes import LUMA, REACH, Codes, values
+from splat.compression.formats.splatz.optional.midpoints import choose, completed, parents_among, shared_weights
+from splat.compression.formats.splatz.optional.shape_codebooks import ShapeCodebooks, fit_shapes
+from splat.compression.formats.splatz.options import SplatzOptions
+from splat.compression.formats.splatz.shapes import shape_codes
+from splat.compression.formats.splatz.steps import Steps, coarser, row, whole
 from splat.compression.formats.splatz.view_metric import isotropic_metric
-from splat.errors import InputError
 from splat.gaussians import Gaussians
 
-REACH = 80.0
-"""Of asinh: beyond, numbers leave the range of a float."""
 CLUSTERED = 24
 """Principal components of harmonics by which they are clustered; the others are faint, and cost as much time."""
-NEAREST_OPACITY = 1e-4
-"""To 0 and to 1."""
-LUMA = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [1.0, -1.0, 0.0], [0.0, -1.0, 1.0]])
-"""From red, green, blue to the mean and the differences to green."""
-
-
-@dataclass(frozen=True)
-class SplatzOptions:
-    """How fine a `.splatz` is. The defaults share the loss between attributes so that each bit buys about the same."""
-
-    coarseness: float = 1.0
-    """Multiplies every step below: above 1 the file becomes smaller, below 1 better."""
-    position_step: float = 0.25
-    """Cells of positions, against the size that three quarters of the Gaussians exceed."""
-    scale_step: float = 0.096
-    """Of logarithms of scales."""
-    rotation_step: float = 0.076
-    """Shift of the end of an axis, against the width there."""
-    opacity_step: float = 1 / 44
-    color_step: float = 0.049
-    """Of the constant harmonic; 0.049 is 0.014 of full brightness."""
-    sh_step: float = 0.0166
-    """Of view-dependent colour, root of the mean square over directions, in the codebook and besides it."""
-    sh_codes: int | None = 0
-    """Entries of the codebook of harmonics, up to 65,536; None: by the number of Gaussians. 0: no codebook, all harmonics on
-    their own, which is better for scenes of 50,000 at equal error."""
-    sh_exact: float = 0.0
-    """Share of Gaussians, the most important ones, that keep what their harmonics differ from the codebook."""
-    sh_degree: int | None = None
-    """Keep harmonics up to this degree only."""
-    classes: int = 4
-    """Of importance, 1 to 4: in each, steps are twice as large as in the one before."""
-    shape_stages: int = 0
-    """Codebooks that scales are sums of entries of, and as many for rotations, up to 8; 0: both in steps, which is smaller
-    at equal error."""
-    shape_codes: int = 64
-    """Entries of each of these codebooks, 2 to 256."""
-    midpoints: float = 0.0
-    """Share of the Gaussians, up to a half, that are not stored but made half-way between two others (midpoints.py)."""
-    seed: int = 0
-
-    def check(self) -> None:
-        """Raises:
-        InputError: a value is out of range.
-        """
-        steps = ("coarseness", "position_step", "scale_step", "rotation_step", "opacity_step", "color_step", "sh_step")
-        for name in steps:
-            if not 1e-4 <= getattr(self, name) <= 100:
-                raise InputError(f".splatz: {name} must be 0.0001 to 100, got {getattr(self, name)}")
-        if self.sh_codes is not None and not 0 <= self.sh_codes <= 1 << 16:
-            raise InputError(f".splatz: the codebook must have 0 to 65536 entries, got {self.sh_codes}")
-        if not 0 <= self.sh_exact <= 1 or not 1 <= self.classes <= 4:
-            raise InputError(f".splatz: a share of {self.sh_exact} or {self.classes} classes cannot be; 0 to 1, 1 to 4")
-        if not 0 <= self.shape_stages <= MOST_STAGES or not 2 <= self.shape_codes <= MOST_CODES:
-            raise InputError(
-                f".splatz: shapes are sums from 0 to {MOST_STAGES} codebooks of 2 to {MOST_CODES} entries, got "
-                f"{self.shape_stages} of {self.shape_codes}"
-            )
-        if not 0 <= self.midpoints <= 0.5:
-            raise InputError(f".splatz: midpoints must be a share of 0 to 0.5 of the Gaussians, got {self.midpoints}")
 
 
 @dataclass
-class Codes:
-    """Gaussians as whole numbers, of 32 or 64 bits."""
+class Quantization:
+    """What the numbers of a file refer to, in one scene's order: steps, importance, labels and midpoints fixed, the codebook
+    free to be optimized.
 
-    cells: Tensor  # [N, 3]
-    shifts: Tensor  # [N] importance: steps are 2^shift times as large
-    scales: Tensor  # [N, 3] steps; [N, S] labels where there are codebooks of shapes
-    rotations: Tensor  # the same
-    opacities: Tensor  # [N]
-    colors: Tensor  # [N, 3]
-    labels: Tensor  # [N]
-    book: Tensor  # [K, D] entries of the codebook by principal components; D = 0 without harmonics
-    exact: Tensor  # [M] which Gaussians have harmonics of their own besides
-    rests: Tensor  # [M, D] what these differ from the codebook
-    shapes: ShapeCodebooks | None = None
-    between: tuple[Tensor, Tensor] | None = None  # [M], [M]: midpoints of these with those
-
-
-@dataclass
-class Grid:
-    """One scene's grid, in the scene's order: steps, importance, labels and midpoints fixed, the codebook free to be
-    optimised.
-
-    `grid(gaussians)` is what a file of these Gaussians decodes to, and differentiable: straight through the rounding to the
-    Gaussians (Bengio et al. 2013), and to `codebook` where harmonics come from there.
+    `quantization(gaussians)` is what a file of these Gaussians decodes to, and differentiable: straight through the rounding
+    to the Gaussians (Bengio et al. 2013), and to `codebook` where harmonics come from there.
     """
 
     steps: Steps
@@ -137,16 +58,10 @@ class Grid:
     def __len__(self) -> int:
         return len(self.shifts)
 
-    def __getitem__(self, index: Tensor) -> "Grid":
-        """The grid of some of the Gaussians."""
+    def __getitem__(self, index: Tensor) -> "Quantization":
+        """That of some of the Gaussians."""
         chosen = {name: getattr(self, name)[index] for name in ("shifts", "labels", "exact")}
-        if self.parents is None:
-            return replace(self, **chosen)
-        place = torch.full((len(self),), -1, device=self.parents.device)
-        place[index] = torch.arange(len(chosen["shifts"]), device=place.device)
-        parents = torch.where(self.parents >= 0, place[self.parents], -1)[index]
-        parents[(parents < 0).any(dim=1)] = -1  # a midpoint that has lost its neighbours is stored itself
-        return replace(self, **chosen, parents=parents if bool((parents >= 0).any()) else None)
+        return replace(self, **chosen, parents=None if self.parents is None else parents_among(self.parents, index))
 
     @property
     def stored(self) -> Tensor:  # [N] bool
@@ -162,7 +77,7 @@ class Grid:
         """What a file of these Gaussians decodes to; gradients pass as if nothing were rounded.
 
         Raises:
-            ValueError: the grid was made for another number of Gaussians.
+            ValueError: it was made for another number of Gaussians.
         """
         self._check(gaussians)
         if self.parents is not None:
@@ -186,10 +101,11 @@ class Grid:
         """The whole numbers nearest to Gaussians."""
         self._check(gaussians)
         steps, larger = self.steps, coarser(self.shifts)
-        place = torch.asinh((gaussians.means.double() - _row(steps.center, gaussians)) / steps.radius)
-        cells = whole((place - _row(steps.low, gaussians)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
+        place = torch.asinh((gaussians.means.double() - row(steps.center, gaussians.device)) / steps.radius)
+        cells = whole((place - row(steps.low, gaussians.device)) / steps.cell).clamp(0, (1 << steps.bits) - 1)
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
-        scales, rotations = shape_codes(rodrigues, log_scales, self.shifts, steps, self.shapes)
+        encode = shape_codes if self.shapes is None else self.shapes.codes
+        scales, rotations = encode(rodrigues, log_scales, self.shifts, steps)
         opacities = (gaussians.opacities / steps.opacity).floor().clamp(max=math.ceil(1 / steps.opacity) - 1).long()
         colors = gaussians.sh0 @ LUMA.to(gaussians.sh0).T
         components = torch.linalg.pinv(self.basis.double()).float()
@@ -213,19 +129,19 @@ class Grid:
     def _check(self, gaussians: Gaussians) -> None:
         if len(gaussians) != len(self) or gaussians.sh_rest.shape[1] < self.bases:
             raise ValueError(
-                f"a grid of {len(self)} Gaussians with {self.bases} harmonics does not fit {len(gaussians)} with "
+                f"a quantization of {len(self)} Gaussians with {self.bases} harmonics does not fit {len(gaussians)} with "
                 f"{gaussians.sh_rest.shape[1]}"
             )
 
 
 @torch.no_grad()
-def make_grid(
+def fit_quantization(
     gaussians: Gaussians,
     options: SplatzOptions | None = None,
     weights: Tensor | None = None,
     metric: Tensor | None = None,
     losses: Tensor | None = None,
-) -> Grid:
+) -> Quantization:
     """Steps, importance classes and a codebook for a scene.
 
     Args:
@@ -243,7 +159,12 @@ def make_grid(
     weights = area(gaussians) if weights is None else weights.to(gaussians.means).clamp_min(0)
     if options.midpoints:
         parents = choose(gaussians, weights if losses is None else losses, options.midpoints)
-        return _with_midpoints(gaussians, options, weights, metric, parents)
+        stored, weights = parents[:, 0] < 0, shared_weights(weights, parents)
+        fitted = fit_quantization(gaussians[stored], replace(options, midpoints=0.0), weights[stored], metric)
+        if bool(stored.all()):
+            return fitted
+        place = (torch.cumsum(stored, dim=0) - 1).clamp_min(0)  # numbers of midpoints themselves are never looked at
+        return replace(fitted[place], parents=parents, options=options)
     shifts = importance_classes(weights, options.classes)
     bases = gaussians.sh_rest.shape[1]
     if options.sh_degree is not None:
@@ -269,60 +190,7 @@ def make_grid(
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)
         number, codes, seed = options.shape_stages, options.shape_codes, options.seed
         shapes = fit_shapes(rodrigues, log_scales, shifts, steps, number, codes, seed)
-    return Grid(steps, shifts, labels, exact, basis, codebook, options, shapes)
-
-
-def _with_midpoints(
-    gaussians: Gaussians, options: SplatzOptions, weights: Tensor, metric: Tensor | None, parents: Tensor
-) -> Grid:
-    """The grid of the stored ones, in the places that they have among all."""
-    stored = parents[:, 0] < 0
-    between = weights[~stored] / 4  # squared errors of a mean of two have a quarter of each
-    weights = weights.index_add(0, parents[~stored, 0], between).index_add(0, parents[~stored, 1], between)
-    grid = make_grid(gaussians[stored], replace(options, midpoints=0.0), weights[stored], metric)
-    if bool(stored.all()):
-        return grid
-    row = (torch.cumsum(stored, dim=0) - 1).clamp_min(0)  # numbers of midpoints themselves are never looked at
-    return replace(grid[row], parents=parents, options=options)
-
-
-def values(codes: Codes, steps: Steps, basis: Tensor) -> Gaussians:
-    """Gaussians from whole numbers: what every reader gets."""
-    gaussians = shared_values(codes, steps, codes.book.float() * steps.sh @ basis)
-    own = own_harmonics(codes.rests, codes.shifts[codes.exact], steps, basis)
-    gaussians.sh_rest.flatten(1).index_add_(0, codes.exact, own)
-    return with_midpoints(gaussians, codes)
-
-
-def shared_values(codes: Codes, steps: Steps, entries: Tensor) -> Gaussians:
-    """Gaussians with the harmonics of the codebook [K, D] only."""
-    place = codes.cells.double() * steps.cell + _row(steps.low, codes.cells)
-    means = place.clamp(-REACH, REACH).sinh() * steps.radius + _row(steps.center, codes.cells)
-    colors = codes.colors * (steps.color * coarser(codes.shifts))
-    opacities = (codes.opacities + 0.5) * steps.opacity
-    rodrigues, log_scales = shape_values(codes.scales, codes.rotations, codes.shifts, steps, codes.shapes)
-    return Gaussians(
-        means=means.float(),
-        quats=quaternions(rodrigues),
-        log_scales=log_scales,
-        logit_opacities=opacities.clamp(NEAREST_OPACITY, 1 - NEAREST_OPACITY).logit(),
-        sh0=colors @ torch.linalg.inv(LUMA).to(colors).T,
-        sh_rest=entries.index_select(0, codes.labels).reshape(len(codes.shifts), -1, 3),
-    )
-
-
-def own_harmonics(rests: Tensor, shifts: Tensor, steps: Steps, basis: Tensor) -> Tensor:  # [M, D]
-    """What Gaussians of classes [M] differ from their entries of the codebook."""
-    return rests * (steps.sh * coarser(shifts)) @ basis
-
-
-def with_midpoints(stored: Gaussians, codes: Codes) -> Gaussians:
-    """What the file holds, and then what is half-way between."""
-    if codes.between is None:
-        return stored
-    first, second = codes.between
-    more = midpoints(stored[first], stored[second]).tensors()
-    return Gaussians(**{name: torch.cat([tensor, more[name]]) for name, tensor in stored.tensors().items()})
+    return Quantization(steps, shifts, labels, exact, basis, codebook, options, shapes)
 
 
 def importance_classes(weights: Tensor, classes: int) -> Tensor:  # [N] int64
@@ -394,10 +262,6 @@ def _by_frequency(labels: Tensor) -> Tensor:
     place = torch.empty_like(counts)
     place[counts.argsort(descending=True, stable=True)] = torch.arange(len(counts), device=labels.device)
     return place[labels]
-
-
-def _row(numbers: tuple[float, float, float], like: Gaussians | Tensor) -> Tensor:  # [1, 3]
-    return torch.tensor([numbers], dtype=torch.float64, device=like.device)
 
 
 def _numbers(row: Tensor) -> tuple[float, float, float]:
