@@ -21,8 +21,10 @@ from pathlib import Path
 import torch
 
 import splat
-from splat.cuda_rasterizer import native, ops
+from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.cuda_rasterizer.ops import launch
+from splat.cuda_rasterizer.ops.adam import adam_step
 
 
 def box_scene(count: int, seed: int = 0) -> splat.Gaussians:
@@ -51,7 +53,7 @@ class StageClock:
         self.evaluations = torch.zeros(256, dtype=torch.int64)
 
     def __enter__(self) -> "StageClock":
-        self._run = ops._run
+        self._run = launch.run
 
         def timed(stage: str, arguments: object) -> object:
             if stage == "rasterize_forward":
@@ -61,11 +63,11 @@ class StageClock:
             self.times[stage].append(time.perf_counter() - start)
             return result
 
-        ops._run = timed  # type: ignore[assignment]
+        launch.run = timed  # type: ignore[assignment]
         return self
 
     def __exit__(self, *_: object) -> None:
-        ops._run = self._run  # type: ignore[assignment]
+        launch.run = self._run  # type: ignore[assignment]
 
     def median(self, stage: str) -> float:
         return statistics.median(self.times[stage])
@@ -77,7 +79,7 @@ def training_step(
     result = splat.render(gaussians, camera, statistics=True)
     l1_ssim_loss(result.rgb[None], target).backward()
     for name, parameter in gaussians.tensors().items():
-        ops.adam_step(parameter.detach(), parameter.grad, *moments[name], step=step, lr=1e-7)
+        adam_step(parameter.detach(), parameter.grad, *moments[name], step=step, lr=1e-7)
         parameter.grad = None
 
 

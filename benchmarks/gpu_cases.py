@@ -8,8 +8,8 @@ import torch
 from gpu_timing import Stopwatch, peak_memory, stage_times
 
 import splat
-from splat.cuda_rasterizer import ops
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.cuda_rasterizer.ops.adam import adam_step
 
 DISTRIBUTIONS = {  # mean and spread of log scales, and the share of Gaussians a hundred times larger
     "splat-like": (-4.6, 0.6, 0.0),
@@ -61,7 +61,7 @@ class Ours:
         result = splat.render(self.leaves, self.camera, statistics=True, settings=self.settings)
         l1_ssim_loss(result.rgb[None], self.target).backward()
         for name, parameter in self.leaves.tensors().items():
-            ops.adam_step(parameter.detach(), parameter.grad, *self.moments[name], step=self.steps, lr=1e-7)
+            adam_step(parameter.detach(), parameter.grad, *self.moments[name], step=self.steps, lr=1e-7)
 
     def zero(self) -> None:
         for tensor in self.leaves.tensors().values():

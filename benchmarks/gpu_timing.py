@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from splat.cuda_rasterizer import ops
+from splat.cuda_rasterizer.ops import launch
 
 
 class Stopwatch:
@@ -51,7 +51,7 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
     times: dict[str, list[Callable[[], float]]] = defaultdict(list)
     counts: dict[str, int] = {}
     evaluations = torch.zeros(256, dtype=torch.int64, device=stopwatch.device)
-    run = ops._run
+    run = launch.run
 
     def timed(stage: str, arguments: Any) -> Any:
         if stage == "rasterize_forward":
@@ -63,12 +63,12 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
             counts.update(pairs=arguments.pair_count, visible=arguments.visible_count)
         return result
 
-    ops._run = timed
+    launch.run = timed
     try:
         for _ in range(stopwatch.rounds + 2):
             step()
     finally:
-        ops._run = run
+        launch.run = run
     counts["evaluations"] = int(evaluations.sum())
     per_step = {stage: len(all_times) // (stopwatch.rounds + 2) for stage, all_times in times.items()}
     return {

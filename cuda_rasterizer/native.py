@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-ABI = 5
+ABI = 6
 """Number of the layout shared with csrc/bindings.cpp."""
 
 

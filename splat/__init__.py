@@ -9,7 +9,14 @@ splat.cuda_rasterizer; the other folders, which are installed as subpackages bes
 >>> image = splat.render(scene, camera).rgb  # [480, 640, 3]
 """
 
+import os
 from pathlib import Path
+
+# torch's OpenMP threads spin when a parallel region of theirs has ended, for milliseconds, on the cores that the kernels'
+# own threads then need: a step of training takes a third longer, beside other work three times as long. OpenMP reads
+# this variable once, when torch is first imported; where that came before us, or where the user chose, it stays as it is.
+# GNU's runtime (torch's Linux wheels) and LLVM's and Intel's alike know it: there it means KMP_BLOCKTIME=0.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # In a checkout the sibling folders (training, datasets, ...) are our subpackages, exactly as they are once installed.
 _root = Path(__file__).resolve().parent.parent

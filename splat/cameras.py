@@ -3,7 +3,7 @@
 - Camera axes are OpenCV's: x right, y down, z forward. World axes are whatever the capture uses.
 - `viewmat` is world-to-camera: `p_camera = viewmat[:3, :3] @ p_world + viewmat[:3, 3]`.
 - `K` is the pinhole matrix in pixels: `u = fx x/z + cx`, `v = fy y/z + cy`. Skew is not supported and must be zero.
-- Pixel (column i, row j) has its centre at (i + 0.5, j + 0.5); an image `width` wide spans u from 0 to width.
+- Pixel (column i, row j) has its center at (i + 0.5, j + 0.5); an image `width` wide spans u from 0 to width.
 - cx and cy are always honoured; they need not be the image's middle.
 """
 
@@ -42,9 +42,76 @@ class Camera:
 
     @property
     def position(self) -> Tensor:  # [3] or [C, 3]
-        """Centre of projection in world coordinates: -R^T t."""
+        """Center of projection in world coordinates: -R^T t."""
         rotation, translation = self.viewmat[..., :3, :3], self.viewmat[..., :3, 3]
         return -(rotation.transpose(-1, -2) @ translation[..., None])[..., 0]
+
+    @property
+    def forward(self) -> Tensor:  # [3] or [C, 3]
+        """World direction that the camera looks in, of unit length: its z axis, the third row of the rotation."""
+        return self.viewmat[..., 2, :3]
+
+    @property
+    def up(self) -> Tensor:  # [3] or [C, 3]
+        """World direction that points up in the image, of unit length: against its y axis."""
+        return -self.viewmat[..., 1, :3]
+
+    def to_camera(self, points: Tensor) -> Tensor:  # [..., 3]
+        """World points in the coordinates of this camera: x right, y down, z forward.
+
+        Args:
+            points: [..., 3] world coordinates; the result has their dtype and device.
+
+        Raises:
+            ValueError: this holds several cameras, or the points are of another shape or not floating point.
+        """
+        camera = self._beside("to_camera", points, 3)
+        return points @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
+
+    def project(self, points: Tensor) -> tuple[Tensor, Tensor]:  # [..., 2] and [...]
+        """Where the image shows world points, and how deep they lie.
+
+        Args:
+            points: [..., 3] world coordinates; the results have their dtype and device.
+
+        Returns:
+            Pixels, also outside of the image, and the depth along the viewing axis in world units. Where the depth is not
+            positive, a point is behind the camera and its pixels mean nothing.
+
+        Raises:
+            ValueError: this holds several cameras, or the points are of another shape or not floating point.
+        """
+        camera = self._beside("project", points, 3)
+        x, y, depth = camera.to_camera(points).unbind(-1)
+        divisor = torch.where(depth > 0, depth, torch.ones_like(depth))
+        flat = torch.stack([x / divisor, y / divisor], dim=-1)
+        return flat * camera.K.diagonal()[:2] + camera.K[:2, 2], depth
+
+    def unproject(self, pixels: Tensor, depth: Tensor) -> Tensor:  # [..., 3]
+        """The world points that the image shows at pixels, where their depth is known. Takes back `project`.
+
+        Args:
+            pixels: [..., 2] as `project` returns them; the result has their dtype and device.
+            depth: [...] along the viewing axis, world units.
+
+        Raises:
+            ValueError: this holds several cameras, or the pixels are of another shape or not floating point.
+        """
+        camera = self._beside("unproject", pixels, 2)
+        depth = depth.to(pixels)
+        x, y = ((pixels - camera.K[:2, 2]) / camera.K.diagonal()[:2]).unbind(-1)
+        points = torch.stack(torch.broadcast_tensors(x * depth, y * depth, depth), dim=-1)
+        return (points - camera.viewmat[:3, 3]) @ camera.viewmat[:3, :3]
+
+    def _beside(self, method: str, points: Tensor, size: int) -> "Camera":
+        """This camera in the dtype and on the device of points, once they are known to fit."""
+        if self.batched:
+            raise ValueError(f"Camera.{method}: expected one camera, got {len(self.viewmat)}")
+        if points.ndim < 1 or points.shape[-1] != size or not points.is_floating_point():
+            raise ValueError(
+                f"Camera.{method}: expected floating point values [..., {size}], got {points.dtype} {list(points.shape)}"
+            )
+        return self.to(points.device, points.dtype)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Camera":
         """The same camera on another device or in another precision."""

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from splat.cameras import Camera
-from splat.cuda_rasterizer import autograd
+from splat.cuda_rasterizer.ops import contribution as operator
+from splat.cuda_rasterizer.ops.schema import Inputs
 from splat.gaussians import Gaussians
 from splat.render import as_background, as_batch
 from splat.settings import RenderSettings
@@ -75,18 +76,26 @@ def contribution(
     )
     for camera, weight in zip(several, weights, strict=True):
         batch = as_batch(camera)
-        found = autograd.contribution(
-            **{name: tensor.detach() for name, tensor in gaussians.tensors().items()},
-            viewmats=batch.viewmat.detach(),
-            Ks=batch.K.detach(),
-            background=as_background(background, like, 1),
+        found = operator.contribution(
+            Inputs(
+                **gaussians.detach().tensors(),
+                features=None,
+                viewmats=batch.viewmat.detach(),
+                Ks=batch.K.detach(),
+                background=as_background(background, like, 1),
+            ),
             pixel_weights=None if weight is None else weight.detach()[None],
             width=camera.width,
             height=camera.height,
             sh_degree=gaussians.sh_degree,
             settings=settings,
         )
-        total = total + Contribution(*found)
+        total = total + Contribution(
+            weight=found.weight_sums,
+            peak=found.weight_maxima,
+            pixels=found.pixel_counts,
+            removal=found.removal_changes,
+        )
     return total
 
 

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import rasterize
-from splat.cuda_rasterizer.ops import FusedAdam
+from splat.cuda_rasterizer.ops.adam import FusedAdam
+from splat.cuda_rasterizer.ops.schema import Inputs
 from splat.gaussians import Gaussians
 from splat.geometry.normals import facing_normals, unit_or_zero
 from splat.result import RenderResult, Statistics
@@ -68,16 +69,13 @@ def render(
     probe = gaussians.means.new_zeros(probe_shape, requires_grad=True) if statistics else None
     abs_probe = gaussians.means.new_zeros(probe_shape, requires_grad=True) if statistics and absgrad else None
     image = rasterize(
-        means=gaussians.means,
-        quats=gaussians.quats,
-        log_scales=gaussians.log_scales,
-        logit_opacities=gaussians.logit_opacities,
-        sh0=gaussians.sh0,
-        sh_rest=gaussians.sh_rest,
-        features=extra,
-        viewmats=camera.viewmat,
-        Ks=camera.K,
-        background=as_background(background, gaussians.means, batch),
+        Inputs(
+            **gaussians.tensors(),
+            features=extra,
+            viewmats=camera.viewmat,
+            Ks=camera.K,
+            background=as_background(background, gaussians.means, batch),
+        ),
         mean2d_probe=None if probe is None else probe.expand(batch, -1, -1),
         mean2d_abs_probe=None if abs_probe is None else abs_probe.expand(batch, -1, -1),
         width=camera.width,

@@ -5,12 +5,6 @@ All backends (reference, CPU, CUDA) read these values; no kernel has a constant 
 
 from dataclasses import dataclass
 
-TILE_SIZE = 16
-"""Side of a square tile in pixels. Fixed when the kernels are compiled."""
-
-SH_DEGREE_MAX = 4
-"""Highest degree of spherical harmonics that the kernels evaluate. Scenes on disk use 0 to 3."""
-
 
 @dataclass(frozen=True)
 class RenderSettings:

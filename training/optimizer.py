@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from splat.cuda_rasterizer.ops import PARAMETERS, FusedAdam, adam_step
+from splat.cuda_rasterizer.ops.adam import FusedAdam, adam_step
+from splat.cuda_rasterizer.ops.schema import PARAMETERS
 from splat.gaussians import Gaussians
 from splat.training.learned_mask import MASK, MASK_START
 

@@ -9,23 +9,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import Any
 
-import torch
 import viser
 
-from splat.cameras import Camera
 from splat.datasets.capture import Scene
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.viewpoints import first_view
 from splat.settings import RenderSettings
-from splat.viewer.context import ClientPanel, Panel
-from splat.viewer.draw.client_camera import ClientCamera
+from splat.viewer.address import is_local
+from splat.viewer.context import ClientPanel, Panel, ViewerContext
+from splat.viewer.draw.client_camera import vertical_fov
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.contribution import Scores, score
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.render_loop import RenderLoop
-from splat.viewer.draw.start_view import start_view
 from splat.viewer.edit.edit_panel import EditPanel
 from splat.viewer.guard import Guard
 from splat.viewer.panels import help as help_page
@@ -76,7 +74,7 @@ class Viewer:
         background: tuple[int, int, int] = (0, 0, 0),
         longest: int = LONGEST,
         share: float = 1.0,
-        panels: Sequence[Callable[["Viewer"], Panel]] = (),
+        panels: Sequence[Callable[[ViewerContext], Panel]] = (),
         messages: Sequence[str] = (),
         live: bool = False,
         allowed_hosts: Sequence[str] = (),
@@ -87,7 +85,8 @@ class Viewer:
         self.lock = threading.RLock()  # held while slots are changed
         self.scores: Scores | None = None
         self._scoring = threading.Lock()
-        self.view = start_view(self.scenes[0].gaussians, capture)
+        cameras = [frame.camera for frame in capture.frames] if capture else []
+        self.view = first_view(self.scenes[0].gaussians.means, cameras, capture.extent if capture else None)
         with contextlib.redirect_stdout(io.StringIO()):  # viser's own banner; `splat view` says where it is
             self.server = viser.ViserServer(host, port, label="splat", verbose=False)
         self.guard = Guard(self.server, local=is_local(host), hosts=allowed_hosts)
@@ -99,7 +98,7 @@ class Viewer:
         tabs = self.server.gui.add_tab_group()
         self._building = threading.Lock()  # viser keeps one open container per tab
         self._client_tabs = [(panel, tabs.add_tab(panel.title)) for panel in CLIENT_PANELS]
-        makers: list[Callable[[Viewer], Panel]] = [*panels, *PANELS]
+        makers: list[Callable[[ViewerContext], Panel]] = [*panels, *PANELS]
         made = [make(self) for make in makers]
         self.panels: list[Panel] = [panel for panel in made if not (live and panel.edits)]
         for panel in self.panels:
@@ -123,14 +122,6 @@ class Viewer:
     def refresh(self) -> None:
         """Draw again for all browsers: something in a slot has changed."""
         self.loop.refresh()
-
-    def client_camera(self, client: viser.ClientHandle) -> Camera:
-        """The camera of a browser now, at the size of its window in pixels."""
-        return ClientCamera.of(client.camera).camera()
-
-    def client_view(self, client: viser.ClientHandle) -> ClientView | None:
-        """What is known of a browser; None once it has gone."""
-        return self.loop.views.get(client.client_id)
 
     def score(self, client: viser.ClientHandle) -> None:
         """Find out what each Gaussian of the first scene does for the photos, unless that is known; shown when done."""
@@ -167,11 +158,11 @@ class Viewer:
         for one in self.server.get_clients().values() if client is None else [client]:
             one.add_notification(title, body, color="red" if error else None, auto_close_seconds=None if error else 5.0)
 
-    def guarded(self, callback: Callable[..., Any]) -> Callable[..., None]:
+    def guarded(self, callback: Callable[..., object]) -> Callable[..., None]:
         """A callback of a control whose errors become messages in the browser that caused them."""
 
         @wraps(callback)
-        def run(event: Any = None) -> None:
+        def run(event: object = None) -> None:
             try:
                 callback(event)
             except Exception as failure:
@@ -201,8 +192,7 @@ class Viewer:
         initial.up = tuple(first.up.tolist())
         initial.near, initial.far = 1e-3 * first.extent, 1e3 * first.extent
         if self.capture is not None:
-            camera = self.capture.frames[0].camera
-            initial.fov = float(2 * torch.atan(0.5 * camera.height / camera.K[1, 1]))
+            initial.fov = vertical_fov(self.capture.frames[0].camera)
 
     def _connected(self, client: viser.ClientHandle) -> None:
         """A browser has come: make its controls, then draw for it."""
@@ -216,8 +206,3 @@ class Viewer:
         self.loop.add(view)
         for message in self.messages:
             self.notify("Not everything could be opened", message, client=client, error=True)
-
-
-def is_local(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    return host in ("127.0.0.1", "localhost", "::1")

@@ -14,8 +14,8 @@ import torch
 from splat.callbacks import Action, Step
 from splat.datasets.capture import Scene
 from splat.gaussians import Gaussians
+from splat.viewer.address import address
 from splat.viewer.app import Viewer
-from splat.viewer.commands.view import address
 from splat.viewer.panels.training_history import History
 from splat.viewer.panels.training_panel import TrainingPanel
 from splat.viewer.slots import SceneSlot

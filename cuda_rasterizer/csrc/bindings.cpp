@@ -11,6 +11,7 @@
 #include "cpu/entropy.h"
 #include "cpu/memory.h"
 #include "cpu/octree.h"
+#include "records.h"
 #if defined(SPLAT_HAS_CUDA)
 #include "cuda/kernels.h"
 #endif
@@ -24,8 +25,8 @@ using namespace splat;
 
 namespace {
 
-// Raised when a struct or function here changes: cuda_rasterizer/native.py refuses a module of another number.
-constexpr int ABI = 5;
+// Raised when a struct, function or constant here changes: cuda_rasterizer/native.py refuses a module of another number.
+constexpr int ABI = 6;
 
 const Kernels* chosen = nullptr;
 
@@ -66,6 +67,9 @@ NB_MODULE(_splat_emulated, m) {
 NB_MODULE(_splat_native, m) {
 #endif
     m.attr("ABI") = ABI;
+    m.attr("TILE") = TILE;
+    m.attr("IMAGE_SIDE_MAX") = IMAGE_SIDE_MAX;
+    m.attr("SH_DEGREE_MAX") = SH_DEGREE_MAX;
     m.attr("CONTRIBUTIONS") = CONTRIBUTIONS;
     m.attr("COMPILER") = __VERSION__;
     m.attr("COMPILED_VARIANTS") = compiled_variants();

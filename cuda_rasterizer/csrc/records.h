@@ -9,8 +9,10 @@
 
 SPLAT_NAMESPACE_BEGIN
 
-constexpr int TILE = 16;  // pixels; TILE_SIZE of splat/settings.py
+constexpr int TILE = 16;  // side of a square tile in pixels
 constexpr int TILE_PIXELS = TILE * TILE;
+constexpr int IMAGE_SIDE_MAX = 1 << 19;  // pixels
+static_assert(IMAGE_SIDE_MAX / TILE <= UINT16_MAX, "a TileRect holds 16-bit tile coordinates");
 
 // Tiles that a Gaussian may touch: columns x0..x1-1, rows y0..y1-1.
 struct TileRect {

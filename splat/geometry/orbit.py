@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from splat.cameras import Camera
+from splat.geometry.viewpoints import outside
 
 FULL_TURN_GAP = math.radians(75)
 """A capture goes all around its subject when no two neighbouring cameras are farther apart than this, seen from there."""
@@ -24,8 +25,8 @@ def orbit(cameras: Sequence[Camera], points: Tensor, count: int) -> list[Camera]
         points: [P, 3] sparse points or Gaussian centres, to say how far away the subject is.
     """
     positions = torch.stack([camera.position for camera in cameras]).double()
-    forwards = torch.stack([camera.viewmat[2, :3] for camera in cameras]).double()
-    up = -torch.stack([camera.viewmat[1, :3] for camera in cameras]).double().mean(0)
+    forwards = torch.stack([camera.forward for camera in cameras]).double()
+    up = torch.stack([camera.up for camera in cameras]).double().mean(0)
     target = _meeting_point(positions, forwards)
     if target is None:
         ahead = torch.nn.functional.normalize(forwards.mean(0), dim=0)
@@ -85,17 +86,6 @@ def _swing(offsets: Tensor, up: Tensor, count: int) -> Tensor:  # [count, 3]
 
 
 def orbit_around(points: Tensor, count: int, width: int, height: int) -> list[Camera]:
-    """A horizontal circle around Gaussians of which nothing else is known: y down, as COLMAP's worlds mostly are."""
-    centre = points.median(0).values
-    radius = (
-        2.5 * float((points - centre).norm(dim=1).quantile(0.5))
-        if len(points) < 1 << 20
-        else 2.5 * float((points[:: len(points) // (1 << 19)] - centre).norm(dim=1).median())
-    )
-    radius = max(radius, 1e-3)
-    path = []
-    for step in range(count):
-        angle = 2 * math.pi * step / count
-        eye = centre + radius * torch.tensor([math.sin(angle), -0.35, -math.cos(angle)])
-        path.append(Camera.look_at(eye, centre, width=width, height=height))
-    return path
+    """A horizontal circle around Gaussians of which nothing else is known, from `viewpoints.outside` on."""
+    first = outside(points)
+    return [first.turned(2 * math.pi * step / count).camera(width, height) for step in range(count)]

@@ -157,5 +157,5 @@ def test_operators_keep_torchs_rules_for_it(device):
     checks = ["test_schema", "test_autograd_registration", "test_faketensor"]
     if not is_cuda(device):
         checks.append("test_aot_dispatch_dynamic")
-    arguments = (*inputs, torch.ones(2, 29, 37, device=device), *options, 1 << 20)
+    arguments = (*inputs, *options, torch.ones(2, 29, 37, device=device), 1 << 20)
     torch.library.opcheck(torch.ops.splat.contribution.default, arguments, test_utils=checks)

@@ -12,7 +12,8 @@ import torch
 
 import splat
 from scenes import cameras, cloud
-from splat.cuda_rasterizer import native, ops
+from splat.cuda_rasterizer import native
+from splat.cuda_rasterizer.ops import launch, memory
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 spec = importlib.util.spec_from_file_location("cuda_resources", ROOT / "benchmarks" / "cuda_resources.py")
@@ -66,14 +67,14 @@ def test_no_gpu_is_explained():
 def test_a_build_without_cuda_names_the_remedy(monkeypatch):
     monkeypatch.setattr(native, "describe_cuda", lambda module: None)
     with pytest.raises(RuntimeError, match=r"no CUDA kernels.*nvcc.*\.to\('cpu'\)"):
-        ops._on(torch.device("cuda", 0), native.load().RenderArguments())
+        launch.on(torch.device("cuda", 0), native.load().RenderArguments())
 
 
 def test_memory_that_runs_out_is_explained(monkeypatch):
     def refuse(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(ops, "_empty", refuse)
+    monkeypatch.setattr(memory, "empty", refuse)
     with pytest.raises(torch.OutOfMemoryError, match=r"37 x 29.*fewer Gaussians.*torch says: CUDA out of memory"):
         splat.render(cloud(5), cameras(1))
 

@@ -8,7 +8,7 @@ from scenes import assert_agree, cameras, cloud, draw
 from splat import Camera, RenderSettings
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
-from splat.cuda_rasterizer.ops import adam_step
+from splat.cuda_rasterizer.ops.adam import adam_step
 from splat.reference import render as reference
 
 F64 = torch.float64

@@ -6,7 +6,9 @@ import torch
 import splat
 from scenes import assert_agree, cameras, check_gradients, cloud, draw
 from splat import Camera, RenderSettings
+from splat.cuda_rasterizer.autograd import rasterize
 from splat.cuda_rasterizer.native import is_cuda
+from splat.cuda_rasterizer.ops.schema import Inputs
 from splat.reference import render as reference
 
 GAUSSIANS = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
@@ -131,8 +133,6 @@ def test_cameras_in_a_batch_are_the_cameras_one_by_one(device):
 
 
 def test_features_per_camera(device):
-    from splat.cuda_rasterizer.autograd import rasterize
-
     gaussians, batch = cloud(40, dtype=F64).to(device), cameras(2, dtype=F64).to(device)
     features = torch.randn(2, 40, 3, dtype=F64).to(device).requires_grad_()
     common = {
@@ -144,11 +144,13 @@ def test_features_per_camera(device):
         "with_depth": False,
     }
     image = rasterize(
-        **gaussians.tensors(),
-        features=features,
-        viewmats=batch.viewmat,
-        Ks=batch.K,
-        background=torch.zeros(2, 3, dtype=F64).to(device),
+        Inputs(
+            **gaussians.tensors(),
+            features=features,
+            viewmats=batch.viewmat,
+            Ks=batch.K,
+            background=torch.zeros(2, 3, dtype=F64).to(device),
+        ),
         settings=RenderSettings(),
         **common,
     )

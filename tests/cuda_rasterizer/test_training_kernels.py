@@ -7,7 +7,8 @@ import splat
 from scenes import cameras, cloud
 from splat import Gaussians, RenderSettings
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
-from splat.cuda_rasterizer.ops import PARAMETERS, adam_step
+from splat.cuda_rasterizer.ops.adam import adam_step
+from splat.cuda_rasterizer.ops.schema import PARAMETERS
 from splat.image_metrics import ssim
 from splat.training.optimizer import GaussianOptimizer
 

@@ -86,6 +86,14 @@ def test_ticks_are_round_and_inside(low, high):
     assert 2 <= len(values) <= 6 and all(low - 1e-9 <= value <= high + 1e-9 for value in values)
 
 
+@pytest.mark.parametrize("chart", [bar_chart({"render": 0.2}, "s"), line_chart([[(0, 1.0), (5, 2.0)]])])
+def test_text_is_never_drawn_larger(chart):
+    """A chart that is alone in its row gets the width of the page, which would blow up its text."""
+    (svg,) = Page(chart).all("svg")
+    width = svg["viewbox"].split()[2]
+    assert svg["style"] == f"max-width:{width}px"
+
+
 def test_charts_of_little_or_strange_data():
     assert line_chart([[]]) == "" and line_chart([[(1.0, float("nan"))]]) == ""
     for chart in (

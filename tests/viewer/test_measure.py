@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 import splat
 from scenes import cameras, cloud
 from splat import Camera, Gaussians
-from splat.viewer.edit.measure import MAX_POINTS, Measurement, pick, unproject
-from splat.viewer.edit.selection import project
+from splat.viewer.edit.measure import MAX_POINTS, Measurement, pick
 
 
 def wall(z: float = 2.0) -> Gaussians:
@@ -33,8 +32,8 @@ def camera(**options) -> Camera:
 def test_points_picked_on_a_wall_lie_on_it_under_the_pixel(x: float, y: float) -> None:
     point = pick(wall(), camera(fov_degrees=40), (x, y))
     assert point is not None and float(point[2]) == pytest.approx(2.0, abs=0.02)
-    pixels, _ = project(point[None], camera(fov_degrees=40))
-    assert pixels[0].tolist() == pytest.approx([x, y], abs=1e-3)
+    pixels, _ = camera(fov_degrees=40).project(point)
+    assert pixels.tolist() == pytest.approx([x, y], abs=1e-3)
 
 
 def test_what_is_picked_is_what_the_picture_shows() -> None:
@@ -48,20 +47,14 @@ def test_what_is_picked_is_what_the_picture_shows() -> None:
             assert point is None
         else:
             assert point is not None
-            _, z = project(point[None], one)
-            assert float(z[0]) == pytest.approx(float(depth[row, column]), rel=1e-4)
+            _, z = one.project(point)
+            assert float(z) == pytest.approx(float(depth[row, column]), rel=1e-4)
 
 
 def test_nothing_is_picked_beside_the_scene() -> None:
     assert pick(wall(z=-9.0), camera(), (32, 24)) is None
     assert pick(wall(), camera(), (-0.1, 24)) is None and pick(wall(), camera(), (32, 48)) is None
     assert pick(wall()[:0], camera(), (32, 24)) is None
-
-
-@given(st.floats(0, 64), st.floats(0, 48), st.floats(0.1, 100))
-def test_unprojecting_is_the_inverse_of_projecting(x: float, y: float, depth: float) -> None:
-    pixels, z = project(unproject(camera(), (x, y), depth)[None], camera().to(dtype=torch.float64))
-    assert [*pixels[0].tolist(), float(z[0])] == pytest.approx([x, y, depth], rel=1e-6, abs=1e-3)
 
 
 def test_lengths_angles_and_scale() -> None:

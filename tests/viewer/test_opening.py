@@ -18,10 +18,9 @@ from captures import subject, write_capture
 
 from splat.compression.formats import registry as formats
 from splat.errors import InputError
+from splat.geometry.viewpoints import first_view
 from splat.run import Run as RunFolder
-from splat.viewer.app import is_local
-from splat.viewer.commands.view import address
-from splat.viewer.draw.start_view import start_view
+from splat.viewer.address import address, is_local
 from splat.viewer.opening import open_capture, open_scene, open_scenes, saved_iterations
 
 CPU = torch.device("cpu")
@@ -145,12 +144,13 @@ def test_an_open_address_is_told() -> None:
 def test_the_first_view_sees_the_scene(tmp_path: Path) -> None:
     write_capture(tmp_path, photos=6)
     capture, _ = open_capture(tmp_path, [])
-    view = start_view(subject(), capture)
+    assert capture is not None
+    view = first_view(subject().means, [frame.camera for frame in capture.frames], capture.extent)
     assert float(view.target.norm()) < 1.5  # of cameras 4 away from the origin that look at it
     assert float(view.up @ torch.tensor([0.0, -1.0, 0.0])) > 0.9
-    alone = start_view(subject(), None)
+    alone = first_view(subject().means)
     assert 1 < float((alone.position - alone.target).norm()) < 10
-    assert start_view(subject()[:0], None).extent == 1
+    assert first_view(subject().means[:0]).extent == 1
 
 
 def test_the_program_serves_until_it_is_interrupted(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from splat.viewer.edit.selection import (
     box,
     combine,
     floaters,
-    project,
     sphere,
 )
 
@@ -81,7 +80,7 @@ def test_projection_is_that_of_the_renderer() -> None:
         scene = cloud(1, seed=seed, scale=0.001)
         scene.logit_opacities.fill_(8.0)
         scene.means *= 0.3
-        pixels, z = project(scene.means, one)
+        pixels, z = one.project(scene.means)
         alpha = splat.render(scene, one).alpha
         row, column = divmod(int(alpha.argmax()), one.width)
         assert (
@@ -92,7 +91,7 @@ def test_projection_is_that_of_the_renderer() -> None:
 
 
 def test_a_rectangle_of_the_whole_picture_is_all_that_is_in_view() -> None:
-    pixels, z = project(centres(), camera())
+    pixels, z = camera().project(centres())
     inside = (z > 0) & (pixels >= 0).all(1) & (pixels <= torch.tensor([64, 48])).all(1)
     assert torch.equal(Seen.by(camera(), centres()).rectangle((0, 0), (64, 48)), inside)
     assert torch.equal(Seen.by(camera(), centres()).rectangle((64, 0), (0, 48)), inside)  # any two opposite corners
@@ -115,7 +114,7 @@ def test_a_stroke_is_the_union_of_its_dabs() -> None:
     stroke = torch.tensor([[10.0, 10.0], [30.0, 20.0], [50.0, 40.0]])
     found = Seen.by(camera(), centres()).brush(stroke, 6.0)
     dense = torch.cat([a + (b - a) * torch.linspace(0, 1, 200)[:, None] for a, b in pairwise(stroke)])
-    pixels, z = project(centres(), camera())
+    pixels, z = camera().project(centres())
     distance = (pixels[:, None] - dense).norm(dim=2).amin(1)
     clear = (distance - 6.0).abs() > 0.1
     assert torch.equal(found[clear], ((distance <= 6.0) & (z > 0))[clear])
@@ -123,7 +122,7 @@ def test_a_stroke_is_the_union_of_its_dabs() -> None:
 
 
 def test_one_point_is_a_dab() -> None:
-    pixels, z = project(centres(), camera())
+    pixels, z = camera().project(centres())
     near = ((pixels - torch.tensor([20.0, 20.0])).norm(dim=1) <= 7) & (z > 0)
     assert torch.equal(Seen.by(camera(), centres()).brush([[20, 20]], 7.0), near)
 

@@ -101,8 +101,10 @@ def map_chart(places: np.ndarray, ahead: np.ndarray, marked: Sequence[bool], poi
             f'<path d="M0 0 L10 -4.5 L10 4.5 Z" fill="{color}" fill-opacity="0.75" '
             f'transform="translate({x:.1f} {y:.1f}) rotate({turn:.1f})"/>'
         )
-    return _svg(width, height, parts)
+    return _svg(width, height, parts, grows=True)
 
 
-def _svg(width: int, height: int, parts: Sequence[str]) -> str:
-    return f'<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" role="img">{"".join(parts)}</svg>'
+def _svg(width: int, height: int, parts: Sequence[str], grows: bool = False) -> str:
+    """A chart that shrinks with the page. Unless it `grows` too, its text is never larger than it was drawn."""
+    bound = "" if grows else f' style="max-width:{width}px"'
+    return f'<svg viewBox="0 0 {width} {height}"{bound} xmlns="http://www.w3.org/2000/svg" role="img">{"".join(parts)}</svg>'

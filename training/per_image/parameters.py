@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from splat.cuda_rasterizer.ops import adam_step
+from splat.cuda_rasterizer.ops.adam import adam_step
 
 
 class PerPhoto:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from splat.cameras import Camera
-from splat.cuda_rasterizer.ops import adam_step
+from splat.cuda_rasterizer.ops.adam import adam_step
 from splat.datasets.capture import Frame
 from splat.gaussians import SH_C0, Gaussians
 from splat.render import render

@@ -42,7 +42,7 @@ class ShareOptions:
     """Keep harmonics up to this degree only."""
 
     background: Annotated[str, tyro.conf.arg(metavar="black|white|#RRGGBB")] = "black"
-    """Colour behind the scene."""
+    """Color behind the scene."""
 
     antialiased: bool = False
     """The scene was trained with --antialiased. Known by itself for the folder of a run and a .sog."""
@@ -55,11 +55,10 @@ def share(options: ShareOptions) -> None:
     """Put a scene and a viewer into one HTML file that works offline, on a phone, by mail or on any web server."""
     from splat.io.atomic_file import replacing
     from splat.opening import open_scene
-    from splat.viewer.share import fit as share_fit
-    from splat.viewer.share import page as pages
-    from splat.viewer.share import payload as share_scene
-    from splat.viewer.share import text_encoding as share_text
-    from splat.viewer.share.views import upwards
+    from splat.viewer.share import text_encoding
+    from splat.viewer.share.fit import fit
+    from splat.viewer.share.page import PageOptions, page
+    from splat.viewer.share.payload import encode, encode_sog, sog_meta
 
     began = time.monotonic()
     output = options.output or default_output(options.scene)
@@ -73,34 +72,34 @@ def share(options: ShareOptions) -> None:
     opened = open_scene(options.scene)
     scene, source = opened.gaussians, opened.file
     degree = min(scene.sh_degree, 3 if options.sh_degree is None else options.sh_degree)
-    meta = share_scene.sog_meta(source)
+    meta = sog_meta(source)
     says_antialiased = meta is not None and meta.get("model") == "antialiased"
     antialiased = options.antialiased or says_antialiased or opened.settings.antialiased
-    views, home = start_views(options, scene)
-    page_options = pages.PageOptions(
+    views, home, up = start_views(options, scene)
+    page_options = PageOptions(
         title=options.title or options.scene.resolve().stem,
         home=home,
-        up=upwards([view.camera for view in views] or [home.camera]),
+        up=up,
         views=views,
         background=background,
     )
-    around = len(pages.page(b"", page_options))
+    around = len(page(b"", page_options))
     given_up: tuple[str, ...] = ()
     as_is = meta is not None and degree == scene.sh_degree and antialiased == says_antialiased
-    payload = share_scene.encode_sog(source) if as_is else b""
-    if limit is not None and (not as_is or around + len(share_text.encode(payload)) > limit):
-        fitted = share_fit.fit(scene.with_sh_degree(degree), limit - around, antialiased)
+    payload = encode_sog(source) if as_is else b""
+    if limit is not None and (not as_is or around + len(text_encoding.encode(payload)) > limit):
+        fitted = fit(scene.with_sh_degree(degree), limit - around, antialiased)
         payload, given_up = fitted.payload, fitted.given_up
     elif not as_is:
-        payload = share_scene.encode(scene.with_sh_degree(degree), antialiased)
-    content = pages.page(payload, page_options)
+        payload = encode(scene.with_sh_degree(degree), antialiased)
+    content = page(payload, page_options)
     with replacing(output) as temporary:
         temporary.write_bytes(content)
     for note in given_up:
         print(f"to fit into {options.max_size}: {note}")
     print(
         f"{output}: {len(content) / 1e6:.2f} MB, of which {len(payload) / 1e6:.2f} MB are the scene and "
-        f"{len(pages.page(b'', page_options)) / 1e3:.0f} kB the viewer with its start views; "
+        f"{len(page(b'', page_options)) / 1e3:.0f} kB the viewer with its start views; "
         f"{time.monotonic() - began:.1f} s"
     )
 
@@ -110,20 +109,20 @@ def default_output(scene: Path) -> Path:
     return scene / "scene.html" if scene.is_dir() else scene.with_name(scene.name.split(".")[0] + ".html")
 
 
-def start_views(options: ShareOptions, scene: "Gaussians") -> "tuple[list[View], View]":
-    """Cameras of the capture, if any is known, and where to look from first: the one nearest to their middle, or in front."""
+def start_views(options: ShareOptions, scene: "Gaussians") -> "tuple[list[View], View, tuple[float, float, float]]":
+    """Cameras of the capture, if any is known; where to look from first, the central one or in front; and which way is up."""
     from dataclasses import replace
 
-    import torch
-
-    from splat.viewer.share.views import spread_of, view_around, views_of_capture, views_of_run
+    from splat.geometry.alignment import UP
+    from splat.geometry.viewpoints import central, spread, up_of
+    from splat.viewer.share.views import view_around, views_of_capture, views_of_run
 
     views = views_of_capture(options.capture) if options.capture else views_of_run(options.scene)
     if not views:
-        return [], view_around(scene)
-    positions = torch.stack([view.camera.position for view in views])
-    nearest = int((positions - positions.mean(dim=0)).norm(dim=1).argmin())
-    return views, replace(views[nearest], thumb=None, spread=spread_of(views))
+        return [], view_around(scene), UP
+    cameras = [view.camera for view in views]
+    x, y, z = up_of(cameras).tolist()
+    return views, replace(views[central(cameras)], thumb=None, spread=spread(cameras)), (x, y, z)
 
 
 def parse_color(text: str) -> tuple[float, float, float]:

@@ -44,6 +44,7 @@ def view(options: ViewOptions) -> None:
         raise InputError(f"--max-size must be 64 to 4096 pixels, got {options.max_size}")
 
     from splat.device import choose_device
+    from splat.viewer.address import address
     from splat.viewer.app import Viewer
     from splat.viewer.opening import first_run, open_capture, open_scenes
 
@@ -74,16 +75,3 @@ def view(options: ViewOptions) -> None:
             time.sleep(3600)
     finally:
         viewer.stop()
-
-
-def address(host: str, port: int) -> str:
-    """Where to look, and who else can."""
-    from splat.viewer.app import is_local
-
-    if is_local(host):
-        return f"viewer at http://{host}:{port} (only from this machine; elsewhere: ssh -L {port}:127.0.0.1:{port} ...)"
-    return (
-        f"viewer at http://{host}:{port}\n"
-        f"warning: --host {host}: everyone who can reach this machine's port {port} sees the scene and its photos, and can "
-        "edit and save in the viewer. There is no password; leave out --host and use an SSH tunnel where that matters."
-    )

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import viser
 
@@ -50,3 +51,13 @@ class ClientCamera:
         focal = 0.5 * height / math.tan(0.5 * min(max(self.fov, FOV_RANGE[0]), FOV_RANGE[1]))
         K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
         return Camera(viewmat.float(), K.float(), width, height)
+
+
+def orientation(camera: Camera) -> np.ndarray:  # [4]
+    """How a camera of ours is turned in the world, as viser says it: a quaternion w, x, y, z from its axes to the world's."""
+    return viser.transforms.SO3.from_matrix(camera.viewmat[:3, :3].T.double().numpy()).wxyz
+
+
+def vertical_fov(camera: Camera) -> float:
+    """The field of view from top to bottom, in radians, as viser has it: about the middle of the image."""
+    return 2 * math.atan(0.5 * camera.height / float(camera.K[1, 1]))

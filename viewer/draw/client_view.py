@@ -8,7 +8,7 @@ from typing import Any
 
 import viser
 
-from splat.viewer.draw.client_camera import ClientCamera
+from splat.viewer.draw.client_camera import ClientCamera, orientation
 from splat.viewer.draw.client_splats import ClientSplats
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.pacing import Pace
@@ -84,10 +84,9 @@ class ClientView:
         own = photo.frame.camera
         with self.lock:
             self.photo, self.arrived, self.arriving = photo, False, time.monotonic() + ARRIVAL
-        rotation = viser.transforms.SO3.from_matrix(own.viewmat[:3, :3].T.double().numpy())
         with self.client.atomic():
             handle.position = tuple(own.position.tolist())
-            handle.wxyz = rotation.wxyz
+            handle.wxyz = orientation(own)
             handle.fov = photo.fov(handle.image_width, handle.image_height)
         self.ask()
 

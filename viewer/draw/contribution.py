@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-import splat
+from splat.contribution import contribution
 from splat.datasets.capture import Frame
 from splat.gaussians import Gaussians
+from splat.render import render
 from splat.settings import RenderSettings
 from splat.viewer.draw.photo_view import PhotoView
 
@@ -46,11 +47,11 @@ def score(
         scale = min(1.0, LONGEST / max(frame.camera.width, frame.camera.height))
         size = max(1, round(frame.camera.width * scale)), max(1, round(frame.camera.height * scale))
         camera = frame.camera.resized(*size)
-        rendered = splat.render(gaussians, camera, settings=settings).rgb.clamp(0, 1)
+        rendered = render(gaussians, camera, settings=settings).rgb.clamp(0, 1)
         photo = PhotoView(number, frame).photo(*size, torch.zeros(3)).to(rendered)
         error = (rendered - photo).abs().mean(-1)
-        weight += splat.contribution(gaussians, camera, settings=settings).weight
-        missed += splat.contribution(gaussians, camera, pixel_weights=[error], settings=settings).weight
+        weight += contribution(gaussians, camera, settings=settings).weight
+        missed += contribution(gaussians, camera, pixel_weights=[error], settings=settings).weight
         progress((number + 1) / len(chosen))
     return Scores(gaussians, ranks(weight), ranks(missed / weight.clamp_min(1e-3)))
 

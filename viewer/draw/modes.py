@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-import splat
 from splat.cameras import Camera
 from splat.gaussians import SH_C0, Gaussians
 from splat.io.images import colorize_depth
+from splat.render import render
 from splat.settings import RenderSettings
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.palette import heat, percentile
@@ -44,7 +44,7 @@ class Drawing:
 
 
 def colour(drawing: Drawing) -> Tensor:  # [H, W, 3]
-    return splat.render(
+    return render(
         drawing.gaussians,
         drawing.camera,
         background=drawing.background,
@@ -54,7 +54,7 @@ def colour(drawing: Drawing) -> Tensor:  # [H, W, 3]
 
 
 def depth(drawing: Drawing) -> Tensor:  # [H, W, 3]
-    result = splat.render(drawing.gaussians, drawing.camera, sh_degree=0, depth=True, settings=drawing.settings)
+    result = render(drawing.gaussians, drawing.camera, sh_degree=0, depth=True, settings=drawing.settings)
     assert result.depth is not None
     visible = torch.where(result.alpha > 0.05, result.depth, torch.zeros_like(result.depth))
     return over(colorize_depth(visible).to(result.alpha.device).float() / 255, result.alpha, drawing.background)
@@ -62,14 +62,14 @@ def depth(drawing: Drawing) -> Tensor:  # [H, W, 3]
 
 def normals(drawing: Drawing) -> Tensor:  # [H, W, 3]
     """Red to the right, green up, blue towards the camera."""
-    result = splat.render(drawing.gaussians, drawing.camera, sh_degree=0, normals=True, settings=drawing.settings)
+    result = render(drawing.gaussians, drawing.camera, sh_degree=0, normals=True, settings=drawing.settings)
     assert result.normals is not None
     seen = result.normals @ drawing.camera.viewmat[:3, :3].T.to(result.normals) * result.normals.new_tensor([1, -1, -1])
     return over(0.5 + 0.5 * seen, result.alpha, drawing.background)
 
 
 def alpha(drawing: Drawing) -> Tensor:  # [H, W, 3]
-    result = splat.render(drawing.gaussians, drawing.camera, sh_degree=0, settings=drawing.settings)
+    result = render(drawing.gaussians, drawing.camera, sh_degree=0, settings=drawing.settings)
     return result.alpha[..., None].expand(-1, -1, 3)
 
 
@@ -98,18 +98,18 @@ def count_layers(gaussians: Gaussians, camera: Camera, settings: RenderSettings)
         eps2d=settings.eps2d * max(percentile(reach, 0.5), 1.0),
         antialiased=False,
     )
-    result = splat.render(Gaussians(**values), camera, sh_degree=0, settings=faint)
+    result = render(Gaussians(**values), camera, sh_degree=0, settings=faint)
     return -torch.log1p(-result.alpha.clamp_max(1 - 1e-6)) / (COUNTED_OPACITY * 0.7869386806)
 
 
 def centres(drawing: Drawing) -> Tensor:  # [H, W, 3]
     gaussians, camera = drawing.gaussians, drawing.camera
-    depths = (gaussians.means @ camera.viewmat[2, :3].to(gaussians.means) + camera.viewmat[2, 3]).clamp_min(1e-6)
+    depths = camera.to_camera(gaussians.means)[:, 2].clamp_min(1e-6)
     values = gaussians.tensors()
     values["log_scales"] = (depths * DOT_RADIUS / float(camera.K[0, 0])).log()[:, None].expand(-1, 3)
     values["logit_opacities"] = torch.where(gaussians.logit_opacities > -4, 3.0, -10.0)  # what is invisible has no dot
     settings = replace(drawing.settings, eps2d=1e-4, antialiased=False)
-    result = splat.render(
+    result = render(
         Gaussians(**values), camera, background=drawing.background, sh_degree=drawing.sh_degree, settings=settings
     )
     return result.rgb
@@ -126,7 +126,7 @@ def ellipsoids(drawing: Drawing) -> Tensor:  # [H, W, 3]
     shade = ((number * 2654435761) % 1024).float() / 1024 - 0.5  # Knuth's multiplicative hash
     values["sh0"] = gaussians.sh0 + 0.25 * shade[:, None] / SH_C0
     settings = replace(drawing.settings, alpha_min=BODY_CUT, eps2d=0.05, antialiased=False)
-    result = splat.render(
+    result = render(
         Gaussians(**values),
         drawing.camera,
         background=drawing.background,
@@ -142,9 +142,7 @@ def by_score(drawing: Drawing) -> Tensor:  # [H, W, 3]
         return colour(drawing) * 0.3
     values = drawing.gaussians.with_sh_degree(0).tensors()
     values["sh0"] = (heat(drawing.scores, 0.0, 1.0) - 0.5) / SH_C0
-    return splat.render(
-        Gaussians(**values), drawing.camera, background=drawing.background, settings=drawing.settings
-    ).rgb
+    return render(Gaussians(**values), drawing.camera, background=drawing.background, settings=drawing.settings).rgb
 
 
 def over(picture: Tensor, opacity: Tensor, background: Tensor) -> Tensor:  # [H, W, 3]

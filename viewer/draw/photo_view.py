@@ -11,6 +11,7 @@ from splat.cameras import Camera
 from splat.datasets.capture import Frame
 from splat.image_metrics import psnr
 from splat.io.images import to_uint8
+from splat.viewer.draw.client_camera import vertical_fov
 from splat.viewer.draw.palette import heat
 
 POSITION_TOLERANCE = 2e-3
@@ -51,7 +52,7 @@ class PhotoView:
 
     def fov(self, width: int, height: int) -> float:
         """Vertical field of view of the window, radians."""
-        return 2 * math.atan(0.5 * height / float(self.camera(width, height).K[1, 1]))
+        return vertical_fov(self.camera(width, height))
 
     def is_at(self, camera: Camera, extent: float) -> bool:
         """Whether a browser's camera still is where the photo was taken."""

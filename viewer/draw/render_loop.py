@@ -4,19 +4,19 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 import viser
 
+from splat.geometry.viewpoints import Viewpoint
 from splat.viewer.draw.client_splats import ClientSplats
 from splat.viewer.draw.client_view import ClientView
+from splat.viewer.draw.contribution import Scores
 from splat.viewer.draw.pacing import Duty
 from splat.viewer.draw.picture import Request, draw
 from splat.viewer.draw.prepared import PreparedCache
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
+from splat.viewer.slots import SceneSlot
 
 MOVING_QUALITY = 70
 """Of the JPEGs while a camera moves."""
@@ -28,6 +28,21 @@ STARVED = 1.0
 """Seconds after which a full picture is drawn although another browser's camera moves."""
 
 
+class Drawable(Protocol):
+    """What is drawn of a viewer, and how its browsers are told what could not be."""
+
+    server: viser.ViserServer
+    scenes: list[SceneSlot]
+    view: Viewpoint  # the first one
+    scores: Scores | None  # of the first scene's Gaussians, once they are known
+    longest: int  # side in pixels of a full picture, at most
+
+    def notify(
+        self, title: str, body: str = "", *, client: viser.ClientHandle | None = None, error: bool = False
+    ) -> None:
+        """Show a message in a corner of one browser, or of all."""
+
+
 class RenderLoop:
     """Draws what browsers look at. Started once, stopped once. An error in a picture is told to its browser.
 
@@ -35,7 +50,7 @@ class RenderLoop:
         share: share of the time that drawing may take from a training while cameras rest; 1 where there is none.
     """
 
-    def __init__(self, viewer: "Viewer", share: float = 1.0) -> None:
+    def __init__(self, viewer: Drawable, share: float = 1.0) -> None:
         self.viewer = viewer
         self.views: dict[int, ClientView] = {}
         self.cache = PreparedCache()

@@ -1,20 +1,17 @@
 """EditPanel: selecting, deleting, hiding, moving, measuring and saving, with undo."""
 
 import threading
-from typing import TYPE_CHECKING, Any
 
 import viser
 
 from splat.compression.formats.registry import FormatOptions
 from splat.errors import InputError
+from splat.viewer.context import Used, ViewerContext
 from splat.viewer.edit.measure_tools import MeasureTools
 from splat.viewer.edit.move_tools import MoveTools
 from splat.viewer.edit.select_tools import SelectTools
 from splat.viewer.edit.session import EditSession
 from splat.viewer.saving import allowed_file, given_folders
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 
 class EditPanel:
@@ -23,7 +20,7 @@ class EditPanel:
     title = "Edit"
     edits = True
 
-    def __init__(self, viewer: "Viewer") -> None:
+    def __init__(self, viewer: ViewerContext) -> None:
         self.viewer = viewer
         self.sessions = {slot.name: EditSession(viewer, slot) for slot in viewer.scenes}
         self.select = SelectTools(viewer, self.session, self.tell)
@@ -94,7 +91,7 @@ class EditPanel:
                 "Nothing is hidden." if what == "Show all" else f"Select something to {what.lower()} first."
             )
 
-    def go(self, event: Any) -> None:
+    def go(self, event: viser.GuiEvent[viser.GuiButtonGroupHandle]) -> None:
         """A button: back, forth, or show all."""
         match event.target.value:
             case "Undo":
@@ -117,7 +114,7 @@ class EditPanel:
         self.session().step(lambda history: history.redo())
         self.tell()
 
-    def save(self, event: Any) -> None:
+    def save(self, event: Used) -> None:
         """Write the edited scene, in the thread of this callback; one at a time."""
         file = allowed_file(self.name.value, self.folders, overwrite=bool(self.overwrite.value))
         if not self.saving.acquire(blocking=False):

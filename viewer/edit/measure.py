@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-import splat
 from splat.cameras import Camera
 from splat.gaussians import Gaussians
+from splat.render import render
 from splat.settings import RenderSettings
 
 MAX_POINTS = 100
@@ -19,7 +19,7 @@ MAX_POINTS = 100
 def depth_seen(gaussians: Gaussians, camera: Camera, settings: RenderSettings | None = None) -> Tensor:  # [H, W]
     """How deep what a camera sees is: where half of the light has been stopped (median depth); 0 where nothing is."""
     camera = camera.to(gaussians.device)
-    depth = splat.render(gaussians, camera, depth=True, sh_degree=0, settings=settings).median_depth
+    depth = render(gaussians, camera, depth=True, sh_degree=0, settings=settings).median_depth
     assert depth is not None
     return depth
 
@@ -39,15 +39,9 @@ def pick(
     if not (0 <= column < camera.width and 0 <= row < camera.height):
         return None
     found = float(depth_seen(gaussians, camera, settings)[row, column])
-    return unproject(camera, pixel, found) if found > 0 else None
-
-
-def unproject(camera: Camera, pixel: tuple[float, float], depth: float) -> Tensor:  # [3] float64
-    """The point at a pixel and a depth along the viewing axis."""
-    K, viewmat = camera.K.double().cpu(), camera.viewmat.double().cpu()
-    x, y = (pixel[0] - K[0, 2]) / K[0, 0] * depth, (pixel[1] - K[1, 2]) / K[1, 1] * depth
-    point = torch.stack([x, y, torch.tensor(depth, dtype=torch.float64)])
-    return viewmat[:3, :3].T @ (point - viewmat[:3, 3])
+    if not found > 0:
+        return None
+    return camera.unproject(torch.tensor(pixel, dtype=torch.float64), torch.tensor(found, dtype=torch.float64))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,12 +10,10 @@ import viser
 from splat.errors import InputError
 from splat.geometry.similarity import Similarity
 from splat.settings import RenderSettings
+from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_camera import ClientCamera
 from splat.viewer.edit.measure import Measurement, pick
 from splat.viewer.edit.session import EditSession
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 COLOR = (230, 60, 60)
 
@@ -24,7 +21,7 @@ COLOR = (230, 60, 60)
 class MeasureTools:
     """Points, lines between them, and their lengths."""
 
-    def __init__(self, viewer: "Viewer", session: Callable[[], EditSession], changed: Callable[[], None]) -> None:
+    def __init__(self, viewer: ViewerContext, session: Callable[[], EditSession], changed: Callable[[], None]) -> None:
         self.viewer, self.session, self.changed = viewer, session, changed
         self.measured = Measurement()
         self.places: tuple[Similarity, ...] = ()  # where parts of the scene were when points were picked

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 import viser
@@ -11,10 +10,8 @@ from splat.errors import InputError
 from splat.geometry.alignment import UP, find_ground, standing_on, standing_up, up_of_cameras
 from splat.geometry.quaternions import rotation_matrix
 from splat.geometry.similarity import Similarity
+from splat.viewer.context import ViewerContext
 from splat.viewer.edit.session import EditSession
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 SOLID = 0.5
 """Gaussians fainter than this say nothing about where the ground is."""
@@ -23,7 +20,7 @@ SOLID = 0.5
 class MoveTools:
     """What is selected is moved; where nothing is, the whole scene."""
 
-    def __init__(self, viewer: "Viewer", session: Callable[[], EditSession], changed: Callable[[], None]) -> None:
+    def __init__(self, viewer: ViewerContext, session: Callable[[], EditSession], changed: Callable[[], None]) -> None:
         self.viewer, self.session, self.changed = viewer, session, changed
         self.gizmo: viser.TransformControlsHandle | None = None
         self.start = Similarity.identity()  # pose of the gizmo when it was grabbed

@@ -5,7 +5,6 @@ import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from splat.cameras import Camera
 from splat.geometry.quaternions import rotation_matrix
 from splat.geometry.similarity import Similarity
 from splat.settings import RenderSettings
+from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_camera import ClientCamera
 from splat.viewer.draw.palette import percentile
 from splat.viewer.edit.measure import depth_seen
@@ -32,9 +32,6 @@ from splat.viewer.edit.selection import (
 )
 from splat.viewer.edit.session import EditSession
 
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
-
 TOOLS = {
     "off": "The mouse turns the view.",
     "box": "Move and turn the box with its handles, then **Select inside**.",
@@ -46,6 +43,9 @@ TOOLS = {
 
 GESTURES: dict[str | None, Combination | None] = {None: None, "shift": "add", "cmd/ctrl": "subtract"}
 """Held keys and what they make of the region; None: what the control says."""
+
+Drag = viser.SceneNodeDragEvent[viser.IcosphereHandle]
+"""A piece of a drag over the surface that takes the mouse."""
 
 DEPTH_SIZE = 1024
 """Longest side in pixels of the depth that tells what is in front."""
@@ -69,7 +69,7 @@ class Stroke:
 class SelectTools:
     """One set for all browsers; a gesture belongs to the browser that makes it."""
 
-    def __init__(self, viewer: "Viewer", session: Callable[[], EditSession], changed: Callable[[], None]) -> None:
+    def __init__(self, viewer: ViewerContext, session: Callable[[], EditSession], changed: Callable[[], None]) -> None:
         self.viewer, self.session, self.changed = viewer, session, changed
         self.nodes: list[viser.SceneNodeHandle] = []  # gizmos and surfaces of the tool that is on
         self.gizmo: viser.TransformControlsHandle | None = None
@@ -108,7 +108,7 @@ class SelectTools:
         self.viewer.server.on_client_connect(lambda client: self._add_surface(client))
         self.suggest_range(None)
 
-    def change_tool(self, _: Any) -> None:
+    def change_tool(self, _: object) -> None:
         """Put away the gestures and gizmos of one tool and bring those of another."""
         tool, scene = self.tool.value, self.viewer.server.scene
         self.put_away()
@@ -142,7 +142,7 @@ class SelectTools:
             if not node._impl.removed:
                 node.remove()
 
-    def select_inside(self, _: Any) -> None:
+    def select_inside(self, _: object) -> None:
         """What is in the box or the sphere."""
         if self.gizmo is None:
             return
@@ -154,7 +154,7 @@ class SelectTools:
         rotation = rotation_matrix(torch.tensor(self.gizmo.wxyz, dtype=torch.float64))
         self._select(box(means, Similarity(rotation, position), tuple(map(float, self.size.value))))
 
-    def select_simply(self, event: Any) -> None:
+    def select_simply(self, event: viser.GuiEvent[viser.GuiButtonGroupHandle]) -> None:
         session = self.session()
         match event.target.value:
             case "All":
@@ -165,7 +165,7 @@ class SelectTools:
                 session.invert()
         self.changed()
 
-    def suggest_range(self, _: Any) -> None:
+    def suggest_range(self, _: object) -> None:
         """Values from the lowest to that of the lowest twentieth."""
         session = self.session()
         values = VALUES[self.value.value](session.history.gaussians())
@@ -173,7 +173,7 @@ class SelectTools:
         if len(values):
             self.range.value = (round(float(values.min()), 6), round(percentile(values, 0.05), 6))
 
-    def select_by_value(self, _: Any) -> None:
+    def select_by_value(self, _: object) -> None:
         low, high = map(float, self.range.value)
         self._select(between(VALUES[self.value.value](self.session().history.gaussians()), low, high))
 
@@ -187,7 +187,7 @@ class SelectTools:
         corners = [(x * camera.width, y * camera.height) for x, y in (event.screen_min, event.screen_max)]
         self._select(seen.rectangle(*corners), GESTURES.get(event.modifier))
 
-    def select_floaters(self, _: Any) -> None:
+    def select_floaters(self, _: object) -> None:
         """Gaussians that lie alone."""
         if not self.looking.acquire(blocking=False):
             return
@@ -244,7 +244,7 @@ class SelectTools:
             surface.on_drag("left", modifier=modifier)(self.paint)  # type: ignore[call-overload]
         self.nodes.append(surface)
 
-    async def paint(self, event: Any) -> None:
+    async def paint(self, event: Drag) -> None:
         """A piece of a stroke. Gathered in order here; what it touches is found in another thread."""
         number = event.client.client_id
         if event.phase == "start":
@@ -260,7 +260,7 @@ class SelectTools:
         if event.phase == "end":
             self.strokes.pop(number, None)
 
-    def _start_stroke(self, event: Any) -> None:
+    def _start_stroke(self, event: Drag) -> None:
         session = self.session()
         seen, camera = self._seen(event.client)
         before = session.selected

@@ -75,7 +75,7 @@ class Seen:
             depth: [H, W] depth of the picture, 0 where it is empty; then only what is in front of that counts, see
                 `in_front`.
         """
-        pixels, z = project(means, camera)
+        pixels, z = camera.project(means)
         visible = z > 0
         if depth is not None:
             visible = visible & in_front(pixels, z, depth)
@@ -125,15 +125,6 @@ def in_front(pixels: Tensor, z: Tensor, depth: Tensor) -> Tensor:  # [N] bool
     column, row = (torch.where(inside, pixels[:, axis], 0.0).long() for axis in (0, 1))
     seen = depth.to(z.device)[row, column]
     return inside & ((seen <= 0) | (z <= (1 + DEPTH_SLACK) * seen))
-
-
-def project(means: Tensor, camera: Camera) -> tuple[Tensor, Tensor]:  # [N, 2] and [N]
-    """Where centres are seen, in pixels, and how deep they are. Behind the camera both mean nothing but z <= 0."""
-    camera = camera.to(means.device, means.dtype)
-    points = means @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
-    z = points[:, 2]
-    flat = points[:, :2] / torch.where(z > 0, z, torch.ones_like(z))[:, None]
-    return flat * torch.stack([camera.K[0, 0], camera.K[1, 1]]) + camera.K[:2, 2], z
 
 
 def between(values: Tensor, low: float, high: float) -> Tensor:  # [N] bool

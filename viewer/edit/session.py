@@ -1,19 +1,16 @@
 """EditSession: the edits and the selection of one scene that the viewer shows."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from splat.gaussians import Gaussians
 from splat.geometry.similarity import Similarity
+from splat.viewer.context import ViewerContext
 from splat.viewer.edit.history import EditHistory
 from splat.viewer.edit.selection import Combination, combine
 from splat.viewer.slots import SceneSlot
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 
 class EditSession:
@@ -22,7 +19,7 @@ class EditSession:
     Where other Gaussians are put into the slot from elsewhere (another iteration, a training), edits begin anew.
     """
 
-    def __init__(self, viewer: "Viewer", slot: SceneSlot) -> None:
+    def __init__(self, viewer: ViewerContext, slot: SceneSlot) -> None:
         self.viewer, self.slot = viewer, slot
         self._history = EditHistory(slot.gaussians)
         self._source = self._published = slot.gaussians  # of the history, and in the slot

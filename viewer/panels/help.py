@@ -1,11 +1,8 @@
 """Help: what the mouse and the keys do, and the commands behind the keys."""
 
-from typing import TYPE_CHECKING
-
 import viser
 
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
+from splat.viewer.context import ViewerContext
 
 TEXT = """
 **Mouse** — drag to turn, right drag to move, wheel to come closer. **Touch** — one finger turns, two move and zoom.
@@ -22,17 +19,14 @@ TEXT = """
 | X, V | delete, hide what is selected |
 | Ctrl Z, Ctrl Shift Z | undo, redo |
 | Shift N | select nothing |
-| K | add a keyframe to the path |
-| X, V | delete or hide what is selected |
-| Ctrl Z, Ctrl Shift Z | undo, redo |
-| K | a keyframe of the camera's path |
+| K | add a keyframe to the camera's path |
 | Ctrl K | all commands |
 
 The picture is coarse while the camera moves and exact once it rests.
 """
 
 
-def add(viewer: "Viewer") -> None:
+def add(viewer: ViewerContext) -> None:
     """Register the keys and a button for them."""
     gui = viewer.server.gui
 

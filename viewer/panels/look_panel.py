@@ -1,17 +1,15 @@
 """LookPanel: how a browser wants the scene drawn."""
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 import viser
 
+from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_view import ClientView, Drawn
 from splat.viewer.draw.look import LAYOUTS, MODES
 from splat.viewer.draw.palette import percentile
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 DRAWERS = ("automatic", "server", "browser")
 """Automatic is the server, unless it proves too slow to move around in what it draws."""
@@ -28,7 +26,7 @@ class LookPanel:
 
     title = "Look"
 
-    def __init__(self, viewer: "Viewer", view: ClientView) -> None:
+    def __init__(self, viewer: ViewerContext, view: ClientView) -> None:
         self.viewer, self.view = viewer, view
         self.told = 0.0
 
@@ -86,7 +84,7 @@ class LookPanel:
         layout = gui.add_dropdown("Scenes", LAYOUTS, hint="How several scenes are shown.")
         mix = gui.add_slider("First or second", 0.0, 1.0, 0.01, view.look.mix, visible=False)
 
-        def change_layout(_: Any) -> None:
+        def change_layout(_: object) -> None:
             mix.visible = layout.value == "mix"
             view.change(layout=layout.value)
 
@@ -106,7 +104,7 @@ class LookPanel:
             ]
         outline: list[viser.SceneNodeHandle] = []
 
-        def change_crop(_: Any) -> None:
+        def change_crop(_: object) -> None:
             corners = [tuple(float(r.value[end]) for r in ranges) for end in (0, 1)]
             self.view.change(crop=(corners[0], corners[1]) if active.value else None)
             while outline:
@@ -132,7 +130,7 @@ class LookPanel:
         self.mode.value = mode
         self.change_mode(None)
 
-    def go_back(self, _: Any) -> None:
+    def go_back(self, _: object) -> None:
         """Look from where the viewer began."""
         first, camera = self.viewer.view, self.view.client.camera
         self.view.leave_photo()
@@ -141,7 +139,7 @@ class LookPanel:
             camera.look_at = tuple(first.target.tolist())
             camera.up_direction = tuple(first.up.tolist())
 
-    def change_mode(self, _: Any) -> None:
+    def change_mode(self, _: object) -> None:
         mode = self.mode.value
         self.explanation.content = f"*{MODES[mode]}*"
         self.view.change(mode=mode)
@@ -152,11 +150,11 @@ class LookPanel:
         if mode in ("contribution", "blame"):
             self.viewer.score(self.view.client)
 
-    def change_fov(self, _: Any) -> None:
+    def change_fov(self, _: object) -> None:
         self.view.leave_photo()
         self.view.client.camera.fov = math.radians(float(self.fov.value))
 
-    def change_drawer(self, _: Any) -> None:
+    def change_drawer(self, _: object) -> None:
         self.view.pace.slow = 0
         self.draw_in_browser(self.drawer.value == "browser")
 

@@ -1,21 +1,18 @@
 """PhotoPanel: the capture's photos: where they were taken, flying there, and laying them over the render."""
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 import torch
 import viser
 
-import splat
+from splat.geometry.viewpoints import central
 from splat.io.images import to_uint8
+from splat.render import render
 from splat.settings import RenderSettings
+from splat.viewer.context import ViewerContext
+from splat.viewer.draw.client_camera import orientation, vertical_fov
 from splat.viewer.draw.client_view import ClientView
 from splat.viewer.draw.look import COMPARISONS
 from splat.viewer.draw.photo_view import PhotoView, shown_psnr
-from splat.viewer.draw.start_view import central
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 MOST_FRUSTUMS = 500
 THUMBNAIL = 96
@@ -27,7 +24,7 @@ class PhotoPanel:
 
     title = "Photos"
 
-    def __init__(self, viewer: "Viewer", view: ClientView) -> None:
+    def __init__(self, viewer: ViewerContext, view: ClientView) -> None:
         self.viewer, self.view = viewer, view
         self.frames = () if viewer.capture is None else viewer.capture.frames
         self.frustums: list[viser.CameraFrustumHandle] = []
@@ -68,7 +65,7 @@ class PhotoPanel:
             return
         self.fly((self.view.photo.index + (1 if direction == "Next" else -1)) % len(self.frames))
 
-    def toggle(self, _: Any) -> None:
+    def toggle(self, _: object) -> None:
         """Show the photo alone, or the render alone."""
         self.how.value = "off" if self.how.value == "photo" else "photo"
         self.view.change(comparison=self.how.value)
@@ -95,20 +92,20 @@ class PhotoPanel:
         gaussians = slot.transform.gaussians(slot.gaussians)
         background = torch.tensor(self.viewer.background) / 255
         with torch.no_grad():
-            render = splat.render(
+            rendered = render(
                 gaussians,
                 photo.frame.camera.to(gaussians.device),
                 background=background.to(gaussians.device),
                 settings=RenderSettings(antialiased=slot.antialiased),
             ).rgb.cpu()
         pixels = photo.frame.photo
-        return shown_psnr(render, pixels.over(background), pixels.mask)
+        return shown_psnr(rendered, pixels.over(background), pixels.mask)
 
     def left(self) -> None:
         """The camera has moved away from the photo."""
         self.about.content = "Choose a photo to compare the render with it."
 
-    def show_frustums(self, _: Any) -> None:
+    def show_frustums(self, _: object) -> None:
         """Draw the cameras, or take them away."""
         while self.frustums:
             self.frustums.pop().remove()
@@ -117,10 +114,9 @@ class PhotoPanel:
         size = 0.06 * self.viewer.view.extent
         for index in range(0, len(self.frames), max(1, -(-len(self.frames) // MOST_FRUSTUMS))):
             camera = self.frames[index].camera
-            rotation = viser.transforms.SO3.from_matrix(camera.viewmat[:3, :3].T.double().numpy())
             handle = self.view.client.scene.add_camera_frustum(
                 f"/photos/{index}",
-                fov=float(2 * torch.atan(0.5 * camera.height / camera.K[1, 1])),
+                fov=vertical_fov(camera),
                 aspect=camera.width / camera.height,
                 scale=size,
                 thickness=1.5,
@@ -128,7 +124,7 @@ class PhotoPanel:
                 color=(28, 126, 214),
                 image=self.thumbnail(index),
                 format="jpeg",
-                wxyz=rotation.wxyz,
+                wxyz=orientation(camera),
                 position=tuple(camera.position.tolist()),
             )
             handle.on_click(self.viewer.guarded(lambda _, index=index: self.fly(index)))

@@ -1,7 +1,6 @@
 """ScenesPanel: what is open: which scenes are drawn, which iteration of a run, and numbers about them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,12 +9,10 @@ from torch import Tensor
 
 from splat.gaussians import Gaussians
 from splat.opening import load_snapshot
+from splat.viewer.context import ViewerContext
 from splat.viewer.draw.picture import memory_bytes
 from splat.viewer.opening import saved_iterations
 from splat.viewer.slots import SceneSlot
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 BINS = 40
 
@@ -26,7 +23,7 @@ class ScenesPanel:
     title = "Scenes"
     edits = False
 
-    def __init__(self, viewer: "Viewer") -> None:
+    def __init__(self, viewer: ViewerContext) -> None:
         self.viewer = viewer
 
     def build(self, gui: viser.GuiApi) -> None:
@@ -39,7 +36,7 @@ class ScenesPanel:
         if len(self.viewer.scenes) > 1:
             visible = gui.add_checkbox("Visible", slot.visible)
 
-            def change_visible(_: Any) -> None:
+            def change_visible(_: object) -> None:
                 slot.visible = bool(visible.value)
                 self.viewer.refresh()
 
@@ -58,7 +55,7 @@ class ScenesPanel:
         size = plot(gui, "Longest axis, log10 of world units", histogram(sizes(slot.gaussians), -5, 1))
         again = gui.add_button("Count again", hint="After editing or while it trains.")
 
-        def count(_: Any) -> None:
+        def count(_: object) -> None:
             facts.content = describe(slot)
             opacity.data = histogram(slot.gaussians.opacities, 0, 1)
             size.data = histogram(sizes(slot.gaussians), -5, 1)

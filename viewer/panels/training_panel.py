@@ -2,17 +2,37 @@
 
 import threading
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
 import numpy as np
 import viser
 
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
-    from splat.viewer.live import LiveTraining
+from splat.viewer.context import Used, ViewerContext
+from splat.viewer.panels.training_history import History
 
 UPDATE = 2.0
 """Seconds between two updates."""
+
+
+class SteeredRun(Protocol):
+    """A run as the panel shows and steers it."""
+
+    history: History
+    iterations: int  # of the whole run
+    paused: bool
+    finished: bool
+
+    def pause(self, paused: bool) -> None:
+        """Stand still, or go on."""
+
+    def one_step(self) -> None:
+        """Do one more iteration and stand still again."""
+
+    def save(self) -> None:
+        """Save after this iteration."""
+
+    def stop(self) -> None:
+        """Save and end after this iteration."""
 
 
 class TrainingPanel:
@@ -21,7 +41,7 @@ class TrainingPanel:
     title = "Training"
     edits = False
 
-    def __init__(self, viewer: "Viewer", live: "LiveTraining") -> None:
+    def __init__(self, viewer: ViewerContext, live: SteeredRun) -> None:
         self.viewer, self.live = viewer, live
 
     def build(self, gui: viser.GuiApi) -> None:
@@ -85,19 +105,19 @@ class TrainingPanel:
             for button in self.buttons:
                 button.disabled = True
 
-    def toggle_pause(self, _: Any) -> None:
+    def toggle_pause(self, _: object) -> None:
         self._show_paused(not self.live.paused)
         self.live.pause(not self.live.paused)
 
-    def one_step(self, _: Any) -> None:
+    def one_step(self, _: object) -> None:
         self._show_paused(True)
         self.live.one_step()
 
-    def save(self, event: Any) -> None:
+    def save(self, event: Used) -> None:
         self.live.save()
         self.viewer.notify("Saving", "after this iteration", client=event.client)
 
-    def stop(self, event: Any) -> None:
+    def stop(self, event: Used) -> None:
         self.live.stop()
         self.viewer.notify("Stopping", "The run saves and ends; `splat train --resume` goes on with it.")
 

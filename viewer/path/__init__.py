@@ -1,4 +1,5 @@
 """Camera paths in the viewer: keyframes, flights, videos.
 
-May import splat.viewer.draw and the viewer's context, never the app.
+May import splat, splat.datasets and splat.compression, splat.viewer.draw, and the viewer's context with the modules below it;
+never the app, live or another folder of the viewer.
 """

@@ -3,15 +3,12 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import viser
 
 from splat.geometry.camera_path import CameraPath, Keyframe
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
+from splat.viewer.context import ViewerContext
 
 LINE = (28, 126, 214)
 CURRENT = (255, 190, 60)
@@ -29,7 +26,7 @@ class PathFlight:
         chosen: told the index of a keyframe that was clicked.
     """
 
-    def __init__(self, viewer: "Viewer", chosen: Callable[[int], None]) -> None:
+    def __init__(self, viewer: ViewerContext, chosen: Callable[[int], None]) -> None:
         self.viewer, self.chosen = viewer, chosen
         self.nodes: list[viser.SceneNodeHandle] = []
         self.flights: dict[int, threading.Event] = {}  # client -> set to end its flight

@@ -5,19 +5,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import viser
 
 from splat.errors import InputError
 from splat.geometry.camera_path import FOV_RANGE, MAX_KEYFRAMES, MAX_SECONDS, MIN_SECONDS, CameraPath, Keyframe
 from splat.io.camera_path_file import MAX_BYTES, from_json, load_path, save_path, to_json
+from splat.viewer.context import Used, ViewerContext, browser_of
 from splat.viewer.path.flight import PathFlight, go_to, looking
 from splat.viewer.path.video_controls import PathVideo
 from splat.viewer.saving import allowed_file, given_folders
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 NEW_SECONDS = 2.0
 NONE_SAVED = "none yet"
@@ -30,7 +28,7 @@ class PathPanel:
     title = "Path"
     edits = False
 
-    def __init__(self, viewer: "Viewer") -> None:
+    def __init__(self, viewer: ViewerContext) -> None:
         self.viewer = viewer
         self.keyframes: list[Keyframe] = []
         self.current = 0
@@ -117,13 +115,13 @@ class PathPanel:
         """A callback for when a person uses a control, not when this panel sets it."""
         return self.viewer.guarded(lambda event: act() if event.client is not None else None)
 
-    def add(self, event: Any) -> None:
+    def add(self, event: Used) -> None:
         """A keyframe from where the browser looks, after the current one."""
         with self.lock:
             if len(self.keyframes) >= MAX_KEYFRAMES:
                 raise InputError(f"A path has at most {MAX_KEYFRAMES} keyframes.")
             self.current = min(self.current + 1, len(self.keyframes))
-            self.keyframes.insert(self.current, looked(event.client, NEW_SECONDS))
+            self.keyframes.insert(self.current, looked(browser_of(event), NEW_SECONDS))
             self.tell()
 
     def choose(self, index: int) -> None:
@@ -132,18 +130,19 @@ class PathPanel:
             self.current = min(max(index, 0), max(0, len(self.keyframes) - 1))
             self.tell()
 
-    def look(self, event: Any) -> None:
+    def look(self, event: viser.GuiEvent[viser.GuiButtonGroupHandle]) -> None:
         """A button: look from the current keyframe, or make it look from here."""
         with self.lock:
             if not self.keyframes:
                 raise InputError("The path has no keyframes yet.")
             keyframe = self.keyframes[self.current]
             if event.target.value == "Take this":
-                self.keyframes[self.current] = looked(event.client, keyframe.seconds, keyframe.ease)
+                self.keyframes[self.current] = looked(browser_of(event), keyframe.seconds, keyframe.ease)
                 self.tell()
                 return
-        self.flight.stop(event.client)
-        go_to(event.client, keyframe)
+        client = browser_of(event)
+        self.flight.stop(client)
+        go_to(client, keyframe)
 
     def rearrange(self, what: str) -> None:
         """A button: move the current keyframe in the order, or take it out."""
@@ -183,7 +182,7 @@ class PathPanel:
             self.keyframes = list(path.at_speed(path.duration / float(self.duration.value)).keyframes)
             self.tell()
 
-    def scrub(self, event: Any) -> None:
+    def scrub(self, event: Used) -> None:
         """Look from somewhere along the path."""
         if event.client is not None and self.keyframes:
             path = self.path()
@@ -191,17 +190,18 @@ class PathPanel:
             share = min(float(self.time.value), 1 - 1e-9)
             go_to(event.client, path.keyframe_at(share * path.duration)[0])
 
-    def play(self, event: Any) -> None:
+    def play(self, event: viser.GuiEvent[viser.GuiButtonGroupHandle]) -> None:
         """A button: fly this browser along the path, or stop."""
-        self.flight.stop(event.client)
+        client = browser_of(event)
+        self.flight.stop(client)
         if event.target.value == "Play":
             path = self.path()
             if not path.duration:
                 raise InputError("One keyframe is no flight; add another.")
             share = float(self.time.value)
-            self.flight.play(event.client, path, share * path.duration if share < 0.99 else 0.0)
+            self.flight.play(client, path, share * path.duration if share < 0.99 else 0.0)
 
-    def save(self, event: Any) -> None:
+    def save(self, event: Used) -> None:
         assert self.folder is not None
         name = self.name.value.strip()
         if not name.lower().endswith(".json"):
@@ -211,18 +211,18 @@ class PathPanel:
         self.saved.options = self.list_saved()
         self.viewer.notify("Saved", f"{file}, which splat render --path draws.", client=event.client)
 
-    def load(self, event: Any) -> None:
+    def load(self, event: object) -> None:
         assert self.folder is not None
         if self.saved.value == NONE_SAVED:
             raise InputError("No path has been saved yet.")
         self.use(load_path(allowed_file(self.saved.value, [self.folder], overwrite=True)))
         self.name.value = Path(self.saved.value).stem
 
-    def download(self, event: Any) -> None:
+    def download(self, event: Used) -> None:
         name = Path(self.name.value.strip() or "path").name.removesuffix(".json")
-        event.client.send_file_download(f"{name}.json", to_json(self.path()).encode(), save_immediately=True)
+        browser_of(event).send_file_download(f"{name}.json", to_json(self.path()).encode(), save_immediately=True)
 
-    def upload(self, event: Any) -> None:
+    def upload(self, event: viser.GuiEvent[viser.GuiUploadButtonHandle]) -> None:
         """A path from the browser's machine."""
         uploaded = event.target.value
         try:
@@ -268,14 +268,12 @@ class PathPanel:
             self.flight.draw(shown, self.current)
 
 
-def looked(client: viser.ClientHandle | None, seconds: float, ease: bool = False) -> Keyframe:
+def looked(client: viser.ClientHandle, seconds: float, ease: bool = False) -> Keyframe:
     """Where a browser looks from.
 
     Raises:
         InputError: from somewhere that is no camera.
     """
-    if client is None:
-        raise InputError("No browser asked for this.")
     try:
         return looking(client, seconds, ease)
     except ValueError as error:

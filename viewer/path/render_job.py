@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-import splat
 from splat.cameras import Camera
 from splat.gaussians import Gaussians
 from splat.io.images import write_image
 from splat.io.video import VideoWriter
+from splat.render import render
 from splat.settings import RenderSettings
 
 
@@ -93,6 +93,6 @@ class RenderJob:
             raise Cancelled
         camera = self.cameras[index].to(self.scene.device)
         with torch.no_grad():
-            picture = splat.render(self.scene, camera, background=self.background, settings=self.settings).rgb.cpu()
+            picture = render(self.scene, camera, background=self.background, settings=self.settings).rgb.cpu()
         self.progress(index + 1)
         return picture

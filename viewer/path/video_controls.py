@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import viser
 
@@ -11,13 +10,11 @@ from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.camera_path import CameraPath
 from splat.settings import RenderSettings
+from splat.viewer.context import Used, ViewerContext, browser_of
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.prepared import prepare
 from splat.viewer.path.render_job import Cancelled, RenderJob
 from splat.viewer.saving import allowed_file
-
-if TYPE_CHECKING:
-    from splat.viewer.app import Viewer
 
 SIZES = ("1280 x 720", "1920 x 1080", "3840 x 2160", "1080 x 1920", "1080 x 1080", "640 x 360")
 KINDS = ("MP4", "PNGs")
@@ -33,7 +30,7 @@ class PathVideo:
         folder: where videos go; None where there is no folder.
     """
 
-    def __init__(self, viewer: "Viewer", path: Callable[[], CameraPath], folder: Path | None) -> None:
+    def __init__(self, viewer: ViewerContext, path: Callable[[], CameraPath], folder: Path | None) -> None:
         self.viewer, self.path, self.folder = viewer, path, folder
         self.job: RenderJob | None = None
         self.lock = threading.Lock()
@@ -57,7 +54,7 @@ class PathVideo:
         self.cancel_button.on_click(guarded(lambda _: self.cancel()))
         self.download_button.on_click(guarded(self.download))
 
-    def render(self, event: Any) -> None:
+    def render(self, event: object) -> None:
         """Start drawing what is visible now.
 
         Raises:
@@ -126,10 +123,10 @@ class PathVideo:
         if running:
             self.download_button.visible = False
 
-    def download(self, event: Any) -> None:
+    def download(self, event: Used) -> None:
         """Send the video to the browser."""
         if self.job is None or not self.job.output.is_file():
             raise InputError("The video is not there any more.")
         if self.job.output.stat().st_size > MOST_DOWNLOADED:
             raise InputError(f"The video is too large to send; copy it: {self.job.output}")
-        event.client.send_file_download(self.job.output.name, self.job.output.read_bytes(), save_immediately=True)
+        browser_of(event).send_file_download(self.job.output.name, self.job.output.read_bytes(), save_immediately=True)

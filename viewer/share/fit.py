@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from splat.compression.formats.sog.codes import palette_size
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.viewer.share import payload as share_scene
-from splat.viewer.share import text_encoding as share_text
+from splat.viewer.share import text_encoding
+from splat.viewer.share.payload import encode
 
 SMALLEST_PALETTE = 256
 NUMBER_BITS = 6.5
@@ -33,7 +33,7 @@ def fit(gaussians: Gaussians, limit: int, antialiased: bool = False, seed: int =
         InputError: not even a hundred Gaussians fit.
     """
     plain = gaussians.with_sh_degree(0)
-    bare = share_scene.encode(plain, antialiased, seed=seed)
+    bare = encode(plain, antialiased, seed=seed)
     left = limit - text_size(bare)
     if left >= 0:
         most = palette_size(len(gaussians))
@@ -43,7 +43,7 @@ def fit(gaussians: Gaussians, limit: int, antialiased: bool = False, seed: int =
                 bases = (degree + 1) ** 2 - 1
                 bits = len(gaussians) * palette.bit_length() + palette * 3 * bases * NUMBER_BITS
                 if bits / 7 <= left:
-                    payload = share_scene.encode(gaussians.with_sh_degree(degree), antialiased, palette, seed)
+                    payload = encode(gaussians.with_sh_degree(degree), antialiased, palette, seed)
                     if text_size(payload) <= limit:
                         return Fitted(payload, _given_up(gaussians, len(gaussians), degree, palette, most))
                 palette //= 2
@@ -54,13 +54,13 @@ def fit(gaussians: Gaussians, limit: int, antialiased: bool = False, seed: int =
         count = int(0.99 * count * limit / text_size(bare))
         if count < FEWEST:
             raise InputError(f"--max-size: less than {FEWEST} Gaussians would fit; allow more")
-        bare = share_scene.encode(plain[order[:count].sort().values], antialiased, seed=seed)
+        bare = encode(plain[order[:count].sort().values], antialiased, seed=seed)
     return Fitted(bare, _given_up(gaussians, count, 0, 0, 0))
 
 
 def text_size(payload: bytes) -> int:
     """Bytes of a payload in a page."""
-    return len(share_text.encode(payload))
+    return len(text_encoding.encode(payload))
 
 
 def _given_up(gaussians: Gaussians, count: int, degree: int, palette: int, most: int) -> tuple[str, ...]:

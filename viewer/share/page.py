@@ -13,8 +13,8 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from splat import __version__
-from splat.viewer.share import text_encoding as share_text
+from splat.version import __version__
+from splat.viewer.share import text_encoding
 from splat.viewer.share.views import View
 
 PAGE = Path(__file__).with_name("web")
@@ -36,14 +36,14 @@ class PageOptions:
     views: Sequence[View] = ()
     """The capture's cameras."""
     background: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
-    """Colour behind the scene, 0 to 1."""
+    """Color behind the scene, 0 to 1."""
 
 
 def page(payload: bytes, options: PageOptions) -> bytes:
     """The file. Titles and names are text in it, whatever they contain.
 
     Args:
-        payload: from `share_scene.encode`.
+        payload: from `splat.viewer.share.payload.encode`.
     """
     settings: dict[str, Any] = {
         "bytes": len(payload),
@@ -62,7 +62,7 @@ def page(payload: bytes, options: PageOptions) -> bytes:
         scene="\0",
     )
     before, _, after = text.partition("\0")
-    return before.encode() + share_text.encode(payload) + after.encode()
+    return before.encode() + text_encoding.encode(payload) + after.encode()
 
 
 @cache

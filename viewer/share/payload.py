@@ -1,6 +1,6 @@
 """A scene as a shared page carries it: the numbers of a SOG, coded tighter than as images, and read the same everywhere.
 
-Browsers decode images for the eye: they may multiply colours by alpha, apply colour profiles, or add noise against tracking
+Browsers decode images for the eye: they may multiply colors by alpha, apply color profiles, or add noise against tracking
 when pixels are read back. So the page brings a decoder of its own (web/decode.js) for what is written here:
 
     u32 CRC-32 of all that follows; u32 length of the header; the header, JSON, padded with spaces to a multiple of 4;

@@ -2,18 +2,17 @@
 
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from splat.cameras import Camera
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.viewpoints import outside
 from splat.run import Run
 
 THUMB_HEIGHT = 96
@@ -77,31 +76,15 @@ def views_of_run(folder: Path) -> list[View]:
 
 
 def view_around(gaussians: Gaussians) -> View:
-    """In front of a scene of which no camera is known: y down, as COLMAP's worlds mostly are."""
-    means = gaussians.means[:: max(1, len(gaussians) // (1 << 19))]
-    means = means[means.isfinite().all(dim=1)]
-    if not len(means):
+    """In front of a scene of which no camera is known.
+
+    Raises:
+        InputError: there is nothing to look at.
+    """
+    if not bool(gaussians.means.isfinite().all(dim=1).any()):
         raise InputError("the scene has no Gaussians that can be drawn")
-    center = means.median(dim=0).values
-    radius = max(2.5 * float((means - center).norm(dim=1).median()), 1e-3)
-    eye = center + radius * torch.tensor([0.0, -0.35, -1.0])
-    camera = Camera.look_at(eye, center, width=960, height=720)
-    return View(camera, distance=float((eye - center).norm()))
-
-
-def upwards(cameras: Sequence[Camera]) -> tuple[float, float, float]:
-    """The mean of what is up in pictures."""
-    up = -torch.stack([camera.viewmat[1, :3] for camera in cameras]).double().mean(dim=0)
-    if float(up.norm()) < 0.1:  # pictures that stand on their heads as often as not
-        up = -cameras[0].viewmat[1, :3].double()
-    x, y, z = (up / up.norm()).tolist()
-    return x, y, z
-
-
-def spread_of(views: Sequence[View]) -> float:
-    """Median distance of cameras to their middle, in world units."""
-    positions = torch.stack([view.camera.position for view in views])
-    return float((positions - positions.mean(dim=0)).norm(dim=1).median())
+    first = outside(gaussians.means)
+    return View(first.camera(960, 720), distance=float((first.position - first.target).norm()))
 
 
 def thumbnail(image: Tensor) -> str:

@@ -6,7 +6,8 @@
 
 SPLAT_NAMESPACE_BEGIN
 
-constexpr int SH_BASES_MAX = 25;
+constexpr int SH_DEGREE_MAX = 4;
+constexpr int SH_BASES_MAX = (SH_DEGREE_MAX + 1) * (SH_DEGREE_MAX + 1);
 
 SPLAT_HD int sh_bases(int degree) { return (degree + 1) * (degree + 1); }
 

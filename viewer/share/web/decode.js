@@ -1,5 +1,5 @@
-// From the text in the page to the numbers of the scene. Written by viewer/share_text.py, share_scene.py and
-// compression/planes.py, rans.py, which say what each part looks like.
+// From the text in the page to the numbers of the scene. Written by text_encoding.py and payload.py in viewer/share and by
+// planes.py and rans.py in compression/coding, which say what each part looks like.
 
 class Damaged extends Error {}
 

@@ -1,6 +1,6 @@
 // GLSL. Lines that begin with two slashes are left out of the page.
 
-// One fragment for every Gaussian: what the camera sees of it, by the formulas of splat/projection.py.
+// One fragment for every Gaussian: what the camera sees of it, by the formulas of splat/reference/projection.py.
 const PROJECT = `#version 300 es
 precision highp float;
 precision highp int;
