@@ -18,7 +18,7 @@ help:
 	@echo "make test     set up, then run the test suite"
 	@echo "make slow     run the slow tests"
 	@echo "make fuzz     feed damaged files to the readers of all formats, until Ctrl-C"
-	@echo "make sanitize run the kernels' tests, CUDA emulated, with the address and undefined-behaviour sanitizers (GCC)"
+	@echo "make sanitize run the kernels' tests, CUDA emulated, with the address and undefined-behavior sanitizers (GCC)"
 	@echo "make emulation build the CUDA kernels for the CPU, for the tests"
 	@echo "make install  set up only: the program is then $(BIN)/splat"
 	@echo "make lint     check style and types      make format  apply the style"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "benchmarks" / "results" / "cuda_resources.json"
-ARCHITECTURES = ("sm_86", "sm_90")  # a consumer GPU and a data-centre one
+ARCHITECTURES = ("sm_86", "sm_90")  # a consumer GPU and a data-center one
 FIELDS = ("registers", "shared", "stack", "spills")
 
 Resources = dict[str, dict[str, dict[str, int]]]  # architecture -> kernel -> field -> value

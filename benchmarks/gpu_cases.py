@@ -113,7 +113,7 @@ class Gsplat:
         if self.ssim is not None:
             similarity = self.ssim(image.permute(0, 3, 1, 2), self.target.permute(0, 3, 1, 2))
         else:
-            similarity = 1 - l1_ssim_loss(image, self.target, 1.0)  # ours, in gsplat's favour
+            similarity = 1 - l1_ssim_loss(image, self.target, 1.0)  # ours, in gsplat's favor
         (0.8 * l1 + 0.2 * (1 - similarity)).backward()
         self.optimizer.step()
 

@@ -22,7 +22,7 @@ COUNT, CODES = 200_000, 4096
 
 
 def mixture() -> Gaussians:
-    """Harmonics around 3,000 centres, fainter in higher degrees."""
+    """Harmonics around 3,000 centers, fainter in higher degrees."""
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape: int) -> torch.Tensor:

@@ -93,7 +93,7 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         f"after {options.iterations}": whole,
         f"after {options.iterations + options.finetune}": final,
         "pruned": pruned,
-        "pruned, recoloured": repaired,
+        "pruned, recolored": repaired,
         f"pruned, {options.finetune} of fine-tuning": timed(
             "pruned and fine-tuned",
             lambda: prune_and_finetune(whole, frames, extent, options.share, options.finetune, config=config),

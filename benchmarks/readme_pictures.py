@@ -24,7 +24,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 @torch.no_grad()
 def held_out(run: Path, view: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Photo, render and coloured depth of one held-out view, [H, W, 3] uint8."""
+    """Photo, render and colored depth of one held-out view, [H, W, 3] uint8."""
     config, capture = load_config(Run(run))
     scene = load_scene(capture, PhotoOptions(config.data.resolution, config.data.max_size))
     frame = split(scene, config.data.test_every)[1][view]

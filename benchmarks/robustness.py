@@ -2,13 +2,13 @@
 
     python benchmarks/robustness.py CAPTURE ... [--iterations 3000] [-r 2] [--cases exposure,occlusion,poses]
 
-PSNR is given as it is and after the best affine change of colour of every view ("corrected"), which is what counts where
+PSNR is given as it is and after the best affine change of color of every view ("corrected"), which is what counts where
 exposures are learned: a held-out photo's own exposure is in no training photo. (Fox's camera changed its exposure all along.)
 
 Each capture is copied with one thing spoiled in its training photos (every 8th photo, which is held out, stays as it is):
 
 - exposure: half of the photos, drawn at random, one EV brighter or darker (in linear light, clipped as a camera does);
-- occlusion: blobs of random colours over a tenth of the pixels of every photo, with masks;
+- occlusion: blobs of random colors over a tenth of the pixels of every photo, with masks;
 - poses: cameras turned by 0.5 degrees and moved by 0.5 % of the extent, in random directions.
 """
 

@@ -2,7 +2,7 @@
 
     python benchmarks/viewer_pictures.py RUN [--output docs] [--train CAPTURE]
 
-Opens the run as `splat view` does and photographs the main states: colour, the modes, a photo compared, the cameras, a phone;
+Opens the run as `splat view` does and photographs the main states: color, the modes, a photo compared, the cameras, a phone;
 with --train also a run while it trains.
 """
 
@@ -85,7 +85,7 @@ def states(browser: Browser, viewer: Viewer) -> dict[str, Image.Image]:
         assert canvas is not None
         modes.append(photograph(page, viewer).crop((0, 0, int(canvas["width"]), int(canvas["height"]))))
     taken["viewer_modes"] = sheet(modes, 3, 1280)
-    choose(page, "Show", "colour")
+    choose(page, "Show", "color")
     tab(page, "Photos")
     page.get_by_role("button", name="Next").click()
     page.get_by_text("PSNR").wait_for()

@@ -27,7 +27,7 @@ class Frame:
 
     @property
     def image(self) -> Tensor:  # uint8 [H, W, 3]
-        """Colour of the pixels; see `Photo` for what else there may be."""
+        """Color of the pixels; see `Photo` for what else there may be."""
         return self.photo.image
 
     def to(self, device: torch.device | str) -> "Frame":
@@ -51,7 +51,7 @@ class Scene:
 
     @property
     def camera_positions(self) -> Tensor:  # [F, 3]
-        """Centres of projection in world coordinates."""
+        """Centers of projection in world coordinates."""
         return torch.stack([frame.camera.position for frame in self.frames])
 
     @property

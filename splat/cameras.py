@@ -4,7 +4,7 @@
 - `viewmat` is world-to-camera: `p_camera = viewmat[:3, :3] @ p_world + viewmat[:3, 3]`.
 - `K` is the pinhole matrix in pixels: `u = fx x/z + cx`, `v = fy y/z + cy`. Skew is not supported and must be zero.
 - Pixel (column i, row j) has its center at (i + 0.5, j + 0.5); an image `width` wide spans u from 0 to width.
-- cx and cy are always honoured; they need not be the image's middle.
+- cx and cy are always honored; they need not be the image's middle.
 """
 
 import math
@@ -147,7 +147,7 @@ class Camera:
         height: int,
         fov_degrees: float = 60.0,
     ) -> "Camera":
-        """A camera at `eye` that looks towards `target`.
+        """A camera at `eye` that looks toward `target`.
 
         Args:
             eye, target: world coordinates, [3].

@@ -55,7 +55,7 @@ def contribution(
         cameras: one camera, a batched one, or a sequence.
         pixel_weights: how much every pixel counts, not negative: weights and squared changes are multiplied by it, and pixels
             where it is zero are not counted. A mask, for instance.
-        background: colour behind the scene, which `removal` uncovers; black unless given.
+        background: color behind the scene, which `removal` uncovers; black unless given.
         settings: thresholds and the antialiased mode.
 
     Raises:

@@ -40,8 +40,8 @@ def render(
     Args:
         gaussians: the scene.
         cameras: one camera, a batched one, or a sequence of cameras of one size.
-        background: colour behind the scene, one for all or one per camera. Black unless given.
-        features: any number of further channels per Gaussian, composited like colour over zero.
+        background: color behind the scene, one for all or one per camera. Black unless given.
+        features: any number of further channels per Gaussian, composited like color over zero.
         sh_degree: highest degree of spherical harmonics to evaluate; all that the scene has unless given.
         depth: whether to return `depth` and `median_depth`.
         normals: whether to return `normals`: of each Gaussian, the direction of its shortest axis.
@@ -110,7 +110,7 @@ def as_batch(cameras: Camera | Sequence[Camera]) -> Camera:
 
 
 def as_background(background: Tensor | Sequence[float] | None, like: Tensor, batch: int) -> Tensor:  # [C, 3]
-    """Any way of giving a background, as one colour per camera of the dtype and device of `like`."""
+    """Any way of giving a background, as one color per camera of the dtype and device of `like`."""
     if background is None:
         return like.new_zeros(batch, 3)
     if not isinstance(background, Tensor):

@@ -47,10 +47,10 @@ class Statistics:
 class RenderResult:
     """The images. Shapes have a leading C when several cameras were given, none for a single camera."""
 
-    rgb: Tensor  # [..., H, W, 3] colour over the background; not clamped above 1
+    rgb: Tensor  # [..., H, W, 3] color over the background; not clamped above 1
     alpha: Tensor  # [..., H, W] 1 - transmittance
     depth: Tensor | None = None  # [..., H, W] expected depth along the viewing axis: sum(w z) / sum(w); 0 where empty
     median_depth: Tensor | None = None  # [..., H, W] depth at which transmittance falls to 1/2 or below; 0 where never
     normals: Tensor | None = None  # [..., H, W, 3] unit normals in world space, facing the camera; 0 where empty
-    features: Tensor | None = None  # [..., H, W, F] composited like colour, over zero
+    features: Tensor | None = None  # [..., H, W, F] composited like color, over zero
     statistics: Statistics | None = None

@@ -11,11 +11,11 @@ class RenderSettings:
     """How Gaussians become an image. The defaults are the published ones; a field's comment says where it comes from."""
 
     near: float = 0.01
-    """Gaussians whose centre is nearer than this (world units along the viewing axis) are not drawn.
+    """Gaussians whose center is nearer than this (world units along the viewing axis) are not drawn.
     gsplat's value; the 0.2 of the 2023 code makes close objects vanish."""
 
     far: float = 1e10
-    """Gaussians whose centre is farther than this (world units along the viewing axis) are not drawn."""
+    """Gaussians whose center is farther than this (world units along the viewing axis) are not drawn."""
 
     eps2d: float = 0.3
     """Added to the diagonal of every projected covariance (px^2), so that no Gaussian is thinner than about a pixel.

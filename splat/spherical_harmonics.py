@@ -1,4 +1,4 @@
-"""View-dependent colour: real spherical harmonics in the order and with the signs of published scenes.
+"""View-dependent color: real spherical harmonics in the order and with the signs of published scenes.
 
 Degree l has 2 l + 1 functions, m = -l..l; the sign is (-1)^m times the usual one without the Condon-Shortley phase
 (Sloan 2013, as used by Kerbl et al. 2023).

@@ -37,7 +37,7 @@ def write_capture(
     model: str = "sparse/0",
     points: bool = True,
 ) -> list[Camera]:
-    """Photos rendered from `subject`, with its centres as sparse points. Returns the cameras."""
+    """Photos rendered from `subject`, with its centers as sparse points. Returns the cameras."""
     gaussians, cameras = subject(), ring(photos, width, height)
     reconstruction = pycolmap.Reconstruction()
     for index, camera in enumerate(cameras, start=1):

@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 from splat import Gaussians
 from splat.geometry.quaternions import rotation_matrix
 
-TOLERANCES = {  # largest differences: position, covariance (relative), opacity, colour, harmonics
+TOLERANCES = {  # largest differences: position, covariance (relative), opacity, color, harmonics
     ".ply": (0, 1e-6, 1e-7, 0, 0),
     ".compressed.ply": (0.006, 0.02, 0.002, 0.03, 0.016),
     ".splat": (0, 0.04, 0.002, 0.007, None),

@@ -38,7 +38,7 @@ def cameras(count: int = 2, *, width: int = 37, height: int = 29, dtype: torch.d
 
 def smooth(dtype: torch.dtype = torch.float64) -> tuple[Gaussians, Camera]:
     """A few wide Gaussians away from every cutoff, for finite differences: alpha between alpha_min and alpha_max at every
-    pixel, nothing near the near plane, no colour near zero."""
+    pixel, nothing near the near plane, no color near zero."""
     generator = torch.Generator().manual_seed(7)
 
     def uniform(*shape: int) -> torch.Tensor:

@@ -51,7 +51,7 @@ def survives_damage(good: bytes, change: str, places: st.SearchStrategy[int], da
 def learns(
     quantization: Quantization, before: Gaussians, looked_at: Callable[[Gaussians], None] = lambda leaf: None
 ) -> None:
-    """Optimising what the quantization draws makes the file's picture better.
+    """Optimizing what the quantization draws makes the file's picture better.
 
     Args:
         looked_at: is given the leaves with their gradients, before every step.

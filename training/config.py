@@ -64,16 +64,16 @@ class OptimizationConfig:
     full_size: bool = False
     """Use whole photos from the first iteration on."""
     sh_degree: int = 3
-    """Highest degree of spherical harmonics, 0 (no view-dependent colour) to 3."""
+    """Highest degree of spherical harmonics, 0 (no view-dependent color) to 3."""
     sh_from_start: bool = False
-    """Fit view-dependent colour of all degrees from the first iteration on, and not one degree more now and then."""
+    """Fit view-dependent color of all degrees from the first iteration on, and not one degree more now and then."""
     ssim_weight: float = 0.2
     """Weight of (1 - SSIM) in the loss; the rest is L1."""
     grid_smoothness: float = 0.0
-    """Weight of the differences of opacities and rotations between neighbours in a sorted grid (Self-Organizing Gaussians),
+    """Weight of the differences of opacities and rotations between neighbors in a sorted grid (Self-Organizing Gaussians),
     which makes a `.sog` with --order grid smaller and pictures a little worse; 1 is as published, 0.1 is milder."""
     background: Literal["black", "white", "random"] = "black"
-    """Colour behind the scene while training; random supervises opacity everywhere."""
+    """Color behind the scene while training; random supervises opacity everywhere."""
     antialiased: bool = False
     """Mip-Splatting's opacity compensation: for scenes that will be looked at from farther away than they were taken."""
     sparse_adam: bool = False
@@ -88,9 +88,9 @@ class OptimizationConfig:
     lr_means_final: float = 1.6e-6
     """Positions at the end, times the scene's extent; log-linear in between."""
     lr_sh0: float = 2.5e-3
-    """Base colour."""
+    """Base color."""
     lr_sh_rest: float = 2.5e-3 / 20
-    """View-dependent colour."""
+    """View-dependent color."""
     lr_opacities: float = 0.05
     """Opacity logits."""
     lr_scales: float = 5e-3
@@ -119,7 +119,7 @@ class DensifyConfig:
     absgrad_threshold: float = 8e-4
     """absgrad: split where the mean of summed absolute gradients is at least this. budget: a quarter of it."""
     grad_source: Literal["loss", "ssim"] = "loss"
-    """ssim: gradients count for growing only as far as they come from SSIM, so that blur and not colour decides."""
+    """ssim: gradients count for growing only as far as they come from SSIM, so that blur and not color decides."""
     min_axis_ratio: float = 0.0
     """Never clone or split Gaussians whose shortest axis is at most this share of their longest; 0.01 keeps needles from
     multiplying."""
@@ -155,9 +155,9 @@ class AppearanceConfig:
     """What differs from photo to photo, and is not the scene."""
 
     exposure: bool = False
-    """Learn an affine change of colour for every photo: brightness and white balance that the camera chose."""
+    """Learn an affine change of color for every photo: brightness and white balance that the camera chose."""
     bilateral_grid: bool = False
-    """Learn a bilateral grid of colour changes for every photo: also vignetting, tone mapping and local edits."""
+    """Learn a bilateral grid of color changes for every photo: also vignetting, tone mapping and local edits."""
     grid_tv_weight: float = 100.0
     """Smoothness of the bilateral grids."""
     sky: bool = False

@@ -1,4 +1,4 @@
-"""A triangle mesh of a scene: depth and colour of many views, fused in a truncated signed distance field (Curless and Levoy
+"""A triangle mesh of a scene: depth and color of many views, fused in a truncated signed distance field (Curless and Levoy
 1996) by Open3D, cleaned of small parts."""
 
 import copy
@@ -63,7 +63,7 @@ def fuse(
     settings: RenderSettings | None = None,
     progress: bool = False,
 ) -> Any:
-    """Fuse renders of the scene into an open3d TriangleMesh with vertex colours.
+    """Fuse renders of the scene into an open3d TriangleMesh with vertex colors.
 
     Args:
         cameras: views to fuse, of any sizes.

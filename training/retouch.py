@@ -2,8 +2,8 @@
 Guided Radiance Field Processing, section 4.3).
 
 A 4D bilateral grid over place and brightness, of low rank (a sum of products of four vectors per entry), holds an affine
-change of colour. It is fitted so that the scene's Gaussians, changed by it, look like the edited picture; being smooth, it
-carries the edit on to what the view does not show. Then it is baked into the colours.
+change of color. It is fitted so that the scene's Gaussians, changed by it, look like the edited picture; being smooth, it
+carries the edit on to what the view does not show. Then it is baked into the colors.
 """
 
 import math
@@ -31,13 +31,13 @@ TV_WEIGHT = 0.3
 SPREAD = (0.02, 0.98)
 """Quantiles of the positions between which the grid lies; what is beyond takes the nearest cell."""
 SAME_VIEW = 0.55
-"""Least correlation of edges of pictures of one view: 0.7 to 1 after strong edits of colours, 0.5 at most for neighbouring
+"""Least correlation of edges of pictures of one view: 0.7 to 1 after strong edits of colors, 0.5 at most for neighboring
 photos of real captures."""
 
 
 @dataclass(frozen=True)
 class Grid4D:
-    """An affine change of colour [3, 4] for every place and brightness, as a sum over `RANK` products of factors."""
+    """An affine change of color [3, 4] for every place and brightness, as a sum over `RANK` products of factors."""
 
     factors: tuple[Tensor, ...]  # [RANK, 12, cells] along x, y, z and brightness
     low: Tensor  # [3] world units
@@ -79,7 +79,7 @@ def _interpolate(factor: Tensor, position: Tensor) -> Tensor:  # [RANK, 12, N] f
 
 
 def changed_colors(gaussians: Gaussians, grid: Grid4D) -> Gaussians:
-    """The Gaussians with the change of each one's place and brightness baked into its colours."""
+    """The Gaussians with the change of each one's place and brightness baked into its colors."""
     luma = (SH_C0 * gaussians.sh0 + 0.5) @ gaussians.sh0.new_tensor(LUMA)
     sh0, sh_rest = changed(gaussians, grid(gaussians.means, luma))
     return Gaussians(**{**gaussians.tensors(), "sh0": sh0, "sh_rest": sh_rest})
@@ -104,7 +104,7 @@ def retouch(
         progress: is told step, steps and loss.
 
     Returns:
-        The scene with changed colours, and the PSNR between its view and the edited picture `before` and `after`.
+        The scene with changed colors, and the PSNR between its view and the edited picture `before` and `after`.
 
     Raises:
         InputError: the picture is of another view.
@@ -119,7 +119,7 @@ def retouch(
     if shows_another_view(view(scene).detach(), edited):
         raise InputError(
             "the edited picture does not show this view of the scene: its shapes are elsewhere. Edit a picture that "
-            "`splat render` or the run's renders/ folder has of this view, change colours only, and keep its size"
+            "`splat render` or the run's renders/ folder has of this view, change colors only, and keep its size"
         )
     grid = Grid4D.identity(scene.means, torch.Generator().manual_seed(seed))
     leaves = [factor.requires_grad_() for factor in grid.factors]
@@ -141,13 +141,13 @@ def retouch(
 
 
 def shows_another_view(render: Tensor, edited: Tensor) -> bool:
-    """Whether two pictures [H, W, 3] show different things: edges of brightness, which a change of colours leaves in place,
+    """Whether two pictures [H, W, 3] show different things: edges of brightness, which a change of colors leaves in place,
     hardly correlate."""
 
     def edges(image: Tensor) -> Tensor:
-        grey = (image.clamp(0, 1) @ image.new_tensor(LUMA))[None, None]
-        grey = torch.nn.functional.avg_pool2d(grey, 4, ceil_mode=True)[0, 0]
-        across, down = grey.diff(dim=1)[:-1], grey.diff(dim=0)[:, :-1]
+        gray = (image.clamp(0, 1) @ image.new_tensor(LUMA))[None, None]
+        gray = torch.nn.functional.avg_pool2d(gray, 4, ceil_mode=True)[0, 0]
+        across, down = gray.diff(dim=1)[:-1], gray.diff(dim=0)[:, :-1]
         return (across.square() + down.square()).sqrt().flatten()
 
     first, second = edges(render), edges(edited)

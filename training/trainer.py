@@ -317,7 +317,7 @@ class Trainer:
         return self.resident[frame.name]
 
     def background(self) -> Tensor:  # [3]
-        """Colour behind the scene in this step."""
+        """Color behind the scene in this step."""
         if self.config.optimization.background == "random":
             return torch.rand(3, generator=self.generator).to(self.device)
         return self.fixed_background

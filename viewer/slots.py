@@ -23,7 +23,7 @@ class SceneSlot:
     file: Path | None = None  # the file that was read
     visible: bool = True
     hidden: Tensor | None = None  # [N] bool: kept, not drawn
-    selected: Tensor | None = None  # [N] bool: drawn in the colour of the selection
+    selected: Tensor | None = None  # [N] bool: drawn in the color of the selection
     transform: Similarity = field(default_factory=Similarity.identity)  # from the scene to the world
     antialiased: bool = False  # how it was trained
     version: int = 0  # counts changes of the Gaussians

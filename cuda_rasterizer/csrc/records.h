@@ -84,14 +84,14 @@ struct TileSpan {
     int first, last;
 };
 
-// The tiles of one row of the rectangle that the footprint touches at pixel centres. The one function behind counting
+// The tiles of one row of the rectangle that the footprint touches at pixel centers. The one function behind counting
 // and emission, so that the two can never disagree.
 template <class F>
 SPLAT_HD TileSpan tile_span(const F& f, typename F::Scalar reach, const TileRect& rect, int row) {
     typedef typename F::Scalar S;
     const S top = S(row * TILE) + S(0.5);
     const Interval<S> x = footprint_columns(f, reach, top, top + S(TILE - 1));
-    // Pixel centres are at +0.5; clamping to the rectangle first keeps the conversion to int defined.
+    // Pixel centers are at +0.5; clamping to the rectangle first keeps the conversion to int defined.
     const S low = larger(x.first - S(0.5), S(rect.x0 * TILE)), high = smaller(x.last - S(0.5), S(rect.x1 * TILE - 1));
     if (!(low <= high)) return {0, 0};
     const int first_pixel = int(low) + (S(int(low)) < low ? 1 : 0), last_pixel = int(high);
@@ -99,7 +99,7 @@ SPLAT_HD TileSpan tile_span(const F& f, typename F::Scalar reach, const TileRect
     return {first_pixel / TILE, last_pixel / TILE + 1};
 }
 
-// Colour in a viewing direction (Kerbl et al. 2023): spherical harmonics plus 1/2, clamped at 0. False where a
+// Color in a viewing direction (Kerbl et al. 2023): spherical harmonics plus 1/2, clamped at 0. False where a
 // coefficient is not finite.
 template <class S> SPLAT_HD bool shade(const RenderArguments& a, int64_t i, const PinholeCamera<S>& camera, S* rgb) {
     S Y[SH_BASES_MAX], length;
@@ -107,11 +107,11 @@ template <class S> SPLAT_HD bool shade(const RenderArguments& a, int64_t i, cons
     const Vec3<S> direction = normalize(load3(at<const S>(a.means) + 3 * i) - camera.position, length);
     sh_basis(degree, direction, Y);
     const S* rest = at<const S>(a.sh_rest) + 3 * a.sh_rest_count * i;
-    Vec3<S> colour = Y[0] * load3(at<const S>(a.sh0) + 3 * i);
-    for (int k = 1; k < sh_bases(degree); ++k, rest += 3) colour = colour + Y[k] * load3(rest);
-    rgb[0] = larger(colour.x + S(0.5), S(0)), rgb[1] = larger(colour.y + S(0.5), S(0)),
-    rgb[2] = larger(colour.z + S(0.5), S(0));
-    return is_finite(colour.x) && is_finite(colour.y) && is_finite(colour.z);
+    Vec3<S> color = Y[0] * load3(at<const S>(a.sh0) + 3 * i);
+    for (int k = 1; k < sh_bases(degree); ++k, rest += 3) color = color + Y[k] * load3(rest);
+    rgb[0] = larger(color.x + S(0.5), S(0)), rgb[1] = larger(color.y + S(0.5), S(0)),
+    rgb[2] = larger(color.z + S(0.5), S(0));
+    return is_finite(color.x) && is_finite(color.y) && is_finite(color.z);
 }
 
 // Gradients by one camera as 16 numbers in a row: 9 rotation, 3 translation, fx, fy, cx, cy.

@@ -21,7 +21,7 @@ class PhotosOptions:
     frames: int = 150
     """Of a video: about how many frames to take, the sharpest of as many stretches."""
     matching: Literal["auto", "exhaustive", "sequential", "spatial"] = "auto"
-    """Which photos are compared: all pairs, neighbours by name, or neighbours by GPS. auto: all pairs of up to 200 photos, a
+    """Which photos are compared: all pairs, neighbors by name, or neighbors by GPS. auto: all pairs of up to 200 photos, a
     video's frames by order, more by GPS or by their numbers."""
     seed: int = 0
     """Seed of the random choices of structure from motion."""

@@ -18,7 +18,7 @@ AHEAD_SHARE = 0.25
 class Photo:
     """Everything that is known per pixel of one photo."""
 
-    image: Tensor  # uint8 [H, W, 3] colour; where `alpha` is given, not yet put on any background
+    image: Tensor  # uint8 [H, W, 3] color; where `alpha` is given, not yet put on any background
     alpha: Tensor | None = None  # uint8 [H, W] coverage, of photos with transparency
     mask: Tensor | None = None  # bool [H, W] True where the photo shows the scene
     depth: Tensor | None = None  # float32 [H, W] as stored in the depth file; 0 or not finite where unknown
@@ -35,7 +35,7 @@ class Photo:
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 
     def over(self, background: Tensor) -> Tensor:  # [H, W, 3] uint8, or float32 in 0..1
-        """The colours on a background [3], as a render with the same background shows them."""
+        """The colors on a background [3], as a render with the same background shows them."""
         if self.alpha is None:
             return self.image
         alpha = self.alpha[..., None].float() / 255

@@ -83,7 +83,7 @@ def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # 16-bit grey: scale to 8 bits, not clip
+    if image.mode.startswith("I") or image.mode == "F":  # 16-bit gray: scale to 8 bits, not clip
         values = np.asarray(image, dtype=np.float64)
         top = 65535.0 if values.max(initial=0) > 255 else 255.0
         image = Image.fromarray((values.clip(0, top) * (255.0 / top)).round().astype(np.uint8), mode="L")

@@ -73,7 +73,7 @@ class Shape:
 
     distance_at: Distance
     center: tuple[float, float, float]
-    bound: float  # radius of a sphere around the centre that holds all of it
+    bound: float  # radius of a sphere around the center that holds all of it
     yaw: float = 0.0  # degrees about the vertical
     is_ball: bool = False
     rotation: Tensor = field(init=False)  # [3, 3] world to the shape's axes

@@ -1,7 +1,7 @@
 """Photographs the sample scene: primary rays, soft shadows, ambient occlusion, one reflection, supersampling.
 
 There is no random number in it: shadows are computed from how far a solid reaches over the light, so pictures have no
-grain and a point on a matt surface has one colour in all of them.
+grain and a point on a matt surface has one color in all of them.
 """
 
 import math
@@ -166,14 +166,14 @@ def developed(light: Tensor) -> Tensor:
     def curve(x: Tensor) -> Tensor:
         return ((x * (0.15 * x + 0.05) + 0.004) / (x * (0.15 * x + 0.50) + 0.06)) - 0.02 / 0.30
 
-    grey = light.mean(0, keepdim=True)
-    x = (curve(1.9 * (grey + 1.12 * (light - grey)).clamp_min(0)) / curve(light.new_tensor(5.5))).clamp(0, 1)
+    gray = light.mean(0, keepdim=True)
+    x = (curve(1.9 * (gray + 1.12 * (light - gray)).clamp_min(0)) / curve(light.new_tensor(5.5))).clamp(0, 1)
     x = x * x * (0.30 * (3 - 2 * x)) + 0.70 * x  # a little more contrast
     return torch.where(x <= 0.0031308, 12.92 * x, 1.055 * x.clamp_min(1e-6).pow(1 / 2.4) - 0.055)
 
 
 def rays(camera: Camera, columns: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Origins and unit directions, [3, N], of the rays through image positions (pixels, the first centre is at 0.5)."""
+    """Origins and unit directions, [3, N], of the rays through image positions (pixels, the first center is at 0.5)."""
     K, rotation = camera.K, camera.viewmat[:3, :3]
     local = torch.stack([(columns - K[0, 2]) / K[0, 0], (rows - K[1, 2]) / K[1, 1], torch.ones_like(columns)])
     directions = unit(rotation.T @ local)

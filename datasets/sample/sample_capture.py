@@ -66,7 +66,7 @@ def _name(index: int) -> str:
 def _surface_points(
     cameras: list[Camera], photos: list[Tensor], generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:  # [P, 3] float32, [P, 3] uint8
-    """What rays through random pixels of every photo meet, and the pixels' colours. Not on metal: a mirror image has no
+    """What rays through random pixels of every photo meet, and the pixels' colors. Not on metal: a mirror image has no
     place that several photos agree on."""
     share = math.ceil(POINTS / len(cameras))
     metal = torch.tensor([index for index, item in enumerate(OBJECTS) if item.metal])

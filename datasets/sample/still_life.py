@@ -1,7 +1,7 @@
-"""The sample scene: a still life on a tiled floor under an evening sky. What is where, and its colours.
+"""The sample scene: a still life on a tiled floor under an evening sky. What is where, and its colors.
 
 World axes are those COLMAP worlds mostly have: x right, y down, z forward; the floor is y = 0 and up is -y. Units may be
-read as metres. Colours are linear light.
+read as meters. Colors are linear light.
 """
 
 import math
@@ -61,7 +61,7 @@ def floor_albedo(x: Tensor, z: Tensor, pixel: Tensor) -> Tensor:  # [3, N]
     """
     radius = (x * x + z * z).sqrt()
     soft = (1.5 * pixel).clamp_min(1e-3)
-    # Terrazzo: a chip of random size, place and colour in each cell.
+    # Terrazzo: a chip of random size, place and color in each cell.
     ground = rgb(0.56, 0.50, 0.43) * (0.88 + 0.2 * noise(1.7 * x, 1.7 * z))
     for cell, salt in ((0.16, 1.0), (0.11, 2.0)):
         u, v = x / cell + salt * 0.37, z / cell + salt * 0.71
@@ -89,7 +89,7 @@ def floor_albedo(x: Tensor, z: Tensor, pixel: Tensor) -> Tensor:  # [3, N]
     tiles = tiles * tone * glaze
     joint = torch.minimum(torch.minimum(s, 1 - s), torch.minimum(t, 1 - t))
     tiles = mix(rgb(0.34, 0.31, 0.27), tiles, step(0.016, joint, width))
-    # Border: a ring of wedges of two colours.
+    # Border: a ring of wedges of two colors.
     wedge = torch.sin(torch.atan2(z, x) * 48)
     ring = mix(rgb(0.55, 0.15, 0.06), rgb(0.80, 0.70, 0.52), step(0, wedge, 24 * soft / FLOOR_RADIUS))
     ring = mix(rgb(0.03, 0.07, 0.13), ring, step(0, 0.09 - (radius - FLOOR_RADIUS - 0.14).abs(), soft))
@@ -115,12 +115,12 @@ SUN_COLOR = rgb(3.30, 2.72, 2.00)
 
 @dataclass(frozen=True)
 class Object:
-    """A shape and how it reflects light: a coloured matt base under a clear coat, or metal."""
+    """A shape and how it reflects light: a colored matt base under a clear coat, or metal."""
 
     shape: Shape
     texture: Texture
     coat: float = 0.0  # share of light that the coat reflects at normal incidence
-    metal: bool = False  # reflections take the colour of the base, and there is no matt part
+    metal: bool = False  # reflections take the color of the base, and there is no matt part
 
 
 def plain(*color: float) -> Texture:
@@ -167,7 +167,7 @@ def weave(p: Tensor) -> Tensor:
 
 
 def marble(p: Tensor) -> Tensor:
-    """White stone with grey and ochre veins."""
+    """White stone with gray and ochre veins."""
     bend = noise(2.3 * p[0] + 5 * p[1], 2.3 * p[2] - 3 * p[1], 1.0) + 0.5 * noise(6 * p[0], 6 * p[2] + 7 * p[1], 2.0)
     vein = torch.sin(7 * p[1] + 4 * p[0] + 9 * bend).abs()
     color = mix(rgb(0.36, 0.33, 0.31), rgb(0.83, 0.79, 0.73), step(0.16, vein, 0.34))

@@ -24,9 +24,9 @@ PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 FEATURE_SIDE = 1600
 """Longest side of the photos in pixels for finding features: enough for poses, and three times faster than 12 megapixels."""
 EXHAUSTIVE_MAX = 200
-"""Photos of which every pair is matched; with more, neighbours by GPS or by order."""
+"""Photos of which every pair is matched; with more, neighbors by GPS or by order."""
 OVERLAP = 12
-"""Neighbours on each side that ordered photos are matched with; and powers of two beyond."""
+"""Neighbors on each side that ordered photos are matched with; and powers of two beyond."""
 FEW_REGISTERED = 0.7
 ORIENTATION, GPS = 0x0112, 0x8825
 """Tags of EXIF."""

@@ -90,8 +90,8 @@ def sharpness(frame: Any) -> float:
     """Variance of the Laplacian of the brightness, at a small size: larger is sharper."""
     scale = min(1.0, SHARPNESS_SIDE / max(frame.width, frame.height))
     small = frame.reformat(max(8, int(frame.width * scale)), max(8, int(frame.height * scale)), "gray")
-    grey = small.to_ndarray().astype(np.float32)
-    laplacian = 4 * grey[1:-1, 1:-1] - grey[:-2, 1:-1] - grey[2:, 1:-1] - grey[1:-1, :-2] - grey[1:-1, 2:]
+    gray = small.to_ndarray().astype(np.float32)
+    laplacian = 4 * gray[1:-1, 1:-1] - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
     return float(laplacian.var())
 
 

@@ -149,10 +149,10 @@ def draw_and_differentiate() -> str:
     image = render(scene, camera).rgb
     image.sum().backward()
     middle, corner = image[16, 16].tolist(), image[0, 0].tolist()
-    expected = 0.5 * (0.28209479 + 0.5)  # opacity times the colour of the constant harmonic
+    expected = 0.5 * (0.28209479 + 0.5)  # opacity times the color of the constant harmonic
     if abs(middle[0] - expected) > 1e-3 or any(middle[1:]) or any(corner):
         return (
-            f"expected the colour {expected:.4f}, 0, 0 in the middle and black in the corner, got {middle} and {corner}"
+            f"expected the color {expected:.4f}, 0, 0 in the middle and black in the corner, got {middle} and {corner}"
         )
     gradients = {name: tensor.grad for name, tensor in scene.tensors().items() if tensor.numel()}
     wrong = [name for name, gradient in gradients.items() if gradient is None or not gradient.isfinite().all()]

@@ -81,8 +81,8 @@ def ground(
         raise ValueError(f"ground: expected at least 3 points, got {len(points)}")
     if len(points) > MAX_POINTS:
         points = points[torch.randperm(len(points), generator=generator)[:MAX_POINTS]]
-    centre = points.median(0).values
-    points = points - centre
+    center = points.median(0).values
+    points = points - center
     tolerance = 0.02 * float(points.norm(dim=1).median())
     corners = points[torch.randint(len(points), (TRIALS, 3), generator=generator)]  # [T, 3, 3]
     normals = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -107,11 +107,11 @@ def ground(
         offset = float(middle @ normal)
     heights = points @ normal - offset
     if up is None:
-        judges = heights if above is None else (above.detach().cpu().double() - centre) @ normal - offset
+        judges = heights if above is None else (above.detach().cpu().double() - center) @ normal - offset
         if int((judges > tolerance).sum()) < int((judges < -tolerance).sum()):
             normal, offset = -normal, -offset
     share = float((heights.abs() <= tolerance).double().mean())
-    return Plane(normal, offset + float(centre @ normal), share)
+    return Plane(normal, offset + float(center @ normal), share)
 
 
 def find_ground(points: Tensor, up: Vector3, above: Tensor | None = None) -> Plane:

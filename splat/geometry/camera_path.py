@@ -191,7 +191,7 @@ class _Spline:
 
     def __init__(self, path: CameraPath) -> None:
         count = len(path.keyframes)
-        # A loop is unrolled with two keyframes more at both ends: the tangents of a knot need one neighbour, the pace two.
+        # A loop is unrolled with two keyframes more at both ends: the tangents of a knot need one neighbor, the pace two.
         pad = 2 if path.loop else 0
         order = np.arange(-pad, count + (pad + 1 if path.loop else 0)) % count
         keyframes = [path.keyframes[index] for index in order]
@@ -283,7 +283,7 @@ def _hermite(share: Array, gap: Array, values: Array, slopes: Array, stretch: ND
 
 
 def _tangents(gaps: Array, steps: Array) -> Array:  # [K, D] from [K-1] and [K-1, D]
-    """Slopes of Catmull-Rom splines with uneven knots: of the parabola through three neighbours; at the ends that of the
+    """Slopes of Catmull-Rom splines with uneven knots: of the parabola through three neighbors; at the ends that of the
     step, so that nothing swings out there."""
     slopes = steps / gaps[:, None]
     before, after = gaps[:-1, None], gaps[1:, None]

@@ -1,4 +1,4 @@
-"""Normals of Gaussians: the direction of the shortest axis, turned towards the camera."""
+"""Normals of Gaussians: the direction of the shortest axis, turned toward the camera."""
 
 import torch
 from torch import Tensor

@@ -10,7 +10,7 @@ from splat.cameras import Camera
 from splat.geometry.viewpoints import outside
 
 FULL_TURN_GAP = math.radians(75)
-"""A capture goes all around its subject when no two neighbouring cameras are farther apart than this, seen from there."""
+"""A capture goes all around its subject when no two neighboring cameras are farther apart than this, seen from there."""
 
 
 def orbit(cameras: Sequence[Camera], points: Tensor, count: int) -> list[Camera]:
@@ -22,7 +22,7 @@ def orbit(cameras: Sequence[Camera], points: Tensor, count: int) -> list[Camera]
 
     Args:
         cameras: single cameras of the capture; the size and K of the first one are used.
-        points: [P, 3] sparse points or Gaussian centres, to say how far away the subject is.
+        points: [P, 3] sparse points or Gaussian centers, to say how far away the subject is.
     """
     positions = torch.stack([camera.position for camera in cameras]).double()
     forwards = torch.stack([camera.forward for camera in cameras]).double()
@@ -54,12 +54,12 @@ def _meeting_point(positions: Tensor, forwards: Tensor) -> Tensor | None:  # [3]
 
 def _ellipse(positions: Tensor, distance: float, count: int) -> Tensor:  # [count, 3]
     """In the plane of the cameras. The 70th percentile of their spread keeps it away from the outermost ones."""
-    centre = positions.mean(0)
-    offsets = positions - centre
+    center = positions.mean(0)
+    offsets = positions - center
     _, _, axes = torch.linalg.svd(offsets if len(offsets) > 2 else torch.eye(3, dtype=torch.float64))
     turn = 2 * math.pi * torch.arange(count, dtype=torch.float64)[:, None] / count
     radii = [max(float((offsets @ axis).abs().quantile(0.7)), 0.02 * distance) for axis in axes[:2]]
-    return centre + radii[0] * turn.cos() * axes[0] + radii[1] * turn.sin() * axes[1]
+    return center + radii[0] * turn.cos() * axes[0] + radii[1] * turn.sin() * axes[1]
 
 
 def _swing(offsets: Tensor, up: Tensor, count: int) -> Tensor:  # [count, 3]

@@ -1,6 +1,6 @@
 """Similarity: move, turn and scale a scene and its cameras, so that every picture stays the same.
 
-Colour turns with the scene: coefficients of spherical harmonics change too, each degree among itself.
+Color turns with the scene: coefficients of spherical harmonics change too, each degree among itself.
 """
 
 import math
@@ -73,10 +73,10 @@ class Similarity:
     def is_identity(self) -> bool:
         return self.scale == 1 and not bool(self.translation.any()) and bool((self.rotation == torch.eye(3)).all())
 
-    def about(self, centre: Vector3) -> "Similarity":
+    def about(self, center: Vector3) -> "Similarity":
         """The same turn and scale around a point instead of the origin."""
-        centre = torch.as_tensor(centre, dtype=torch.float64)
-        translation = self.translation + centre - self.scale * self.rotation @ centre
+        center = torch.as_tensor(center, dtype=torch.float64)
+        translation = self.translation + center - self.scale * self.rotation @ center
         return Similarity(self.rotation, translation, self.scale)
 
     def __matmul__(self, first: "Similarity") -> "Similarity":
@@ -124,7 +124,7 @@ class Similarity:
 
 
 def harmonics_rotation(degree: int, rotation: Tensor) -> Tensor:  # [(degree + 1)^2, (degree + 1)^2] float64
-    """The matrix M that turns coefficients with the scene: the colour M @ sh seen from `rotation @ d` is that of sh from d.
+    """The matrix M that turns coefficients with the scene: the color M @ sh seen from `rotation @ d` is that of sh from d.
 
     Turning maps each degree onto itself, so M has a block per degree (Wigner's matrices of the real basis). A block is
     solved for from the values of its functions in directions before and after, to rounding error: the basis alone says

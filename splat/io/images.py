@@ -1,4 +1,4 @@
-"""Images in and out: read, write, put side by side, colour a depth map. Videos are in video.py.
+"""Images in and out: read, write, put side by side, color a depth map. Videos are in video.py.
 
 Tensors are [H, W, 3], sRGB as stored in the file: uint8, or float with 0 to 1 for black to white.
 """
@@ -34,7 +34,7 @@ DEPTH_COLORS = (
 
 
 def read_image(path: str | Path) -> Tensor:  # [H, W, 3] uint8
-    """Read a picture as it is stored: grey becomes RGB, alpha is dropped, 16 bits become 8, EXIF rotation is ignored.
+    """Read a picture as it is stored: gray becomes RGB, alpha is dropped, 16 bits become 8, EXIF rotation is ignored.
 
     Raises:
         InputError: the file is missing, truncated, or not a picture.
@@ -42,9 +42,9 @@ def read_image(path: str | Path) -> Tensor:  # [H, W, 3] uint8
     path = Path(path)
     try:
         with Image.open(path) as image:
-            if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion would clip it to white
-                grey = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
-                array = np.repeat(grey[:, :, None], 3, axis=2)
+            if image.mode.startswith("I"):  # 16-bit gray; Pillow's own conversion would clip it to white
+                gray = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+                array = np.repeat(gray[:, :, None], 3, axis=2)
             else:
                 array = np.array(image.convert("RGB"))
     except FileNotFoundError:
@@ -111,7 +111,7 @@ def colorize_depth(depth: Tensor, *, near: float | None = None, far: float | Non
 
     Args:
         depth: [H, W] world units.
-        near, far: depths of the lightest and darkest colour. Unless given, the 2nd and 98th percentile. Colours are
+        near, far: depths of the lightest and darkest color. Unless given, the 2nd and 98th percentile. Colors are
             spaced evenly in 1 / depth, as the eye judges distance.
 
     Raises:

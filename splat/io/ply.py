@@ -92,7 +92,7 @@ def save(gaussians: Gaussians, path: str | Path) -> None:
 
 
 def load_points(path: str | Path) -> tuple[Tensor, Tensor]:  # [P, 3] float32 world units, [P, 3] uint8
-    """Read a point cloud; points that are not finite are left out, those without colour are grey.
+    """Read a point cloud; points that are not finite are left out, those without color are gray.
 
     Raises:
         InputError: the file cannot be read, or has no positions.
@@ -113,7 +113,7 @@ def load_points(path: str | Path) -> tuple[Tensor, Tensor]:  # [P, 3] float32 wo
 
 
 def save_points(path: str | Path, points: Tensor, colors: Tensor) -> None:
-    """Write a plain coloured point cloud (x y z nx ny nz red green blue), atomically.
+    """Write a plain colored point cloud (x y z nx ny nz red green blue), atomically.
 
     Args:
         path: where to, ending in .ply.

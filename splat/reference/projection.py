@@ -19,7 +19,7 @@ class Projection:
     depth: Tensor  # [N] z in camera space
     conic: Tensor  # [N, 3] inverse covariance (a, b, c) of [[a, b], [b, c]]
     opacity: Tensor  # [N] with the antialiasing factor
-    half_extent: Tensor  # [N, 2] pixels from the centre to where alpha falls to alpha_min
+    half_extent: Tensor  # [N, 2] pixels from the center to where alpha falls to alpha_min
 
 
 def project(
@@ -37,7 +37,7 @@ def project(
     x, y = point[:, 0] / z, point[:, 1] / z
     mean2d = torch.stack([fx * x + cx, fy * y + cy], dim=-1)
 
-    # Far outside the image the linearisation would explode: evaluate it at the border of a widened frustum.
+    # Far outside the image the linearization would explode: evaluate it at the border of a widened frustum.
     with torch.no_grad():
         margin_x, margin_y = settings.frustum_margin * width / (2 * fx), settings.frustum_margin * height / (2 * fy)
         x_limits = (-cx / fx - margin_x, (width - cx) / fx + margin_x)

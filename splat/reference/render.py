@@ -98,7 +98,7 @@ def _render_one(
     values = torch.cat([rgb, p.depth[:, None], *extra], dim=-1)[order]  # [M, 4 + F]
     mean2d, conic, opacity = mean2d[order], p.conic[order], p.opacity[order]
 
-    pixels = pixel_centres(width, height).to(gaussians.means)
+    pixels = pixel_centers(width, height).to(gaussians.means)
     accumulated, transmittance, median = [], [], []
     for chunk in pixels.split(max(1, CHUNK // max(1, len(order)))):
         weights, behind, final = blend_weights(chunk, mean2d, conic, opacity, settings)
@@ -119,7 +119,7 @@ def _render_one(
     }
 
 
-def pixel_centres(width: int, height: int) -> Tensor:  # [H * W, 2]
+def pixel_centers(width: int, height: int) -> Tensor:  # [H * W, 2]
     """(column + 0.5, row + 0.5), row by row."""
     rows, columns = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
     return torch.stack([columns, rows], dim=-1).view(-1, 2)
@@ -166,7 +166,7 @@ def contribution(
     factor = 1.0 if pixel_weights is None else pixel_weights.reshape(-1, 1)
     p = project(gaussians, camera.viewmat, camera.K, camera.width, camera.height, settings)
     order = torch.where(p.drawn, p.depth, torch.inf).argsort(stable=True)[: int(p.drawn.sum())]
-    pixels = pixel_centres(camera.width, camera.height).to(gaussians.means)
+    pixels = pixel_centers(camera.width, camera.height).to(gaussians.means)
     weights = blend_weights(pixels, p.mean2d[order], p.conic[order], p.opacity[order], settings)[0] * factor  # [P, M]
     sums, peak = gaussians.means.new_zeros(2, len(gaussians)).unbind()
     counts = torch.zeros_like(sums, dtype=torch.int64)

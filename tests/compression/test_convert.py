@@ -108,7 +108,7 @@ def test_verify_names_what_is_wrong(scene, tmp_path, run_splat, capsys):
         assert words in printed
 
 
-def test_activated_values_are_recognised():
+def test_activated_values_are_recognized():
     activated = cloud(200)
     activated.log_scales = activated.log_scales.exp() + 1
     activated.logit_opacities = activated.opacities

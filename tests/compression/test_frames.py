@@ -43,7 +43,7 @@ def test_three_numbers_give_the_rotation_again():
     torch.testing.assert_close(alike, torch.ones_like(alike))
 
 
-def test_neighbours_in_morton_order_are_neighbours_in_space():
+def test_neighbors_in_morton_order_are_neighbors_in_space():
     means = torch.rand(4096, 3, generator=torch.Generator().manual_seed(0))
     order = morton_order(means)
     assert sorted(order.tolist()) == list(range(4096))

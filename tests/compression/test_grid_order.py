@@ -1,4 +1,4 @@
-"""Sorted grids: every Gaussian has one pixel, neighbours are alike, and files hold the same Gaussians in another order."""
+"""Sorted grids: every Gaussian has one pixel, neighbors are alike, and files hold the same Gaussians in another order."""
 
 import math
 from itertools import pairwise
@@ -19,7 +19,7 @@ from splat.geometry.morton import morton_order
 
 
 def roughness(values: torch.Tensor, order: torch.Tensor) -> float:
-    """Mean squared difference of neighbouring pixels."""
+    """Mean squared difference of neighboring pixels."""
     height, width = grid_order.grid_size(len(values))
     image = torch.full((height * width, values.shape[1]), math.nan)
     image[: len(values)] = values[order]
@@ -47,7 +47,7 @@ def test_the_grid_has_room_and_little_to_spare(count):
     assert (height - 4) * width < count and abs(height - width) <= 4
 
 
-def test_neighbours_are_much_more_alike_than_along_a_curve():
+def test_neighbors_are_much_more_alike_than_along_a_curve():
     scene = cloud(6000, sh_degree=0)
     values = grid_order.features(scene)
     morton = roughness(values, morton_order(scene.means))
@@ -56,7 +56,7 @@ def test_neighbours_are_much_more_alike_than_along_a_curve():
 
 
 def test_a_gradient_is_found_again():
-    """Colours of a smooth picture, shuffled, become a smooth picture."""
+    """Colors of a smooth picture, shuffled, become a smooth picture."""
     line = torch.linspace(-1, 1, 40)
     picture = torch.stack(torch.meshgrid(line, line, indexing="ij"), dim=2).flatten(0, 1)
     shuffled = picture[torch.randperm(1600, generator=torch.Generator().manual_seed(0))]
@@ -91,7 +91,7 @@ def test_files_of_both_orders_hold_the_same(name, count, degree, tmp_path):
     assert count < 4 or not torch.equal(found[0].means, found[1].means)
 
 
-def test_what_is_optimised_can_be_written_as_a_grid(tmp_path):
+def test_what_is_optimized_can_be_written_as_a_grid(tmp_path):
     before, paths = cloud(500), []
     for order in ("morton", "grid"):
         paths.append(tmp_path / f"{order}.sog")
@@ -102,7 +102,7 @@ def test_what_is_optimised_can_be_written_as_a_grid(tmp_path):
 
 
 def test_planes_become_smaller_where_the_order_is_free():
-    """Where nothing but colours differs."""
+    """Where nothing but colors differs."""
     scene = cloud(5000, sh_degree=0)
     for tensor in (scene.means, scene.log_scales, scene.logit_opacities):
         tensor.zero_()

@@ -51,8 +51,8 @@ def ksplat_file(level: int, count: int = 20, degree: int = 2) -> bytes:
     rows["c"] = random.integers(1, 255, (count, 4))
     if bases:
         rows["h"] = np.arange(3 * bases) if level == 2 else np.arange(3 * bases) / 100
-    centres = np.array([[1, 2, 3], [4, 5, 6]], "<f4")
-    return bytes(header + section) + struct.pack("<I", count - 16) + centres.tobytes() + rows.tobytes()
+    centers = np.array([[1, 2, 3], [4, 5, 6]], "<f4")
+    return bytes(header + section) + struct.pack("<I", count - 16) + centers.tobytes() + rows.tobytes()
 
 
 @pytest.fixture(scope="module")

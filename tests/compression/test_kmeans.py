@@ -14,12 +14,12 @@ def points(count: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_clusters_that_are_there_are_found():
-    centres = 20 * points(16)
+    centers = 20 * points(16)
     labels = torch.arange(1600) % 16
-    found, codes = kmeans.kmeans(centres[labels] + 0.1 * points(1600, 1), 24)
-    assert float(torch.cdist(centres, found).min(dim=1).values.max()) < 0.5
-    nearest = torch.cdist(centres[labels], found).min(dim=1)
-    assert float((found[codes] - centres[labels]).norm(dim=1).max()) < 1 and float(nearest.values.max()) < 1
+    found, codes = kmeans.kmeans(centers[labels] + 0.1 * points(1600, 1), 24)
+    assert float(torch.cdist(centers, found).min(dim=1).values.max()) < 0.5
+    nearest = torch.cdist(centers[labels], found).min(dim=1)
+    assert float((found[codes] - centers[labels]).norm(dim=1).max()) < 1 and float(nearest.values.max()) < 1
 
 
 def test_a_tree_is_nearly_as_good_as_comparing_all(monkeypatch):

@@ -128,7 +128,7 @@ def test_ranks_of_scores_that_stay_are_their_order():
     assert torch.equal(found.argsort(), scores.argsort())
 
 
-def test_recolouring_makes_up_for_some_of_it_and_changes_colours_only():
+def test_recoloring_makes_up_for_some_of_it_and_changes_colors_only():
     scene, views = crowd(), several()
     measure = Fidelity(scene, views)
     left = prune(scene, importance(scene, views), 0.6)
@@ -137,7 +137,7 @@ def test_recolouring_makes_up_for_some_of_it_and_changes_colours_only():
     assert all(torch.equal(t, better.tensors()[n]) for n, t in left.tensors().items() if n != "sh0")
 
 
-def test_nothing_to_recolour_stays_as_it_is():
+def test_nothing_to_recolor_stays_as_it_is():
     scene, views = crowd(100), several()
     torch.testing.assert_close(recolored(scene, scene, views).sh0, scene.sh0)
 

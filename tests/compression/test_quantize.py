@@ -1,4 +1,4 @@
-"""Grids of formats: what is written is what was optimised, and gradients pass."""
+"""Grids of formats: what is written is what was optimized, and gradients pass."""
 
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def test_a_fitted_quantizer_follows_parameters_that_move(name, tmp_path):
 
 @pytest.mark.parametrize("name", QUANTIZERS)
 def test_gradients_pass_straight_through(name):
-    """As of an unquantised render at the rounded values; a palette's entry gathers those of all its Gaussians."""
+    """As of an unquantized render at the rounded values; a palette's entry gathers those of all its Gaussians."""
     quantizer, leaves = QUANTIZERS[name][0](), scene(200).requires_grad_()
     there = quantizer(leaves)
     splat.render(there, cameras(2)).rgb.square().sum().backward()

@@ -171,7 +171,7 @@ def test_gradients_pass_as_if_nothing_were_rounded(codes):
         torch.testing.assert_close(quantization.codebook.grad, shared)
 
 
-def test_optimising_on_the_quantization_makes_the_file_better():
+def test_optimizing_on_the_quantization_makes_the_file_better():
     before = scene(300)
     learns(fit_quantization(before, SplatzOptions(coarseness=4)), before)
 

@@ -132,7 +132,7 @@ def test_what_a_quantizer_said_is_written_as_it_was(options, tmp_path):
         assert not torch.equal(quantizer.fitted(said).log_scales, said.log_scales)
 
 
-def test_optimising_on_the_quantization_makes_the_file_better():
+def test_optimizing_on_the_quantization_makes_the_file_better():
     def moves_shapes(leaf: Gaussians) -> None:
         assert float(leaf.log_scales.grad.abs().sum()) > 0 and float(leaf.quats.grad.abs().sum()) > 0
 

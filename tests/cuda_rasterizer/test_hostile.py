@@ -1,4 +1,4 @@
-"""Values that no scene should have and some do: nothing crashes, nothing poisons its neighbours."""
+"""Values that no scene should have and some do: nothing crashes, nothing poisons its neighbors."""
 
 import pytest
 import torch
@@ -46,7 +46,7 @@ def test_any_value_anywhere(changes, dtype, antialiased):
     for name in ("rgb", "alpha", "depth", "median_depth", "normals"):
         assert bool(getattr(result, name).isfinite().all()), name
     (result.rgb.clamp(0, 10).sum() + result.alpha.sum()).backward()
-    # Colours of 1e20 are drawn, and their gradients overflow; all other values must leave finite gradients.
+    # Colors of 1e20 are drawn, and their gradients overflow; all other values must leave finite gradients.
     if not any(name.startswith("sh") and 1e6 < abs(value) < INF for name, _, value in changes):
         assert_finite_gradients(gaussians)
 

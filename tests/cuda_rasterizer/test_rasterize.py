@@ -97,7 +97,7 @@ def test_other_thresholds(device):
 
 
 def test_clamped_jacobian(device):
-    """Wide Gaussians whose centres are far outside the image."""
+    """Wide Gaussians whose centers are far outside the image."""
     gaussians, camera = cloud(60, scale=0.6, dtype=F64), cameras(2, dtype=F64)
     gaussians.means.mul_(3)
     K = camera.K.clone()

@@ -59,7 +59,7 @@ def test_sub_folders_and_equal_names(tmp_path):
         lambda mask: Image.fromarray(mask).convert("P"),
         lambda mask: Image.fromarray(mask).resize((96, 64), Image.Resampling.NEAREST),
     ],
-    ids=["grey", "0 and 1", "1 bit", "16 bits", "colour", "alpha", "palette", "larger"],
+    ids=["gray", "0 and 1", "1 bit", "16 bits", "color", "alpha", "palette", "larger"],
 )
 def test_kinds_of_files(tmp_path, kind):
     kind(half()).save(tmp_path / "a.png")

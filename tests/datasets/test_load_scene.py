@@ -139,14 +139,14 @@ def test_every_lens(tmp_path, lens, resolution):
 
 
 def test_photos_of_any_kind(tmp_path):
-    """Grey, 16-bit, transparent and palette photos become RGB of the right brightness."""
+    """Gray, 16-bit, transparent and palette photos become RGB of the right brightness."""
     write_capture(tmp_path, photos=5)
-    folder, grey = tmp_path / "images", np.full((32, 48), 128, np.uint8)
-    Image.fromarray(grey).save(folder / "001.png")
-    Image.fromarray(grey.astype(np.uint16) * 257).save(folder / "002.png")
-    Image.fromarray(np.dstack([grey, grey, grey, np.full_like(grey, 255)])).save(folder / "003.png")
-    Image.fromarray(np.dstack([grey, grey, grey, np.zeros_like(grey)])).save(folder / "004.png")
-    Image.fromarray(grey).convert("P").save(folder / "005.png")
+    folder, gray = tmp_path / "images", np.full((32, 48), 128, np.uint8)
+    Image.fromarray(gray).save(folder / "001.png")
+    Image.fromarray(gray.astype(np.uint16) * 257).save(folder / "002.png")
+    Image.fromarray(np.dstack([gray, gray, gray, np.full_like(gray, 255)])).save(folder / "003.png")
+    Image.fromarray(np.dstack([gray, gray, gray, np.zeros_like(gray)])).save(folder / "004.png")
+    Image.fromarray(gray).convert("P").save(folder / "005.png")
     frames = load_scene(tmp_path).frames
     assert [frame.image.float().mean().item() for frame in frames] == pytest.approx([128] * 5, abs=1.5)
     assert [frame.photo.alpha is not None for frame in frames] == [False, False, True, True, False]

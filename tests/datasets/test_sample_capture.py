@@ -41,7 +41,7 @@ def test_tracks_are_true(sample):
     assert model.compute_mean_reprojection_error() < 1
 
 
-def test_points_have_the_colour_of_the_photos(sample):
+def test_points_have_the_color_of_the_photos(sample):
     scene = load_scene(sample)
     frame = scene.frames[0]
     origins = frame.camera.position
@@ -58,7 +58,7 @@ def test_points_have_the_colour_of_the_photos(sample):
 
 
 def test_photos_are_pictures(sample):
-    """Bright, contrasty, colourful, and no two alike."""
+    """Bright, contrasty, colorful, and no two alike."""
     images = [frame.image.float() for frame in load_scene(sample).frames]
     for image in images:
         assert 60 < image.mean() < 200 and image.std() > 35

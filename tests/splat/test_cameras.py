@@ -72,8 +72,8 @@ def test_forward_and_up_are_rows_of_the_rotation():
     for camera in (askew(), cameras(3)):
         assert torch.equal(camera.forward, camera.viewmat[..., 2, :3])
         assert torch.equal(camera.up, -camera.viewmat[..., 1, :3])
-    towards = torch.nn.functional.normalize(torch.tensor([-0.5, 2.25, 6.0], dtype=torch.float64), dim=0)
-    torch.testing.assert_close(askew().forward, towards, atol=1e-6, rtol=0)
+    toward = torch.nn.functional.normalize(torch.tensor([-0.5, 2.25, 6.0], dtype=torch.float64), dim=0)
+    torch.testing.assert_close(askew().forward, toward, atol=1e-6, rtol=0)
     higher = askew().position + 5 * askew().forward + askew().up
     assert askew().project(higher)[0][1] < askew().project(higher - askew().up)[0][1]  # v grows downwards
 

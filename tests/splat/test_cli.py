@@ -29,7 +29,7 @@ class Options:
     """How many."""
 
 
-def behaviour(_: Options) -> None:
+def behavior(_: Options) -> None:
     """A verb made for these tests."""
 
 
@@ -42,8 +42,8 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Options], None]
             """Try something."""
             action(options)
 
-        monkeypatch.setattr(sys.modules[__name__], "behaviour", function)
-        monkeypatch.setitem(cli.VERBS, "try", Verb(f"{__name__}:behaviour", "try something"))
+        monkeypatch.setattr(sys.modules[__name__], "behavior", function)
+        monkeypatch.setitem(cli.VERBS, "try", Verb(f"{__name__}:behavior", "try something"))
 
     return install
 

@@ -72,7 +72,7 @@ def test_wrong_kernels_are_noticed(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     monkeypatch.setattr(doctor, "render", darker)
     report, code = examine_json(capsys)
     assert code == 1
-    assert "expected the colour 0.3910" in report["problems"][0]["what"]
+    assert "expected the color 0.3910" in report["problems"][0]["what"]
 
 
 def test_a_build_with_cuda_is_described() -> None:

@@ -38,9 +38,9 @@ def test_jpeg_is_close(tmp_path: Path) -> None:
 
 
 def test_other_kinds_of_pictures_become_rgb(tmp_path: Path) -> None:
-    grey = np.arange(0, 60000, 1000, dtype=np.uint16).reshape(6, 10)
-    Image.fromarray(grey).save(tmp_path / "grey16.png")
-    assert np.array_equal(read_image(tmp_path / "grey16.png")[:, :, 1], grey >> 8)
+    gray = np.arange(0, 60000, 1000, dtype=np.uint16).reshape(6, 10)
+    Image.fromarray(gray).save(tmp_path / "gray16.png")
+    assert np.array_equal(read_image(tmp_path / "gray16.png")[:, :, 1], gray >> 8)
     for mode in ("L", "LA", "P", "RGBA", "CMYK", "1"):
         suffix = "tif" if mode == "CMYK" else "png"
         Image.fromarray(picture().numpy()).convert(mode).save(tmp_path / f"{mode}.{suffix}")
@@ -108,7 +108,7 @@ def test_side_by_side() -> None:
         side_by_side()
 
 
-def test_depth_colours_go_from_light_to_dark() -> None:
+def test_depth_colors_go_from_light_to_dark() -> None:
     depth = torch.linspace(1, 10, 50).repeat(3, 1)
     depth[2] = 0
     depth[1, 0], depth[1, 1] = float("nan"), float("inf")
@@ -133,7 +133,7 @@ def decode(path: Path) -> list[np.ndarray]:
 
 
 def test_video_has_the_frames_in_order(tmp_path: Path) -> None:
-    """Grey levels survive yuv420p nearly; an odd size is padded by one."""
+    """Gray levels survive yuv420p nearly; an odd size is padded by one."""
     levels = [0.1, 0.5, 0.9, 0.3]
     with VideoWriter(tmp_path / "new" / "a.mp4", fps=24) as video:
         for level in levels:

@@ -104,7 +104,7 @@ def test_a_crop_is_part_of_the_image():
     K = camera.K.clone()
     K[:, 0, 2] -= 5
     K[:, 1, 2] -= 3
-    # The frustum's margin moves with the window; keep the linearisation away from it.
+    # The frustum's margin moves with the window; keep the linearization away from it.
     settings = RenderSettings(frustum_margin=100.0)
     whole = reference.render(gaussians, camera, settings=settings).rgb
     part = reference.render(gaussians, Camera(camera.viewmat, K, 20, 11), settings=settings).rgb

@@ -34,7 +34,7 @@ def test_power_of_a_degree_does_not_depend_on_direction():
 
 
 def test_published_signs_and_order():
-    """First-degree functions are -y, z, -x; the zeroth is the constant that converts colours."""
+    """First-degree functions are -y, z, -x; the zeroth is the constant that converts colors."""
     Y = basis(1, torch.tensor([[0.36, 0.48, 0.8]], dtype=torch.float64))[0]
     c1 = 0.4886025119029199
     torch.testing.assert_close(Y, torch.tensor([SH_C0, -0.48 * c1, 0.8 * c1, -0.36 * c1], dtype=torch.float64))

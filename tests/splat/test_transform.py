@@ -43,7 +43,7 @@ def covariances(scene: Gaussians) -> torch.Tensor:  # [N, 3, 3]
 @settings(max_examples=30)
 @given(rotations)
 def test_harmonics_turn_with_the_scene(quat: list[float]) -> None:
-    """The colour from R d afterwards is the colour from d before, for every degree."""
+    """The color from R d afterwards is the color from d before, for every degree."""
     R = rotation_matrix(torch.tensor(quat, dtype=torch.float64))
     sh = torch.randn(25, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     d = directions()
@@ -99,9 +99,9 @@ def test_products_and_inverses(a: Similarity, b: Similarity) -> None:
     points = directions()[:5]
     torch.testing.assert_close((a @ b).points(points), a.points(b.points(points)))
     torch.testing.assert_close(a.inverse().points(a.points(points)), points)
-    centre = points[0]
+    center = points[0]
     torch.testing.assert_close(
-        Similarity(a.rotation, torch.zeros(3), a.scale).about(centre).points(centre), centre, atol=1e-12, rtol=0
+        Similarity(a.rotation, torch.zeros(3), a.scale).about(center).points(center), center, atol=1e-12, rtol=0
     )
 
 

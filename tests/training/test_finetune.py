@@ -56,7 +56,7 @@ COARSE = {
 
 
 @pytest.mark.parametrize("end", COARSE)
-def test_what_was_optimised_is_what_is_written(end, trained, tmp_path):
+def test_what_was_optimized_is_what_is_written(end, trained, tmp_path):
     """And it is better than before, although it is quantized coarsely."""
     capture, whole, config = trained
     quantizer = COARSE[end]()
@@ -69,7 +69,7 @@ def test_what_was_optimised_is_what_is_written(end, trained, tmp_path):
 
 
 class Coarse:
-    """A quantizer of nobody's: large steps of sizes and base colours. Remembers how often it was fitted."""
+    """A quantizer of nobody's: large steps of sizes and base colors. Remembers how often it was fitted."""
 
     def __init__(self) -> None:
         self.fitted = 0
@@ -86,7 +86,7 @@ class Coarse:
         splat.save(self(gaussians), path)
 
 
-def test_optimising_on_the_quantizer_beats_rounding_afterwards(trained):
+def test_optimizing_on_the_quantizer_beats_rounding_afterwards(trained):
     capture, whole, config = trained
     quantizer = Coarse()
     after = quantizer(finetune(whole, capture.frames, capture.extent, 200, config=config))

@@ -1,4 +1,4 @@
-"""Smoothness of neighbours in a grid: what it measures, its gradient, and that a run with it is one."""
+"""Smoothness of neighbors in a grid: what it measures, its gradient, and that a run with it is one."""
 
 import json
 
@@ -52,7 +52,7 @@ def test_gradients():
     assert torch.autograd.gradcheck(loss, (scene.quats.requires_grad_(), scene.logit_opacities.requires_grad_()))
 
 
-def test_descending_makes_neighbours_alike_and_leaves_the_rest():
+def test_descending_makes_neighbors_alike_and_leaves_the_rest():
     scene = cloud(400, sh_degree=0).requires_grad_()
     order = grid_order(scene.detach())
     before = float(smoothness_loss(scene, order))

@@ -9,7 +9,7 @@ from splat.datasets.capture import Frame, Scene
 from splat.datasets.images.cache import Photo, PhotoCache
 from splat.gaussians import SH_C0
 from splat.training.config import DensifyConfig, OptimizationConfig, TrainConfig
-from splat.training.init.initialize import RANDOM_POINTS, initial_gaussians, neighbour_distance, with_midpoints
+from splat.training.init.initialize import RANDOM_POINTS, initial_gaussians, neighbor_distance, with_midpoints
 
 
 def scene(points: torch.Tensor) -> Scene:
@@ -19,16 +19,14 @@ def scene(points: torch.Tensor) -> Scene:
     return Scene(Path("x"), frames, points, colors)
 
 
-def test_distance_to_three_neighbours_by_brute_force():
+def test_distance_to_three_neighbors_by_brute_force():
     points = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
     nearest = torch.cdist(points.double(), points.double()).topk(4, largest=False).values[:, 1:]
-    torch.testing.assert_close(
-        neighbour_distance(points), nearest.square().mean(1).sqrt().float(), rtol=1e-4, atol=1e-6
-    )
+    torch.testing.assert_close(neighbor_distance(points), nearest.square().mean(1).sqrt().float(), rtol=1e-4, atol=1e-6)
 
 
 def test_points_on_top_of_each_other_have_a_size():
-    assert bool((neighbour_distance(torch.zeros(10, 3)) > 0).all())
+    assert bool((neighbor_distance(torch.zeros(10, 3)) > 0).all())
 
 
 def test_one_gaussian_per_point():
@@ -66,7 +64,7 @@ def test_mcmc_starts_small_and_half_opaque_in_full_runs_only():
     torch.testing.assert_close(start.scales, plain.scales, rtol=1e-3, atol=0)
 
 
-def test_midpoints_lie_between_neighbours_and_mostly_on_flat_parts():
+def test_midpoints_lie_between_neighbors_and_mostly_on_flat_parts():
     generator = torch.Generator().manual_seed(2)
     plane = torch.cat([torch.rand(300, 2, generator=generator), torch.zeros(300, 1)], dim=1)
     ball = torch.randn(300, 3, generator=generator) * 0.2 + torch.tensor([5.0, 0.0, 0.0])

@@ -70,7 +70,7 @@ def test_what_most_photos_have_in_common_becomes_the_scenes():
         model.rows.values[photo] = (affine - model.identity) / model.steps
     render = splat.render(scene, camera, background=torch.full((3,), 0.5))
     before = [model.apply(row, render.rgb) for row in model.rows.values]
-    common = model.recentre()
+    common = model.recenter()
     torch.testing.assert_close(common, usual)
     change_colors(scene, common)
     torch.testing.assert_close(model.rows.values[2], torch.zeros(3, 4), atol=1e-5, rtol=0)
@@ -81,7 +81,7 @@ def test_what_most_photos_have_in_common_becomes_the_scenes():
         torch.testing.assert_close(model.apply(row, again.rgb)[opaque], picture[opaque], atol=5e-3, rtol=0)
 
 
-def test_harmonics_change_with_the_colours():
+def test_harmonics_change_with_the_colors():
     scene = cloud(50, seed=3, sh_degree=2, scale=0.2)
     matrix = torch.tensor([[0.9, 0.05, 0.0, 0.2], [0.0, 0.8, 0.0, 0.3], [0.1, 0.0, 1.1, 0.2]])
     harmonics = basis(2, torch.nn.functional.normalize(scene.means, dim=1))
@@ -159,7 +159,7 @@ def test_a_motion_of_the_whole_world_is_taken_out_and_what_differs_stays():
         poses.rows.values[index] = torch.atanh(wanted / torch.tensor([0.1] * 3 + [0.3] * 3))
     scene, before = subject(), [poses.corrected(i, camera) for i, camera in enumerate(cameras)]
     pictures = [splat.render(scene, camera).rgb for camera in before]
-    motion = poses.recentre(cameras)
+    motion = poses.recenter(cameras)
     motion.move(scene)
     assert float(motion.shift.norm()) > 0.01
     for index in (0, 5, 9):  # the scene moves along, so that every photo's render stays
@@ -171,7 +171,7 @@ def test_a_motion_of_the_whole_world_is_taken_out_and_what_differs_stays():
     # Of what differs, at most what 7 of 72 numbers can explain goes as well.
     assert float((left - own).norm()) < 0.45 * float(own.norm())
     again = poses.rows.values.clone()
-    poses.recentre(cameras)
+    poses.recenter(cameras)
     torch.testing.assert_close(poses.rows.values, again, atol=1e-5, rtol=0)
 
 
@@ -183,7 +183,7 @@ def frames() -> list[Frame]:
     return [Frame(str(i), camera, photos) for i, camera in enumerate(cameras)]
 
 
-def test_the_sky_is_behind_everything_and_has_the_photos_colour():
+def test_the_sky_is_behind_everything_and_has_the_photos_color():
     scene, views = subject(), frames()
     sky = Sky.around(views, scene.means, extent=4.0)
     camera, settings = views[0].camera, RenderSettings()
@@ -197,7 +197,7 @@ def test_the_sky_is_behind_everything_and_has_the_photos_colour():
     assert float(sky.gaussians.means.norm(dim=1).min()) > 30
 
 
-def test_the_sky_learns_its_colours():
+def test_the_sky_learns_its_colors():
     sky = Sky.around(frames(), torch.zeros(0, 3), extent=4.0)
     camera, black = frames()[0].camera, torch.zeros(32, 48, 3)
     for _ in range(300):

@@ -18,7 +18,7 @@ def warm(image: torch.Tensor) -> torch.Tensor:
     return (image * torch.tensor([1.15, 1.0, 0.75]) + torch.tensor([0.03, 0.0, 0.0])).clamp(0, 1)
 
 
-def test_the_identity_changes_no_colour():
+def test_the_identity_changes_no_color():
     scene = subject()
     grid = Grid4D.identity(scene.means, torch.Generator().manual_seed(0))
     torch.testing.assert_close(changed_colors(scene, grid).sh0, scene.sh0, atol=1e-5, rtol=0)

@@ -36,7 +36,7 @@ def lonely(opacity: float) -> Gaussians:
 @pytest.mark.parametrize("opacity", [0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("copies", [2, 3, 10])
 def test_copies_together_look_like_the_one_they_came_from(opacity, copies):
-    """Exactly so at the centre; nearly so in the integral along a line, which the scale is made for."""
+    """Exactly so at the center; nearly so in the integral along a line, which the scale is made for."""
     one = lonely(opacity)
     many = divide(one, torch.tensor([copies]))[torch.zeros(copies, dtype=torch.long)]
     assert float(1 - (1 - many.opacities).prod()) == pytest.approx(opacity, abs=1e-4)
@@ -158,7 +158,7 @@ def test_halves_cover_their_parent_end_to_end():
         offset = (a.means - b.means)[0] @ rotation  # in the parent's axes
         length = float(parent.scales[index, axis])
         assert abs(float(offset[axis])) == pytest.approx(2 * 3 * 0.45 * length, rel=1e-4)
-        # ends: centre + 3 standard deviations of the child is 3 of the parent
+        # ends: center + 3 standard deviations of the child is 3 of the parent
         assert 3 * 0.45 * length + 3 * float(a.scales[0, axis]) == pytest.approx(3 * length, rel=1e-4)
         torch.testing.assert_close((a.means + b.means)[0] / 2, parent.means[index], atol=1e-5, rtol=0)
         torch.testing.assert_close(a.opacities[0], 0.6 * parent.opacities[index], rtol=1e-4, atol=0)

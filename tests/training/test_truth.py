@@ -89,7 +89,7 @@ def test_everything_has_the_size_of_the_step(share):
     assert float(small.K[0, 0] / camera.K[0, 0]) == pytest.approx(width / 30)
 
 
-def test_a_smaller_photo_keeps_its_mean_colour():
+def test_a_smaller_photo_keeps_its_mean_color():
     even = Photo(torch.full((40, 60, 3), 77, dtype=torch.uint8), None, None, None)
     assert torch.equal(make_truth(even, 0.3, BLACK, "ignore").image, torch.full((12, 18, 3), 77, dtype=torch.uint8))
 

@@ -146,10 +146,10 @@ def test_by_value(panel: EditPanel) -> None:
 def test_numbers_move_the_selection_about_its_middle(panel: EditPanel) -> None:
     session, move = panel.session(), panel.move
     session.select(rows(panel, 50))
-    centre = session.centre()
+    center = session.center()
     move.by.value, move.turn.value, move.scale.value = (1.0, 0.0, 0.0), (0.0, 90.0, 0.0), 2.0
     move.apply()
-    wanted = Similarity.from_euler((0, 90, 0), scale=2.0).about(centre)
+    wanted = Similarity.from_euler((0, 90, 0), scale=2.0).about(center)
     expected = wanted.points(subject().means) + torch.tensor([1.0, 0, 0])
     torch.testing.assert_close(session.means()[:50], expected[:50], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(session.means()[50:], subject().means[50:])

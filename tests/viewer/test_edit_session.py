@@ -77,9 +77,9 @@ def test_moves_are_moves_in_the_world(placed: Similarity) -> None:
 def test_the_middle_is_that_of_the_selection() -> None:
     edits = session()
     edits.select(rows(3))
-    torch.testing.assert_close(edits.centre(), edits.means()[3].double())
+    torch.testing.assert_close(edits.center(), edits.means()[3].double())
     edits.select(None)
-    torch.testing.assert_close(edits.centre(), edits.means().double().median(0).values)
+    torch.testing.assert_close(edits.center(), edits.means().double().median(0).values)
 
 
 def test_edits_begin_anew_where_the_scene_was_replaced() -> None:

@@ -165,7 +165,7 @@ def test_two_pages(browser: "Browser", page: "Page", shown: Viewer) -> None:
 
         comes_to_show(other, shown, alpha)
     until(lambda: len(shown.loop.views) == 1)
-    assert first.look.mode == "colour"
+    assert first.look.mode == "color"
     comes_to_show(page, shown, lambda: before, 45)
 
 
@@ -173,12 +173,12 @@ def test_controls(page: "Page", shown: Viewer) -> None:
     """Each control changes what it says, in the picture that comes."""
     view = newest(shown)
     plain = picture(page, shown)
-    for mode in ("depth", "normals", "overdraw", "centres", "ellipsoids"):
+    for mode in ("depth", "normals", "overdraw", "centers", "ellipsoids"):
         choose(page, "Show", mode)
         until(lambda mode=mode: view.look.mode == mode)
         ceases_to_show(page, shown, plain)
-    choose(page, "Show", "colour")
-    until(lambda: view.look.mode == "colour")
+    choose(page, "Show", "color")
+    until(lambda: view.look.mode == "color")
     comes_to_show(page, shown, lambda: plain)
     number(page, "Opacity", 0.5)
     until(lambda: view.look.opacity == 0.5)
@@ -231,7 +231,7 @@ def test_photos_with_the_keyboard_and_by_clicking_a_camera(page: "Page", shown: 
     page.keyboard.press("r")
     until(
         lambda: (
-            view.look.mode == "colour"
+            view.look.mode == "color"
             and torch.allclose(torch.tensor(view.camera.position).float(), shown.view.position, atol=1e-3)
         )
     )

@@ -105,7 +105,7 @@ def test_side_by_side_shows_the_middle_of_each() -> None:
         assert offset == pytest.approx(float(CAMERA.K[0, 2]) - CAMERA.width / 2)
 
 
-def test_scenes_together_keep_their_colours() -> None:
+def test_scenes_together_keep_their_colors() -> None:
     first, second = cloud(30, sh_degree=3), cloud(20, sh_degree=1, seed=2)
     both = Gaussians.cat([first, second])
     assert (len(both), both.sh_degree) == (50, 3)

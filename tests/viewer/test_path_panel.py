@@ -252,7 +252,7 @@ def test_the_command_line_draws_the_saved_path_the_same(
         assert torch.equal(read_image(one), read_image(other))
 
 
-def test_a_video_can_be_cancelled(panel: PathPanel, tmp_path: Path) -> None:
+def test_a_video_can_be_canceled(panel: PathPanel, tmp_path: Path) -> None:
     window, video = adding(panel, 3), panel.video
     video.size.value, video.fps.value, video.kind.value = "1280 x 720", 240.0, "PNGs"
     video.render(window.does())

@@ -9,7 +9,7 @@ from captures import ring
 import splat
 from scenes import cloud
 from splat.io.images import read_image, to_uint8
-from splat.viewer.path.render_job import Cancelled, RenderJob
+from splat.viewer.path.render_job import Canceled, RenderJob
 
 
 def run(output: Path, *, stop_at: int | None = None, scene=None, count: int = 6) -> tuple[RenderJob, list, list]:
@@ -55,9 +55,9 @@ def test_a_video_has_every_frame(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["flight.mp4", "flight"])
-def test_cancelled_leaves_nothing(name: str, tmp_path: Path) -> None:
+def test_canceled_leaves_nothing(name: str, tmp_path: Path) -> None:
     _, done, ended = run(tmp_path / name, stop_at=3)
-    assert done == [1, 2, 3] and len(ended) == 1 and isinstance(ended[0], Cancelled)
+    assert done == [1, 2, 3] and len(ended) == 1 and isinstance(ended[0], Canceled)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,11 +66,11 @@ def test_failures_are_told_and_leave_nothing(name: str, tmp_path: Path) -> None:
     broken = cloud(3)
     broken.means = broken.means.double()  # of another precision than the rest
     _, _, ended = run(tmp_path / name, scene=broken)
-    assert isinstance(ended[0], Exception) and not isinstance(ended[0], Cancelled)
+    assert isinstance(ended[0], Exception) and not isinstance(ended[0], Canceled)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cancelled_video_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_canceled_video_leaves_the_one_before(tmp_path: Path) -> None:
     (tmp_path / "flight.mp4").write_bytes(b"old")
     run(tmp_path / "flight.mp4", stop_at=1)
     assert (tmp_path / "flight.mp4").read_bytes() == b"old"

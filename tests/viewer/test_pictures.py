@@ -82,7 +82,7 @@ def test_two_browsers_do_not_disturb_each_other(viewer_of: Make) -> None:
         ("Show", "depth", Look(mode="depth")),
         ("Show", "normals", Look(mode="normals")),
         ("Show", "overdraw", Look(mode="overdraw")),
-        ("Show", "centres", Look(mode="centres")),
+        ("Show", "centers", Look(mode="centers")),
         ("Show", "ellipsoids", Look(mode="ellipsoids")),
         ("Opacity", 0.3, Look(opacity=0.3)),
         ("Size", 0.4, Look(scale=0.4)),
@@ -148,8 +148,8 @@ def test_slots_that_change_are_drawn_again(viewer_of: Make) -> None:
         slot.selected = torch.arange(100) < 50
         wire.expect()
         viewer.refresh()
-        coloured = wire.settled()
-        assert not torch.equal(coloured, direct(FRONT, slot.transform.gaussians(subject()[:100])))
+        colored = wire.settled()
+        assert not torch.equal(colored, direct(FRONT, slot.transform.gaussians(subject()[:100])))
 
 
 def test_several_scenes(viewer_of: Make) -> None:

@@ -32,7 +32,7 @@ def camera() -> Camera:
     return Camera.look_at((0, 0, -3), (0, 0, 0), width=64, height=48)
 
 
-def centres(count: int = 500, seed: int = 0) -> torch.Tensor:
+def centers(count: int = 500, seed: int = 0) -> torch.Tensor:
     return torch.randn(count, 3, generator=torch.Generator().manual_seed(seed))
 
 
@@ -56,7 +56,7 @@ def test_unknown_combination_is_an_error() -> None:
 def test_a_box_moves_with_what_it_holds(turn, position, size) -> None:
     """Selecting in a placed box is selecting in the plain one before the scene was placed the same way."""
     placed = Similarity.from_euler(turn, position)
-    points = centres().double()
+    points = centers().double()
     plain = (points.abs() <= torch.tensor(size, dtype=torch.float64) / 2 - 1e-9).all(1)
     wider = (points.abs() <= torch.tensor(size, dtype=torch.float64) / 2 + 1e-9).all(1)
     found = box(placed.points(points), placed, size)
@@ -64,11 +64,11 @@ def test_a_box_moves_with_what_it_holds(turn, position, size) -> None:
 
 
 @given(st.tuples(small, small, small), st.floats(0, 3))
-def test_a_sphere_is_all_that_is_near(centre, radius) -> None:
-    found = sphere(centres(), centre, radius)
-    for point, inside in zip(centres()[:40], found[:40], strict=True):
-        assert abs(math.dist(point.tolist(), centre) - radius) < 1e-5 or inside == (
-            math.dist(point.tolist(), centre) < radius
+def test_a_sphere_is_all_that_is_near(center, radius) -> None:
+    found = sphere(centers(), center, radius)
+    for point, inside in zip(centers()[:40], found[:40], strict=True):
+        assert abs(math.dist(point.tolist(), center) - radius) < 1e-5 or inside == (
+            math.dist(point.tolist(), center) < radius
         )
 
 
@@ -91,16 +91,16 @@ def test_projection_is_that_of_the_renderer() -> None:
 
 
 def test_a_rectangle_of_the_whole_picture_is_all_that_is_in_view() -> None:
-    pixels, z = camera().project(centres())
+    pixels, z = camera().project(centers())
     inside = (z > 0) & (pixels >= 0).all(1) & (pixels <= torch.tensor([64, 48])).all(1)
-    assert torch.equal(Seen.by(camera(), centres()).rectangle((0, 0), (64, 48)), inside)
-    assert torch.equal(Seen.by(camera(), centres()).rectangle((64, 0), (0, 48)), inside)  # any two opposite corners
+    assert torch.equal(Seen.by(camera(), centers()).rectangle((0, 0), (64, 48)), inside)
+    assert torch.equal(Seen.by(camera(), centers()).rectangle((64, 0), (0, 48)), inside)  # any two opposite corners
     assert 0 < inside.sum() < 500
 
 
 def test_parts_of_a_rectangle_make_the_whole() -> None:
-    whole = Seen.by(camera(), centres()).rectangle((5, 5), (60, 40))
-    left, right = (Seen.by(camera(), centres()).rectangle((a, 5), (b, 40)) for a, b in ((5, 30), (30, 60)))
+    whole = Seen.by(camera(), centers()).rectangle((5, 5), (60, 40))
+    left, right = (Seen.by(camera(), centers()).rectangle((a, 5), (b, 40)) for a, b in ((5, 30), (30, 60)))
     assert torch.equal(left | right, whole)
 
 
@@ -112,9 +112,9 @@ def test_nothing_behind_the_camera_is_seen() -> None:
 
 def test_a_stroke_is_the_union_of_its_dabs() -> None:
     stroke = torch.tensor([[10.0, 10.0], [30.0, 20.0], [50.0, 40.0]])
-    found = Seen.by(camera(), centres()).brush(stroke, 6.0)
+    found = Seen.by(camera(), centers()).brush(stroke, 6.0)
     dense = torch.cat([a + (b - a) * torch.linspace(0, 1, 200)[:, None] for a, b in pairwise(stroke)])
-    pixels, z = camera().project(centres())
+    pixels, z = camera().project(centers())
     distance = (pixels[:, None] - dense).norm(dim=2).amin(1)
     clear = (distance - 6.0).abs() > 0.1
     assert torch.equal(found[clear], ((distance <= 6.0) & (z > 0))[clear])
@@ -122,9 +122,9 @@ def test_a_stroke_is_the_union_of_its_dabs() -> None:
 
 
 def test_one_point_is_a_dab() -> None:
-    pixels, z = camera().project(centres())
+    pixels, z = camera().project(centers())
     near = ((pixels - torch.tensor([20.0, 20.0])).norm(dim=1) <= 7) & (z > 0)
-    assert torch.equal(Seen.by(camera(), centres()).brush([[20, 20]], 7.0), near)
+    assert torch.equal(Seen.by(camera(), centers()).brush([[20, 20]], 7.0), near)
 
 
 def test_only_what_is_in_front_where_depth_is_given() -> None:
@@ -158,7 +158,7 @@ def test_outside_the_picture_nothing_is_in_front() -> None:
     assert not Seen.by(camera(), far_right, torch.zeros(48, 64)).rectangle((0, 0), (1e6, 48)).any()
 
 
-def test_centres_that_are_not_finite_are_nowhere() -> None:
+def test_centers_that_are_not_finite_are_nowhere() -> None:
     means = torch.tensor([[math.nan, 0, 0], [math.inf, 0, 0], [0, 0, 0]])
     for mask in (
         box(means, Similarity.identity(), (9, 9, 9)),
@@ -173,7 +173,7 @@ def test_centres_that_are_not_finite_are_nowhere() -> None:
 @pytest.mark.parametrize("stroke", [torch.zeros(0, 2), torch.zeros(3), [[math.nan, 0]], torch.zeros(MAX_STROKE + 1, 2)])
 def test_strokes_that_are_none_are_refused(stroke) -> None:
     with pytest.raises(ValueError, match="stroke"):
-        Seen.by(camera(), centres()).brush(stroke, 5.0)
+        Seen.by(camera(), centers()).brush(stroke, 5.0)
 
 
 def test_by_value() -> None:
@@ -187,7 +187,7 @@ def test_by_value() -> None:
 
 
 def test_floaters_are_far_from_everything() -> None:
-    ball = torch.nn.functional.normalize(centres(400), dim=1)
+    ball = torch.nn.functional.normalize(centers(400), dim=1)
     lonely = torch.tensor([[9.0, 0, 0], [0, -8.0, 0], [math.nan, 0, 0]])
     assert floaters(torch.cat([ball, lonely])).nonzero()[:, 0].tolist() == [400, 401]
-    assert not floaters(centres(3)).any()
+    assert not floaters(centers(3)).any()

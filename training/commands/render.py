@@ -55,7 +55,7 @@ class RenderOptions:
     background: Literal["black", "white"] | None = None
     """Color behind the scene; the one that the run was trained with unless given, black for a scene alone."""
     depth: bool = False
-    """Draw depth, coloured from near (warm) to far (cool), instead of colour."""
+    """Draw depth, colored from near (warm) to far (cool), instead of color."""
     device: str = "auto"
     """cpu, cuda, cuda:1 ...; auto takes the GPU where this build and this machine have one."""
     overwrite: bool = False
@@ -110,7 +110,7 @@ def draw(
     settings: RenderSettings,
     depth_range: tuple[float, float] | None,
 ) -> Tensor:  # [H, W, 3]
-    """Colour, or depth where its range is given."""
+    """Color, or depth where its range is given."""
     result = render_gaussians(
         gaussians, camera.to(gaussians.device), background=background, settings=settings, depth=depth_range is not None
     )

@@ -26,7 +26,7 @@ class RetouchOptions:
     """Output folder of `splat train`."""
     edited: Path
     """The retouched picture of one view: a render, from renders/ or `splat render --along all`, or the photo itself, with
-    colours changed and nothing moved. Its name, or --view, says which view it is."""
+    colors changed and nothing moved. Its name, or --view, says which view it is."""
     view: str | None = None
     """Name of the photo whose view was retouched; by the name of the edited picture unless given."""
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o"])] = None

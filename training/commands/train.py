@@ -61,7 +61,7 @@ class TrainOptions:
 
 
 def train(options: TrainOptions) -> None:
-    """Optimise Gaussians to match the photos of a capture.
+    """Optimize Gaussians to match the photos of a capture.
 
     Leaves point_cloud/iteration_N/point_cloud.ply in the output folder, which SuperSplat and other viewers open, and
     report.html; with --eval also PSNR and SSIM of the held-out photos, and pictures of them.

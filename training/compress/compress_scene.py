@@ -44,9 +44,9 @@ FINETUNE_TRIALS = 3
 VIEWS = 40
 """Cameras that say what matters, at most: every so many of a larger capture."""
 REPAIRS = 2
-"""Rounds of colours making up for what a format loses."""
+"""Rounds of colors making up for what a format loses."""
 REPAIR_STRIDE = 2
-"""Of these, every so many say how colours make up for what a format loses."""
+"""Of these, every so many say how colors make up for what a format loses."""
 
 
 def compress_scene(options: CompressOptions) -> None:
@@ -245,7 +245,7 @@ class Compression:
         return tuned, quantizer
 
     def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Quantizer | None]:
-        """The scene pruned to a recipe, with base colours that make up for what the format loses elsewhere, as far as they can;
+        """The scene pruned to a recipe, with base colors that make up for what the format loses elsewhere, as far as they can;
         and the quantizer of that."""
         scene, quantizer = self.pruned_to(recipe)
         if quantizer is None:
@@ -280,7 +280,7 @@ class Compression:
         return read
 
     def pruned(self, share: float) -> Gaussians:
-        """The scene without a share of its Gaussians, with colours that make up for them as far as they can."""
+        """The scene without a share of its Gaussians, with colors that make up for them as far as they can."""
         whole, cameras = self.source.gaussians, self.views
         if not share:
             return whole

@@ -1,6 +1,6 @@
 """Fine-tuning: a finished scene trained a little longer on its photos, after it was pruned or while it is quantized.
 
-The number of Gaussians stays as it is. With the quantizer of a file format what is drawn, and so what is optimised, is what the
+The number of Gaussians stays as it is. With the quantizer of a file format what is drawn, and so what is optimized, is what the
 file will hold; the parameters behind it keep moving between its steps (straight-through estimator, Bengio et al. 2013).
 """
 

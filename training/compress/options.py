@@ -38,7 +38,7 @@ class CompressOptions:
     volume: weight times a power of the volume. sensitivity: gradients by position and scale."""
 
     finetune: Annotated[int | None, tyro.conf.arg(metavar="ITERATIONS")] = None
-    """Train on for so many iterations with what the file can hold, so that the file written is the one that was optimised.
+    """Train on for so many iterations with what the file can hold, so that the file written is the one that was optimized.
     1000 is usual; 0, the default, does not."""
 
     sh_degree: Annotated[int | None, tyro.conf.arg(metavar="0-3")] = None

@@ -96,6 +96,6 @@ def add_to(memory: Memory, name: str, values: Tensor) -> None:
 
 
 def compact_enough(gaussians: Gaussians, min_axis_ratio: float) -> Tensor:  # [N] bool
-    """CityGaussianV2's filter: needles, which gradients favour, do not multiply (shortest axis over longest)."""
+    """CityGaussianV2's filter: needles, which gradients favor, do not multiply (shortest axis over longest)."""
     scales = gaussians.scales
     return scales.min(dim=1).values > min_axis_ratio * scales.max(dim=1).values

@@ -24,7 +24,7 @@ from splat.training.schedules import DensifySchedule, Moment
 UNTIL = 0.6
 """Share of the run after which the set of Gaussians stays."""
 SPLIT_SHIFT = 0.45
-"""Children lie this share of the parent's half-length, taken as three standard deviations, from its centre."""
+"""Children lie this share of the parent's half-length, taken as three standard deviations, from its center."""
 SPLIT_OPACITY = 0.6
 """Children have this share of the parent's opacity."""
 

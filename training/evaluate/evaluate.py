@@ -48,7 +48,7 @@ def evaluate(
         lpips: also measure LPIPS.
 
     Returns:
-        psnr, ssim, and psnr_color_corrected (after the best affine change of colour): means over views; with the options
+        psnr, ssim, and psnr_color_corrected (after the best affine change of color): means over views; with the options
         lpips and psnr_aligned; gaussians: their number; views: name and values of each.
 
     Raises:

@@ -9,7 +9,7 @@ from splat.errors import InputError
 
 
 def color_corrected(image: Tensor, target: Tensor) -> Tensor:  # [H, W, 3]
-    """The image after the affine change of colour that brings it closest to the target (least squares): what is measured
+    """The image after the affine change of color that brings it closest to the target (least squares): what is measured
     then is the scene, not the exposure of a photo (as in Barron et al. 2022)."""
     pixels = torch.cat([image.reshape(-1, 3), torch.ones_like(image[..., :1]).reshape(-1, 1)], dim=1).double()
     matrix = torch.linalg.lstsq(pixels.T @ pixels, pixels.T @ target.reshape(-1, 3).double()).solution

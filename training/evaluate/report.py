@@ -238,15 +238,15 @@ def _cameras(run: RunRecord) -> str:
     )
     places = np.array([camera["position"] for camera in run.cameras], dtype=np.float64)
     ahead = np.array([np.array(camera["rotation"])[:, 2] for camera in run.cameras], dtype=np.float64)
-    centre = places.mean(0)
-    axes = np.linalg.svd(places - centre, full_matrices=True)[2][:2]
+    center = places.mean(0)
+    axes = np.linalg.svd(places - center, full_matrices=True)[2][:2]
     points = np.zeros((0, 2))
     sparse = run.folder.path / "input.ply"
     if sparse.is_file():
         cloud = load_points(sparse)[0].double().numpy()
-        points = (cloud[:: max(1, len(cloud) // 2500)] - centre) @ axes.T
+        points = (cloud[:: max(1, len(cloud) // 2500)] - center) @ axes.T
     held = [camera["img_name"] in tested for camera in run.cameras]
-    chart = map_chart((places - centre) @ axes.T, ahead @ axes.T, held, points)
+    chart = map_chart((places - center) @ axes.T, ahead @ axes.T, held, points)
     legend = "Cameras (held-out ones in orange) and sparse points, in the plane in which the cameras spread most."
     return f'<h2>Cameras</h2><div class="card"><p class="soft">{legend}</p>{chart}</div>'
 

@@ -11,18 +11,18 @@ from splat.gaussians import SH_C0, Gaussians
 from splat.training.config import FULL_RUN, TrainConfig
 
 START_OPACITY, START_SIZE = 0.1, 1.0
-"""Of a Gaussian: opacity, and standard deviation in distances to the neighbours."""
+"""Of a Gaussian: opacity, and standard deviation in distances to the neighbors."""
 MCMC_OPACITY, MCMC_SIZE = 0.5, 0.1
 """The same for full runs of mcmc; short ones lie in between, for small Gaussians take a while to fill a picture."""
 RANDOM_POINTS = 50_000
-NEIGHBOURS = 10
+NEIGHBORS = 10
 MIDPOINTS_ELSEWHERE = 2
 
 
 def initial_gaussians(scene: Scene, config: TrainConfig, generator: torch.Generator) -> Gaussians:
     """One isotropic Gaussian per sparse point, or per random point in view where the capture has none.
 
-    The size is the root mean square distance to the three nearest neighbours (Kerbl et al. 2023, section 5.1).
+    The size is the root mean square distance to the three nearest neighbors (Kerbl et al. 2023, section 5.1).
     """
     points, colors = scene.points, scene.colors.float() / 255
     if len(points) < 4:
@@ -32,7 +32,7 @@ def initial_gaussians(scene: Scene, config: TrainConfig, generator: torch.Genera
         points, colors = with_midpoints(points, colors)
     count = len(points)
     opacity, size = start_values(config)
-    sizes = neighbour_distance(points) * size
+    sizes = neighbor_distance(points) * size
     return Gaussians(
         means=points.clone(),
         quats=torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1),
@@ -44,7 +44,7 @@ def initial_gaussians(scene: Scene, config: TrainConfig, generator: torch.Genera
 
 
 def start_values(config: TrainConfig) -> tuple[float, float]:
-    """Opacity, and size in distances to the neighbours, of the first Gaussians."""
+    """Opacity, and size in distances to the neighbors, of the first Gaussians."""
     if config.densify.strategy != "mcmc":
         return START_OPACITY, START_SIZE
     share = min(1.0, config.optimization.iterations / FULL_RUN)
@@ -53,16 +53,16 @@ def start_values(config: TrainConfig) -> tuple[float, float]:
 
 
 def with_midpoints(points: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:  # [Q, 3], [Q, 3]
-    """Points with the midpoints to their neighbours, where the surface is flat (Ververas et al. 2024, SAGS).
+    """Points with the midpoints to their neighbors, where the surface is flat (Ververas et al. 2024, SAGS).
 
     There, structure from motion leaves few points though there is as much to draw. Flat is where the smallest eigenvalue of
-    the covariance of the ten nearest neighbours is a small share of their sum: one standard deviation below the mean of all
-    points, or in the lowest quarter. Such points get midpoints to all neighbours, others to two.
+    the covariance of the ten nearest neighbors is a small share of their sum: one standard deviation below the mean of all
+    points, or in the lowest quarter. Such points get midpoints to all neighbors, others to two.
     """
-    if len(points) <= NEIGHBOURS:
+    if len(points) <= NEIGHBORS:
         return points, colors
-    _, index = cKDTree(points.numpy()).query(points.numpy(), k=NEIGHBOURS + 1, workers=-1)
-    near = torch.from_numpy(index[:, 1:])  # [P, NEIGHBOURS]
+    _, index = cKDTree(points.numpy()).query(points.numpy(), k=NEIGHBORS + 1, workers=-1)
+    near = torch.from_numpy(index[:, 1:])  # [P, NEIGHBORS]
     offsets = points[near] - points[near].mean(1, keepdim=True)
     eigenvalues = torch.linalg.eigvalsh((offsets.transpose(1, 2) @ offsets).double())
     curvature = eigenvalues[:, 0] / eigenvalues.sum(1).clamp_min(1e-30)
@@ -84,7 +84,7 @@ def _pairs(rows: Tensor, near: Tensor) -> Tensor:  # [R * K, 2] from [R] and [R,
     return torch.stack([rows[:, None].expand_as(near), near], dim=-1).reshape(-1, 2)
 
 
-def neighbour_distance(points: Tensor) -> Tensor:  # [P] from [P, 3]
+def neighbor_distance(points: Tensor) -> Tensor:  # [P] from [P, 3]
     """Root mean square distance to the three nearest other points, world units; at least a millionth of the spread."""
     distances, _ = cKDTree(points.numpy()).query(points.numpy(), k=4, workers=-1)
     mean_square = torch.from_numpy(distances[:, 1:]).float().square().mean(1)

@@ -69,7 +69,7 @@ def fit_inverse_depth(stored: Tensor, sparse: Tensor) -> Tensor | None:  # [H, W
 
 
 def smoothness_loss(result: RenderResult, image: Tensor, extent: float) -> Tensor:
-    """Mean absolute step of inverse depth between neighbours, less where the photo has an edge.
+    """Mean absolute step of inverse depth between neighbors, less where the photo has an edge.
 
     Args:
         image: [H, W, 3] the photo, uint8 or float32.

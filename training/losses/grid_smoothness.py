@@ -1,7 +1,7 @@
-"""Smoothness of neighbours in a grid (Morgenstern et al. 2023, arXiv 2312.13299): trains a scene to be small when written.
+"""Smoothness of neighbors in a grid (Morgenstern et al. 2023, arXiv 2312.13299): trains a scene to be small when written.
 
-The Gaussians lie in an image that is sorted by position, colour and size (see `grid_order`). A Huber loss pulls what it is not
-sorted by, opacities and rotations, towards a blurred version of the image: where the photos do not mind, neighbours become
+The Gaussians lie in an image that is sorted by position, color and size (see `grid_order`). A Huber loss pulls what it is not
+sorted by, opacities and rotations, toward a blurred version of the image: where the photos do not mind, neighbors become
 alike, and the planes of a `.sog` written with `--order grid` compress better.
 """
 
@@ -18,7 +18,7 @@ from splat.gaussians import Gaussians
 OPACITY, ROTATION = 1.0, 10.0
 """Weights of the attributes, as published; of those that the grid is sorted by it is zero."""
 BLUR = [math.exp(-(offset**2) / (2 * 3.0**2)) for offset in (1, 2)]
-"""Weights of a blur by a sigma of 3 pixels, cut off at 5 x 5, as published: of neighbours, where a pixel itself has 1."""
+"""Weights of a blur by a sigma of 3 pixels, cut off at 5 x 5, as published: of neighbors, where a pixel itself has 1."""
 EVERY = 4
 """The term is added in every so many iterations, so many times as strong: it changes slowly, and takes 8 ms with 50,000
 Gaussians on one core, half of a step on small photos."""

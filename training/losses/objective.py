@@ -1,4 +1,4 @@
-"""What a training step minimises: how far the render is from the photo, and what is known of the scene's shape."""
+"""What a training step minimizes: how far the render is from the photo, and what is known of the scene's shape."""
 
 from dataclasses import dataclass
 

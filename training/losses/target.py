@@ -78,7 +78,7 @@ def camera_for(camera: Camera, truth: Truth) -> Camera:
 
 
 def resized(photo: Photo, height: int, width: int) -> Photo:
-    """The photo at another size: averages of colours, nearest values of everything else; a pixel counts where all that it was
+    """The photo at another size: averages of colors, nearest values of everything else; a pixel counts where all that it was
     made of does."""
     if photo.image.shape[:2] == (height, width):
         return photo

@@ -1,4 +1,4 @@
-"""Affine changes of colour, matrices [3, 4]: colour' = A[:, :3] colour + A[:, 3]."""
+"""Affine changes of color, matrices [3, 4]: color' = A[:, :3] color + A[:, 3]."""
 
 import torch
 from torch import Tensor
@@ -20,14 +20,14 @@ def usual(affines: Tensor) -> Tensor:  # [3, 4]
 
 
 def without(affines: Tensor, common: Tensor) -> Tensor:  # [..., 3, 4]
-    """The changes that do to a colour already changed by `common` [3, 4] what `affines` do to it as it was."""
+    """The changes that do to a color already changed by `common` [3, 4] what `affines` do to it as it was."""
     matrix = affines[..., :3] @ torch.linalg.inv(common[:, :3])
     shift = affines[..., 3] - matrix @ common[:, 3]
     return torch.cat([matrix, shift[..., None]], dim=-1)
 
 
 def changed(gaussians: Gaussians, affine: Tensor) -> tuple[Tensor, Tensor]:  # [N, 3], [N, K, 3]
-    """`sh0` and `sh_rest` of Gaussians after a change of their colours.
+    """`sh0` and `sh_rest` of Gaussians after a change of their colors.
 
     The whole affine is done to the constant part, its linear part to the harmonics above.
 
@@ -41,7 +41,7 @@ def changed(gaussians: Gaussians, affine: Tensor) -> tuple[Tensor, Tensor]:  # [
 
 @torch.no_grad()
 def change_colors(gaussians: Gaussians, affine: Tensor) -> None:
-    """Change the colours of Gaussians in place, all by one affine [3, 4]."""
+    """Change the colors of Gaussians in place, all by one affine [3, 4]."""
     sh0, sh_rest = changed(gaussians, affine)
     gaussians.sh0.copy_(sh0)
     gaussians.sh_rest.copy_(sh_rest)

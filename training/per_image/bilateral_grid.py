@@ -1,4 +1,4 @@
-"""Bilateral grids: a change of colour per photo that depends on place and brightness (Wang et al. 2024, Bilateral Guided
+"""Bilateral grids: a change of color per photo that depends on place and brightness (Wang et al. 2024, Bilateral Guided
 Radiance Field Processing). They model vignetting, tone mapping and local edits, which one matrix cannot."""
 
 import torch
@@ -18,11 +18,11 @@ HOLD = 0.005
 
 
 class BilateralGrids:
-    """One grid [12, GRID_LUMA, GRID_Y, GRID_X] of affine colour changes [3, 4] per photo.
+    """One grid [12, GRID_LUMA, GRID_Y, GRID_X] of affine color changes [3, 4] per photo.
 
     Args:
         visits: how often the run will use each photo.
-        tv_weight: weight of the squared differences between neighbouring cells.
+        tv_weight: weight of the squared differences between neighboring cells.
     """
 
     def __init__(self, photos: int, visits: float, tv_weight: float, device: torch.device) -> None:
@@ -69,5 +69,5 @@ def slice_grid(grid: Tensor, rgb: Tensor) -> Tensor:  # [H, W, 3]
 
 
 def total_variation(grid: Tensor) -> Tensor:
-    """Mean squared difference between neighbours along every axis of a grid [..., luma, y, x]."""
+    """Mean squared difference between neighbors along every axis of a grid [..., luma, y, x]."""
     return sum((grid.diff(dim=axis).square().mean() for axis in (-1, -2, -3)), start=grid.new_zeros(()))

@@ -1,4 +1,4 @@
-"""Exposure: an affine change of colour per photo, as cameras make by themselves (brightness, white balance)."""
+"""Exposure: an affine change of color per photo, as cameras make by themselves (brightness, white balance)."""
 
 import torch
 from torch import Tensor
@@ -11,14 +11,14 @@ PUBLISHED_VISITS = 150
 RATE_MAX = 5e-2
 """The rates suit photos that are used so many times; where they are used less, larger steps must do (Kerbl et al. 2024)."""
 HOLD = 0.005
-"""Weight of the sum of absolute differences from no change. Where photos cannot tell, the majority keeps its colours."""
+"""Weight of the sum of absolute differences from no change. Where photos cannot tell, the majority keeps its colors."""
 BESIDE_GAINS = 0.1
 """Steps of the other numbers beside those of the diagonal. What cameras change is mostly the gain of each channel; where a
 brighter photo can as well be explained by adding white to it, the gains shall be first."""
 
 
 class Exposures:
-    """One matrix [3, 4] per photo: colour' = A[:, :3] colour + A[:, 3].
+    """One matrix [3, 4] per photo: color' = A[:, :3] color + A[:, 3].
 
     A row is what differs from the identity, in steps of each number.
 
@@ -47,10 +47,10 @@ class Exposures:
         return rgb @ matrix[:, :3].T + matrix[:, 3]
 
     @torch.no_grad()
-    def recentre(self) -> Tensor:  # [3, 4]
+    def recenter(self) -> Tensor:  # [3, 4]
         """Take out of all matrices what is common to most of them, and return it: it must be done to the scene.
 
-        Photos cannot tell a darker scene from shorter exposures. So the scene has the colours of most photos.
+        Photos cannot tell a darker scene from shorter exposures. So the scene has the colors of most photos.
         """
         matrices = self.matrix(self.rows.values)
         common = usual(matrices)

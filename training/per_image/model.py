@@ -51,14 +51,14 @@ class PhotoModel:
 
     def next_round(self, cameras: Sequence[Camera], gaussians: Gaussians) -> None:
         """All photos have been used once more. What their corrections have in common becomes the scene's: where the cameras
-        have wandered together it moves along, and it takes the colours of most photos."""
+        have wandered together it moves along, and it takes the colors of most photos."""
         scene = [gaussians] if self.sky is None else [gaussians, self.sky.gaussians]
         if self.poses is not None:
-            motion = self.poses.recentre(cameras)
+            motion = self.poses.recenter(cameras)
             for part in scene:
                 motion.move(part)
         if self.exposures is not None:
-            common = self.exposures.recentre()
+            common = self.exposures.recenter()
             for part in scene:
                 change_colors(part, common)
 

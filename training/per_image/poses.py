@@ -53,7 +53,7 @@ class PoseCorrections:
             return self.apply(self.rows.values[photo], camera)
 
     @torch.no_grad()
-    def recentre(self, cameras: Sequence[Camera]) -> "WorldMotion":
+    def recenter(self, cameras: Sequence[Camera]) -> "WorldMotion":
         """Take out of all corrections what is common to them: a motion and change of size of the whole world.
 
         Photos cannot tell it from one of the scene, and a scene that wanders is no longer where the held-out cameras are.
@@ -66,8 +66,8 @@ class PoseCorrections:
         corrections = self.rows.values.tanh() * limits  # [F, 6]
         viewmats = torch.stack([camera.viewmat for camera in cameras]).to(corrections)
         rotation, shift = viewmats[:, :3, :3], viewmats[:, :3, 3]
-        centre = -(rotation.transpose(1, 2) @ shift[:, :, None])[:, :, 0].mean(0)
-        shift = shift + rotation @ centre  # of the world with its origin among the cameras
+        center = -(rotation.transpose(1, 2) @ shift[:, :, None])[:, :, 0].mean(0)
+        shift = shift + rotation @ center  # of the world with its origin among the cameras
         # A small turn d, motion m and growth s of the world move what camera (R, t) sees by the turn R d and the shift
         # R m + t x R d - s t.
         motions = torch.zeros(len(cameras), 6, 7).to(corrections)
@@ -82,7 +82,7 @@ class PoseCorrections:
         left = corrections - (motions @ solution)[:, :, 0]
         self.rows.values.copy_(torch.atanh((left / limits.clamp_min(1e-12)).clamp(-0.999, 0.999)))
         turn, move, growth = solution[:, 0].split([3, 3, 1])
-        return WorldMotion(centre, turn, move, growth)
+        return WorldMotion(center, turn, move, growth)
 
     def sizes(self) -> tuple[Tensor, Tensor]:  # [F] degrees, [F] world units
         """How much every camera has been moved."""
@@ -95,19 +95,19 @@ class PoseCorrections:
 
 @dataclass(frozen=True)
 class WorldMotion:
-    """A small motion of everything: around `centre` by the rotation vector `turn`, by `shift`, larger by `growth`."""
+    """A small motion of everything: around `center` by the rotation vector `turn`, by `shift`, larger by `growth`."""
 
-    centre: Tensor  # [3]
+    center: Tensor  # [3]
     turn: Tensor  # [3] radians
     shift: Tensor  # [3]
     growth: Tensor  # [1], 0 for none
 
     @torch.no_grad()
     def move(self, gaussians: Gaussians) -> None:
-        """Move Gaussians in place. Their view-dependent colours are not turned: all turns are small."""
+        """Move Gaussians in place. Their view-dependent colors are not turned: all turns are small."""
         quat, size = from_rotation_vector(self.turn), 1 + self.growth
-        away = gaussians.means - self.centre
-        gaussians.means.copy_(self.centre + size * rotate(quat, away) + self.shift)
+        away = gaussians.means - self.center
+        gaussians.means.copy_(self.center + size * rotate(quat, away) + self.shift)
         gaussians.quats.copy_(product(quat, gaussians.quats))
         gaussians.log_scales.add_(size.log())
 

@@ -1,4 +1,4 @@
-"""Sky: a far shell of Gaussians behind an outdoor scene, of which only the colours are learned."""
+"""Sky: a far shell of Gaussians behind an outdoor scene, of which only the colors are learned."""
 
 import math
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ COUNT = 8192
 RADII = 10.0
 """Distance of the shell in extents of the scene, at least; always beyond twice the distance of nearly all points."""
 OVERLAP = 1.0
-"""Standard deviation in units of the distance between neighbours: no gaps between them."""
+"""Standard deviation in units of the distance between neighbors: no gaps between them."""
 OPACITY = 0.95
 RATE = 1e-2
 DARKEST = 0.05
-"""Of a channel at the start: a colour of zero has no gradient."""
+"""Of a channel at the start: a color of zero has no gradient."""
 
 
 class Sky:
@@ -40,17 +40,17 @@ class Sky:
 
     @classmethod
     def around(cls, frames: Sequence[Frame], points: Tensor, extent: float) -> "Sky":
-        """A shell for a capture, coloured as the upper rims of the photos are on average.
+        """A shell for a capture, colored as the upper rims of the photos are on average.
 
         Args:
             points: [P, 3] sparse points.
             extent: of the scene, world units.
         """
-        centre = torch.stack([frame.camera.position.cpu() for frame in frames]).mean(0)
+        center = torch.stack([frame.camera.position.cpu() for frame in frames]).mean(0)
         radius = RADII * extent
         if len(points):
-            radius = max(radius, 2 * float((points - centre).norm(dim=1).quantile(0.99)))
-        means = centre + radius * fibonacci_sphere(COUNT)
+            radius = max(radius, 2 * float((points - center).norm(dim=1).quantile(0.99)))
+        means = center + radius * fibonacci_sphere(COUNT)
         means = means[torch.stack([_seen(means, frame.camera.to("cpu")) for frame in frames]).any(0)]
         rims = [frame.image[: max(1, frame.camera.height // 16)].float().mean((0, 1)) for frame in frames[:50]]
         color = (torch.stack(rims).mean(0) / 255).clamp_min(DARKEST)
@@ -68,7 +68,7 @@ class Sky:
         )
 
     def leaf(self) -> Tensor:
-        """The colours as a fresh leaf of a graph, sharing memory."""
+        """The colors as a fresh leaf of a graph, sharing memory."""
         return self.gaussians.sh0.detach().requires_grad_()
 
     def behind(

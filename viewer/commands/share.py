@@ -133,7 +133,7 @@ def parse_color(text: str) -> tuple[float, float, float]:
     """
     digits = COLORS.get(text.lower(), text.removeprefix("#"))
     if not re.fullmatch(r"[0-9a-fA-F]{6}", digits):
-        raise InputError(f"--background must be black, white or a colour such as #203040, got {text!r}")
+        raise InputError(f"--background must be black, white or a color such as #203040, got {text!r}")
     red, green, blue = (value / 255 for value in bytes.fromhex(digits))
     return red, green, blue
 

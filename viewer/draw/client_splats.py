@@ -59,7 +59,7 @@ class ClientSplats:
 
 
 def splat_tensors(scenes: Sequence[Gaussians]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Centres [N, 3], covariances [N, 3, 3], colours [N, 3] and opacities [N, 1] of what can be drawn, on the CPU."""
+    """Centers [N, 3], covariances [N, 3, 3], colors [N, 3] and opacities [N, 1] of what can be drawn, on the CPU."""
     parts = []
     for scene in scenes:
         scene = scene.to("cpu")

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 MODES = {
-    "colour": "as photos show it",
+    "color": "as photos show it",
     "depth": "near is light, far is dark",
     "normals": "which way surfaces face, seen from the camera",
     "alpha": "white where the scene is opaque",
     "overdraw": "how many Gaussians lie over a pixel: where drawing costs most",
-    "centres": "a dot at the middle of every Gaussian",
+    "centers": "a dot at the middle of every Gaussian",
     "ellipsoids": "Gaussians as solid bodies",
     "contribution": "how much each Gaussian adds to the photos; dark ones could go",
     "blame": "which Gaussians lie where the photos are missed most",
@@ -30,7 +30,7 @@ Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 class Look:
     """Everything that a browser's controls say about drawing."""
 
-    mode: str = "colour"
+    mode: str = "color"
     sh_degree: int = 4
     opacity: float = 1.0  # factor
     scale: float = 1.0  # factor

@@ -17,7 +17,7 @@ from splat.viewer.draw.palette import heat, percentile
 COUNTED_OPACITY = 1e-4
 """Opacity of the Gaussians of which overdraw counts the layers: so faint that thousands hide nothing."""
 DOT_RADIUS = 1.1
-"""Standard deviation in pixels of the dot at a Gaussian's centre."""
+"""Standard deviation in pixels of the dot at a Gaussian's center."""
 BODY_CUT = 0.6
 """A body's alpha at its edge; in the middle it is 0.99."""
 BODY_RADIUS = 1.0
@@ -32,7 +32,7 @@ class Drawing:
     camera: Camera
     look: Look
     settings: RenderSettings
-    scores: Tensor | None = None  # [N] of each Gaussian, 0 to 1, for the modes that colour by a score
+    scores: Tensor | None = None  # [N] of each Gaussian, 0 to 1, for the modes that color by a score
 
     @property
     def background(self) -> Tensor:  # [3]
@@ -43,7 +43,7 @@ class Drawing:
         return min(self.look.sh_degree, self.gaussians.sh_degree)
 
 
-def colour(drawing: Drawing) -> Tensor:  # [H, W, 3]
+def color(drawing: Drawing) -> Tensor:  # [H, W, 3]
     return render(
         drawing.gaussians,
         drawing.camera,
@@ -61,7 +61,7 @@ def depth(drawing: Drawing) -> Tensor:  # [H, W, 3]
 
 
 def normals(drawing: Drawing) -> Tensor:  # [H, W, 3]
-    """Red to the right, green up, blue towards the camera."""
+    """Red to the right, green up, blue toward the camera."""
     result = render(drawing.gaussians, drawing.camera, sh_degree=0, normals=True, settings=drawing.settings)
     assert result.normals is not None
     seen = result.normals @ drawing.camera.viewmat[:3, :3].T.to(result.normals) * result.normals.new_tensor([1, -1, -1])
@@ -102,7 +102,7 @@ def count_layers(gaussians: Gaussians, camera: Camera, settings: RenderSettings)
     return -torch.log1p(-result.alpha.clamp_max(1 - 1e-6)) / (COUNTED_OPACITY * 0.7869386806)
 
 
-def centres(drawing: Drawing) -> Tensor:  # [H, W, 3]
+def centers(drawing: Drawing) -> Tensor:  # [H, W, 3]
     gaussians, camera = drawing.gaussians, drawing.camera
     depths = camera.to_camera(gaussians.means)[:, 2].clamp_min(1e-6)
     values = gaussians.tensors()
@@ -116,7 +116,7 @@ def centres(drawing: Drawing) -> Tensor:  # [H, W, 3]
 
 
 def ellipsoids(drawing: Drawing) -> Tensor:  # [H, W, 3]
-    """Bodies with a hard edge, each a little lighter or darker than its neighbours."""
+    """Bodies with a hard edge, each a little lighter or darker than its neighbors."""
     gaussians = drawing.gaussians[drawing.gaussians.logit_opacities > -2]
     cut = (2 * torch.log(torch.tensor(0.99 / BODY_CUT))).sqrt()
     values = gaussians.tensors()
@@ -137,9 +137,9 @@ def ellipsoids(drawing: Drawing) -> Tensor:  # [H, W, 3]
 
 
 def by_score(drawing: Drawing) -> Tensor:  # [H, W, 3]
-    """Each Gaussian in the colour of its score."""
+    """Each Gaussian in the color of its score."""
     if drawing.scores is None:
-        return colour(drawing) * 0.3
+        return color(drawing) * 0.3
     values = drawing.gaussians.with_sh_degree(0).tensors()
     values["sh0"] = (heat(drawing.scores, 0.0, 1.0) - 0.5) / SH_C0
     return render(Gaussians(**values), drawing.camera, background=drawing.background, settings=drawing.settings).rgb
@@ -151,15 +151,15 @@ def over(picture: Tensor, opacity: Tensor, background: Tensor) -> Tensor:  # [H,
 
 
 MODES: dict[str, Callable[[Drawing], Tensor]] = {
-    "colour": colour,
+    "color": color,
     "depth": depth,
     "normals": normals,
     "alpha": alpha,
     "overdraw": overdraw,
-    "centres": centres,
+    "centers": centers,
     "ellipsoids": ellipsoids,
     "contribution": by_score,
     "blame": by_score,
-    "error": colour,  # made an error map once the photo is known
+    "error": color,  # made an error map once the photo is known
 }
 """Name of a mode -> what draws it."""

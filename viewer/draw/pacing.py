@@ -37,7 +37,7 @@ class Pace:
         if not self.known:  # little of it fixed: sizes then change enough to learn how much it is
             self.fixed, self.per_pixel, self.known = 0.2 * seconds, 0.8 * seconds / pixels, True
             return
-        # One step of normalised least squares in (1, pixels / 100,000), which cannot run away.
+        # One step of normalized least squares in (1, pixels / 100,000), which cannot run away.
         scaled = pixels / 1e5
         error = seconds - (self.fixed + self.per_pixel * pixels)
         step = 0.5 * error / (1 + scaled * scaled)

@@ -1,4 +1,4 @@
-"""Numbers as colours: one palette for every map, dark for little and light for much."""
+"""Numbers as colors: one palette for every map, dark for little and light for much."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from splat.io.images import DEPTH_COLORS
 
 
 def heat(values: Tensor, low: float, high: float) -> Tensor:  # [..., 3] float, 0 to 1
-    """Colours of values, the palette of depth maps spread evenly from `low` to `high`; black where not finite.
+    """Colors of values, the palette of depth maps spread evenly from `low` to `high`; black where not finite.
 
     Args:
         values: any shape.

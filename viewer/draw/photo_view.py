@@ -18,7 +18,7 @@ POSITION_TOLERANCE = 2e-3
 """Share of the scene's extent by which a browser's camera may be off a photo's and still count as there."""
 ANGLE_TOLERANCE = math.radians(0.25)
 ERROR_SHOWN = 0.3
-"""Difference of a channel, 0 to 1, that has the lightest colour of the error map."""
+"""Difference of a channel, 0 to 1, that has the lightest color of the error map."""
 MAX_PSNR = 100.0
 """dB of pictures that are equal."""
 

@@ -13,7 +13,7 @@ from splat.viewer.slots import SceneSlot
 
 SELECTION_COLOR = (1.0, 0.75, 0.1)
 SELECTION_SHARE = 0.7
-"""How much of a selected Gaussian's colour is the selection's."""
+"""How much of a selected Gaussian's color is the selection's."""
 KEPT = 12
 """Prepared scenes that are kept."""
 
@@ -27,7 +27,7 @@ class Prepared:
 
 
 def prepare(slot: SceneSlot, look: Look) -> Prepared:
-    """What is drawn of a slot: moved, without the hidden, inside the crop box, thinner or smaller, the selection coloured."""
+    """What is drawn of a slot: moved, without the hidden, inside the crop box, thinner or smaller, the selection colored."""
     gaussians = slot.transform.gaussians(slot.gaussians)
     keep = None if slot.hidden is None else ~slot.hidden
     if look.crop is not None:
@@ -50,7 +50,7 @@ def prepare(slot: SceneSlot, look: Look) -> Prepared:
 
 
 def highlighted(gaussians: Gaussians, selected: Tensor) -> Gaussians:
-    """The same with the selected ones in the colour of the selection."""
+    """The same with the selected ones in the color of the selection."""
     color = (gaussians.sh0.new_tensor(SELECTION_COLOR) - 0.5) / SH_C0
     values = gaussians.tensors()
     mixed = gaussians.sh0 * (1 - SELECTION_SHARE) + color * SELECTION_SHARE

@@ -48,7 +48,7 @@ class MoveTools:
         if not self.handles.value:
             return
         self.gizmo = self.viewer.server.scene.add_transform_controls(
-            "/move", scale=0.3 * self.viewer.view.extent, position=tuple(self.session().centre().tolist())
+            "/move", scale=0.3 * self.viewer.view.extent, position=tuple(self.session().center().tolist())
         )
         self.gizmo.on_update(self.viewer.guarded(self.drag))
 
@@ -72,7 +72,7 @@ class MoveTools:
         """Move by the numbers."""
         session = self.session()
         try:
-            move = Similarity.from_euler(self.turn.value, scale=float(self.scale.value)).about(session.centre())
+            move = Similarity.from_euler(self.turn.value, scale=float(self.scale.value)).about(session.center())
             move = Similarity.from_euler(translation=self.by.value) @ move
         except ValueError as error:
             raise InputError(str(error)) from None

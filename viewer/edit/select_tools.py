@@ -118,11 +118,11 @@ class SelectTools:
         self.size.visible, self.ball.visible = tool == "box", tool == "sphere"
         self.inside.visible = tool in ("box", "sphere")
         if tool in ("box", "sphere"):
-            centre = self.session().centre().tolist()
+            center = self.session().center().tolist()
             self.gizmo = scene.add_transform_controls(
                 "/select",
                 scale=0.25 * self.viewer.view.extent,
-                position=tuple(centre),
+                position=tuple(center),
                 disable_rotations=tool == "sphere",
             )
             self.nodes.append(self.gizmo)
@@ -201,7 +201,7 @@ class SelectTools:
         self.changed()
 
     def _means_shown(self) -> Tensor:  # [N, 3]
-        """Centres, NaN where nothing is shown."""
+        """Centers, NaN where nothing is shown."""
         session = self.session()
         return torch.where(session.history.shown[:, None], session.means(), math.nan)
 

@@ -1,6 +1,6 @@
 """Which Gaussians: by shape in space, by region of the picture, by value; and how selections combine.
 
-Every function gives a mask, [N] bool, and changes nothing. A Gaussian counts by its centre. Centres that are not finite are
+Every function gives a mask, [N] bool, and changes nothing. A Gaussian counts by its center. Centers that are not finite are
 in no region.
 """
 
@@ -32,12 +32,12 @@ VALUES: dict[str, Callable[[Gaussians], Tensor]] = {
     "brightness": lambda scene: (scene.sh0 @ scene.sh0.new_tensor([0.2126, 0.7152, 0.0722])) * SH_C0 + 0.5,
 }
 """Numbers of each Gaussian to select by: opacity 0..1; largest standard deviation, world units; smallest by largest standard
-deviation; luminance of the constant colour (Rec. 709), mostly 0..1."""
+deviation; luminance of the constant color (Rec. 709), mostly 0..1."""
 
 MAX_STROKE = 4096
 """Points of a stroke; what a client sends beyond is refused."""
 DEPTH_SLACK = 0.03
-"""A Gaussian is in front when it is no farther than this share behind the depth of the picture there: the centres that make
+"""A Gaussian is in front when it is no farther than this share behind the depth of the picture there: the centers that make
 up a surface lie around it."""
 
 
@@ -49,14 +49,14 @@ def combine(old: Tensor | None, new: Tensor, how: Combination) -> Tensor:  # [N]
 
 
 def box(means: Tensor, placed: Similarity, size: Sequence[float]) -> Tensor:  # [N] bool from [N, 3]
-    """Inside a box with sides `size`, centred at the origin and then placed."""
+    """Inside a box with sides `size`, centered at the origin and then placed."""
     half = means.new_tensor(size).abs() / 2
     return (placed.inverse().points(means).abs() <= half).all(1)
 
 
-def sphere(means: Tensor, centre: Sequence[float], radius: float) -> Tensor:  # [N] bool from [N, 3]
-    """No farther than `radius` from `centre`."""
-    return (means - means.new_tensor(centre)).norm(dim=1) <= radius
+def sphere(means: Tensor, center: Sequence[float], radius: float) -> Tensor:  # [N] bool from [N, 3]
+    """No farther than `radius` from `center`."""
+    return (means - means.new_tensor(center)).norm(dim=1) <= radius
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Seen:
 
     @staticmethod
     def by(camera: Camera, means: Tensor, depth: Tensor | None = None) -> "Seen":
-        """What the camera sees of centres [N, 3].
+        """What the camera sees of centers [N, 3].
 
         Args:
             depth: [H, W] depth of the picture, 0 where it is empty; then only what is in front of that counts, see
@@ -116,7 +116,7 @@ def in_front(pixels: Tensor, z: Tensor, depth: Tensor) -> Tensor:  # [N] bool
     """Not hidden: no farther away than what the picture shows at that pixel, or nothing is shown there.
 
     Args:
-        pixels: [N, 2] where centres are seen; outside the picture nothing is in front.
+        pixels: [N, 2] where centers are seen; outside the picture nothing is in front.
         z: [N] their depths.
         depth: [H, W] median depth of the picture, 0 where it is empty.
     """
@@ -132,16 +132,16 @@ def between(values: Tensor, low: float, high: float) -> Tensor:  # [N] bool
     return (values >= low) & (values <= high)
 
 
-def floaters(means: Tensor, neighbours: int = 8, factor: float = 4.0) -> Tensor:  # [N] bool
-    """Centres that lie alone: the distance to their k-th neighbour is more than `factor` times the median one."""
+def floaters(means: Tensor, neighbors: int = 8, factor: float = 4.0) -> Tensor:  # [N] bool
+    """Centers that lie alone: the distance to their k-th neighbor is more than `factor` times the median one."""
     from scipy.spatial import cKDTree
 
     finite = means.isfinite().all(1)
     points = means[finite].detach().cpu().numpy()
     mask = torch.zeros(len(means), dtype=torch.bool)
-    if len(points) > neighbours:
+    if len(points) > neighbors:
         distances = torch.from_numpy(
-            cKDTree(points).query(points, k=[neighbours + 1], workers=torch.get_num_threads())[0][:, 0]
+            cKDTree(points).query(points, k=[neighbors + 1], workers=torch.get_num_threads())[0][:, 0]
         )
         mask[finite.cpu()] = distances > factor * distances.median()
     return mask.to(means.device)

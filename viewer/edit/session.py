@@ -41,7 +41,7 @@ class EditSession:
         return torch.zeros_like(shown) if self._selected is None else self._selected & shown
 
     def means(self) -> Tensor:  # [N, 3]
-        """Centres in the world, of all Gaussians."""
+        """Centers in the world, of all Gaussians."""
         return self.slot.transform.points(self.history.gaussians().means)
 
     def shown(self) -> Gaussians:
@@ -49,7 +49,7 @@ class EditSession:
         history = self.history
         return self.slot.transform.gaussians(history.gaussians()[history.shown])
 
-    def centre(self) -> Tensor:  # [3] float64
+    def center(self) -> Tensor:  # [3] float64
         """The middle of the selection, or of all that is shown; the median, so that single ones far away do not count."""
         history, chosen = self.history, self.selected
         means = self.means()[chosen if bool(chosen.any()) else history.shown]

@@ -15,7 +15,7 @@ TEXT = """
 | R | back to the first view |
 | N, B | next photo, photo before |
 | T | photo on, photo off |
-| 1 … 9 | colour, depth, normals, alpha, overdraw, centres, ellipsoids, contribution, blame |
+| 1 … 9 | color, depth, normals, alpha, overdraw, centers, ellipsoids, contribution, blame |
 | X, V | delete, hide what is selected |
 | Ctrl Z, Ctrl Shift Z | undo, redo |
 | Shift N | select nothing |

@@ -14,7 +14,7 @@ from splat.viewer.draw.palette import percentile
 DRAWERS = ("automatic", "server", "browser")
 """Automatic is the server, unless it proves too slow to move around in what it draws."""
 CLIENT_NOTE = (
-    "Drawn by this browser: smooth, but approximate. Colour does not change with the direction of view, modes do not apply, "
+    "Drawn by this browser: smooth, but approximate. Color does not change with the direction of view, modes do not apply, "
     "and very small or thin Gaussians are missing."
 )
 TOLD_EVERY = 0.25
@@ -33,8 +33,8 @@ class LookPanel:
     def build(self, gui: viser.GuiApi) -> None:
         view, guarded = self.view, self.viewer.guarded
         degree = max(slot.gaussians.sh_degree for slot in self.viewer.scenes)
-        self.mode = gui.add_dropdown("Show", tuple(MODES), initial_value="colour", hint="What the picture shows.")
-        self.explanation = gui.add_markdown(f"*{MODES['colour']}*")
+        self.mode = gui.add_dropdown("Show", tuple(MODES), initial_value="color", hint="What the picture shows.")
+        self.explanation = gui.add_markdown(f"*{MODES['color']}*")
         self.mode.on_update(guarded(self.change_mode))
         if len(self.viewer.scenes) > 1:
             self._build_layout(gui)
@@ -45,7 +45,7 @@ class LookPanel:
                 degree,
                 1,
                 degree,
-                hint="Degree of view-dependent colour; 0 is the same from everywhere.",
+                hint="Degree of view-dependent color; 0 is the same from everywhere.",
             )
             harmonics.on_update(guarded(lambda _: view.change(sh_degree=int(harmonics.value))))
         opacity = gui.add_slider("Opacity", 0.05, 2.0, 0.05, 1.0, hint="Factor for the opacity of every Gaussian.")

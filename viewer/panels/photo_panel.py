@@ -59,7 +59,7 @@ class PhotoPanel:
         self.view.on_leave = self.left
 
     def step(self, direction: str) -> None:
-        """To the neighbouring photo; to the one of the slider if none is looked at."""
+        """To the neighboring photo; to the one of the slider if none is looked at."""
         if self.view.photo is None:
             self.fly(int(self.number.value) - 1)
             return

@@ -33,7 +33,7 @@ class PathFlight:
         self.lock = threading.Lock()
 
     def draw(self, path: CameraPath | None, current: int) -> None:
-        """Show the line and a frustum per keyframe, the current one in another colour; nothing without a path."""
+        """Show the line and a frustum per keyframe, the current one in another color; nothing without a path."""
         scene, size = self.viewer.server.scene, 0.05 * self.viewer.view.extent
         with self.lock:
             while self.nodes:

@@ -17,7 +17,7 @@ from splat.render import render
 from splat.settings import RenderSettings
 
 
-class Cancelled(Exception):
+class Canceled(Exception):
     """The job was told to stop."""
 
 
@@ -71,7 +71,7 @@ class RenderJob:
                 self._write_pictures()
         except Exception as error:  # told to whoever asked for the video; the viewer goes on
             failure = error
-            if not isinstance(error, Cancelled | OSError):
+            if not isinstance(error, Canceled | OSError):
                 traceback.print_exc()
         self.finished(failure)
 
@@ -90,7 +90,7 @@ class RenderJob:
 
     def _draw(self, index: int) -> torch.Tensor:  # [H, W, 3]
         if self._stop.is_set():
-            raise Cancelled
+            raise Canceled
         camera = self.cameras[index].to(self.scene.device)
         with torch.no_grad():
             picture = render(self.scene, camera, background=self.background, settings=self.settings).rgb.cpu()

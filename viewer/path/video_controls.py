@@ -13,7 +13,7 @@ from splat.settings import RenderSettings
 from splat.viewer.context import Used, ViewerContext, browser_of
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.prepared import prepare
-from splat.viewer.path.render_job import Cancelled, RenderJob
+from splat.viewer.path.render_job import Canceled, RenderJob
 from splat.viewer.saving import allowed_file
 
 SIZES = ("1280 x 720", "1920 x 1080", "3840 x 2160", "1080 x 1920", "1080 x 1080", "640 x 360")
@@ -109,8 +109,8 @@ class PathVideo:
             self.viewer.notify(
                 "The video is ready" if output.suffix == ".mp4" else "The pictures are ready", str(output)
             )
-        elif isinstance(failure, Cancelled):
-            self.status.content = "Cancelled; nothing was written."
+        elif isinstance(failure, Canceled):
+            self.status.content = "Canceled; nothing was written."
         else:
             self.status.content = f"It could not be written: {failure}"
             self.viewer.notify("The video could not be written", str(failure), error=True)

@@ -1,7 +1,7 @@
 """Self-organizing grids (Morgenstern et al. 2023, arXiv 2312.13299): Gaussians as pixels of an image in which neighbors are
 alike in position, color and size.
 
-A grid starts along a Z-order curve and is sorted towards its own low-pass version, whose radius shrinks: cells are taken in
+A grid starts along a Z-order curve and is sorted toward its own low-pass version, whose radius shrinks: cells are taken in
 random groups of four that lie near each other, and each group takes that of its 24 permutations which is nearest to the
 low-pass grid. A pass over all cells costs O(N); all passes of 200,000 Gaussians take seconds.
 """

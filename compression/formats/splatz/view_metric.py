@@ -1,4 +1,4 @@
-"""Which errors of spherical harmonics are seen: those towards cameras. Photos cover a part of all directions, so that most
+"""Which errors of spherical harmonics are seen: those toward cameras. Photos cover a part of all directions, so that most
 combinations of harmonics show little in any of them, and need few bits."""
 
 from collections.abc import Sequence

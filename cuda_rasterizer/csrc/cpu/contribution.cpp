@@ -1,6 +1,6 @@
 // What each Gaussian contributes: one tile per task, composited once more as by rasterize_forward.
 //
-// In place of colours, every Gaussian's blend weights are summed over the tile's pixels in vector registers and written to
+// In place of colors, every Gaussian's blend weights are summed over the tile's pixels in vector registers and written to
 // its pair's own place; a second pass adds the pairs in a fixed order, so the result does not depend on the number of
 // threads. The finished image tells what lies behind a Gaussian, and so what the pixel would be without it. About 35
 // vector instructions per row and Gaussian: bound by floating-point throughput.
@@ -44,7 +44,7 @@ template <class F, bool WEIGHTED> struct TileContribution {
         const TilePlace place(a, grid, tile);
         const BlendSettings<S> settings = blend_settings<S>(a);
         const S log2_alpha_min = log_base2(settings.alpha_min);
-        const PixelCentres<S> centres(place);
+        const PixelCenters<S> centers(place);
         const int64_t begin = at<const int64_t>(a.tile_offsets)[tile],
                       end = at<const int64_t>(a.tile_offsets)[tile + 1];
         if (begin == end) return;
@@ -64,11 +64,11 @@ template <class F, bool WEIGHTED> struct TileContribution {
             batch.gather(a, place, pairs, count, live, log2_alpha_min, values);
             for (int i = 0; i < count; ++i) {
                 const F footprint = batch.footprint(i);
-                const FootprintRows<S> rows(footprint, centres);
-                const S colour[3] = {values[i], values[BATCH + i], values[2 * BATCH + i]};
+                const FootprintRows<S> rows(footprint, centers);
+                const S color[3] = {values[i], values[BATCH + i], values[2 * BATCH + i]};
                 V weight_sum{}, weight_max{}, pixels{}, change_sum{};
                 for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
-                    const V dx = load(centres.x + k * L) - footprint.x;
+                    const V dx = load(centers.x + k * L) - footprint.x;
                     for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
                         const int place_in_tile = row * TILE + k * L;
                         const V before = load(transmittance + place_in_tile);
@@ -77,9 +77,9 @@ template <class F, bool WEIGHTED> struct TileContribution {
                         V change = {};
                         for (int c = 0; c < 3; ++c) {
                             S* pixel = behind + c * TILE_PIXELS + place_in_tile;
-                            const V rest = load(pixel) - step.weight * colour[c];
+                            const V rest = load(pixel) - step.weight * color[c];
                             store(pixel, rest);
-                            const V d = removal_change(step, V{} + colour[c], rest);
+                            const V d = removal_change(step, V{} + color[c], rest);
                             change += d * d;
                         }
                         V weight = step.weight;

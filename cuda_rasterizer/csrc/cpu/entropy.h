@@ -12,7 +12,7 @@ namespace splat {
 // Values low + symbol, symbols in [0, 2^bits), and what is known about each before it is read. The last symbol stands for a
 // far value, which is stored apart.
 //   contexts  known from outside, in [0, context_count); null: none
-//   shifts    by how much a symbol was shifted down against its neighbours (its step is 2^shift times as large); null: not
+//   shifts    by how much a symbol was shifted down against its neighbors (its step is 2^shift times as large); null: not
 //   bucket    width of the buckets of the previous symbol's value that are told apart; 0: the previous one does not matter
 struct Symbols {
     uint64_t values, contexts, shifts;  // int32, uint16, uint8: addresses

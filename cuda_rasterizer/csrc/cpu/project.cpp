@@ -1,6 +1,6 @@
-// Projection: every Gaussian by every camera, to a footprint, a depth, a colour and the list of tiles it touches.
+// Projection: every Gaussian by every camera, to a footprint, a depth, a color and the list of tiles it touches.
 //
-// A task takes 512 Gaussians of one camera. Colour is evaluated only for Gaussians that touch a tile: with 48
+// A task takes 512 Gaussians of one camera. Color is evaluated only for Gaussians that touch a tile: with 48
 // coefficients each it would otherwise be most of the memory traffic, which bounds this stage together with exp and sqrt.
 #include "cpu/parallel_for.h"
 #include "cpu/stages.h"

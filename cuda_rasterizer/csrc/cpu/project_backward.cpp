@@ -81,7 +81,7 @@ template <class S> void project_backward(const RenderArguments& a) {
         for (int64_t i = begin; i < end; ++i) {
             const GaussianParameters<S> in = gaussian_of<S>(a, i);
             GaussianGradient<S> v{};
-            bool first = true;  // no camera has written this Gaussian's colour gradients yet
+            bool first = true;  // no camera has written this Gaussian's color gradients yet
             if (a.v_features && !a.features_per_camera)
                 memset(at<S>(a.v_features) + i * a.features_count, 0, a.features_count * sizeof(S));
             for (int64_t c = 0; c < a.cameras; ++c) {

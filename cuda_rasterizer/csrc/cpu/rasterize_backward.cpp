@@ -1,6 +1,6 @@
 // The derivative of compositing: one tile per task, replayed front to back exactly as it was composited.
 //
-// Each pixel knows from its final colour the sum of everything that its Gaussians contribute to the loss; subtracting
+// Each pixel knows from its final color the sum of everything that its Gaussians contribute to the loss; subtracting
 // what lies in front leaves what lies behind, so no second direction and no per-pixel lists are needed. A Gaussian's
 // gradients are summed over the tile in vector registers and written to its pair's own place; project_backward adds the
 // pairs in a fixed order, so the result does not depend on the number of threads. About 45 vector instructions per row
@@ -81,7 +81,7 @@ template <class F, int CHANNELS, bool ABSOLUTE> struct TileBackward {
         const BlendSettings<S> settings = blend_settings<S>(a);
         const S log2_alpha_min = log_base2(settings.alpha_min);
         const int floats = F::MOMENTS + channels + (ABSOLUTE ? 2 : 0);
-        const PixelCentres<S> centres(place);
+        const PixelCenters<S> centers(place);
         const int64_t begin = at<const int64_t>(a.tile_offsets)[tile],
                       end = at<const int64_t>(a.tile_offsets)[tile + 1];
         if (begin == end) return;
@@ -109,9 +109,9 @@ template <class F, int CHANNELS, bool ABSOLUTE> struct TileBackward {
                 for (int c = 0; c < CHANNELS; ++c) value[c] = values[c * BATCH + i];
                 for (int c = 0; c < channels; ++c) v_value[c] = V{};
                 for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
-                    const V dx = load(centres.x + k * L) - footprint.x;
+                    const V dx = load(centers.x + k * L) - footprint.x;
                     for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
-                        const S dy = centres.y[row] - footprint.y;
+                        const S dy = centers.y[row] - footprint.y;
                         const FootprintRow<S> line = footprint_row(footprint, dy);
                         const int pixels = row * TILE + k * L;
                         const V before = load(transmittance + pixels);

@@ -1,6 +1,6 @@
 // Compositing: one tile per task, front to back, a vector of pixels of one row per step.
 //
-// A tile's transmittance and colours stay in the first-level cache, its Gaussians come in batches of 64. For each
+// A tile's transmittance and colors stay in the first-level cache, its Gaussians come in batches of 64. For each
 // Gaussian only the rows and vectors of the tile that its ellipse reaches are visited, and finished rows at the top and
 // bottom of the tile are left out. Bound by floating-point throughput: about 30 vector instructions per row and Gaussian.
 #include "cpu/parallel_for.h"
@@ -20,7 +20,7 @@ template <class F, int CHANNELS> int64_t composite_tile(const RenderArguments& a
     const BlendSettings<S> settings = blend_settings<S>(a);
     const S log2_alpha_min = log_base2(settings.alpha_min);
     const int channels = CHANNELS ? CHANNELS : channels_of(a);
-    const PixelCentres<S> centres(place);
+    const PixelCenters<S> centers(place);
 
     S* transmittance = reinterpret_cast<S*>(scratch);
     S* median = transmittance + TILE_PIXELS;
@@ -39,12 +39,12 @@ template <class F, int CHANNELS> int64_t composite_tile(const RenderArguments& a
                      log2_alpha_min, values);
         for (int i = 0; i < batch.count; ++i) {
             const F footprint = batch.footprint(i);
-            const FootprintRows<S> rows(footprint, centres);
+            const FootprintRows<S> rows(footprint, centers);
             S local[CHANNELS ? CHANNELS : 1];  // in registers where the number of channels is fixed
             for (int c = 0; c < CHANNELS; ++c) local[c] = values[c * BATCH + i];
             // Down the rows in the inner loop: what is constant along a column of vectors stays in registers.
             for (int k = batch.vector_begin[i]; k < batch.vector_end[i]; ++k) {
-                const V dx = load(centres.x + k * L) - footprint.x;
+                const V dx = load(centers.x + k * L) - footprint.x;
                 for (int row = batch.row_begin[i]; row < batch.row_end[i]; ++row) {
                     const int pixels = row * TILE + k * L;
                     const V before = load(transmittance + pixels);

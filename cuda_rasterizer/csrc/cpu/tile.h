@@ -24,10 +24,10 @@ struct TilePlace {
     }
 };
 
-// Coordinates of the tile's pixel centres.
-template <class S> struct PixelCentres {
+// Coordinates of the tile's pixel centers.
+template <class S> struct PixelCenters {
     alignas(64) S x[TILE], y[TILE];
-    explicit PixelCentres(const TilePlace& place) {
+    explicit PixelCenters(const TilePlace& place) {
         for (int i = 0; i < TILE; ++i) x[i] = S(place.x0 + i) + S(0.5), y[i] = S(place.y0 + i) + S(0.5);
     }
 };
@@ -35,10 +35,10 @@ template <class S> struct PixelCentres {
 // The rows of the tile as one footprint sees them, computed as vectors.
 template <class S> struct FootprintRows {
     alignas(64) S u[TILE], log2_peak[TILE];
-    template <class F> FootprintRows(const F& footprint, const PixelCentres<S>& centres) {
+    template <class F> FootprintRows(const F& footprint, const PixelCenters<S>& centers) {
         constexpr int L = Simd<S>::lanes;
         for (int row = 0; row < TILE; row += L) {
-            const auto rows = footprint_row(footprint, load(centres.y + row) - footprint.y);
+            const auto rows = footprint_row(footprint, load(centers.y + row) - footprint.y);
             store(u + row, rows.u);
             store(log2_peak + row, rows.log2_peak);
         }

@@ -1,6 +1,6 @@
 // What each Gaussian contributes: a warp per 8 x 8 pixels, composited once more as by rasterize_forward.
 //
-// Culling and staging are those of the forward. In place of colours, a Gaussian's blend weights are reduced over the 64
+// Culling and staging are those of the forward. In place of colors, a Gaussian's blend weights are reduced over the 64
 // pixels of the warp and added to the Gaussian by one lane each: sums in double, so that the order in which warps arrive
 // shows only far behind the digits of a float. The finished image tells what lies behind a Gaussian, and so what the pixel
 // would be without it. Bound by arithmetic, and by shuffles where Gaussians are small.

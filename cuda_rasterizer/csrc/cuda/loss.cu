@@ -1,6 +1,6 @@
 // The training loss (1 - w) L1 + w (1 - SSIM) and its gradient, fused (math/ssim.h).
 //
-// A block takes 32 x 16 pixels, one colour after the other. Both images, with a border of 5, are read into shared memory
+// A block takes 32 x 16 pixels, one color after the other. Both images, with a border of 5, are read into shared memory
 // (8-bit photos are converted there), blurred along the rows, then along the columns: 22 taps instead of 121. The first
 // kernel leaves the three derivatives of the SSIM map, the second blurs those back and adds the L1 part. Sums are kept per
 // block and added in order by a last block. Bound by shared memory and arithmetic alike.
@@ -34,14 +34,14 @@ SPLAT_DEVICE float target_at(const LossArguments& a, int64_t number) {
                              : at<const float>(a.target)[number];
 }
 
-// The number of values of one colour before pixel (x, y) of this block's image, in [C, H, W, 3]; -1 outside.
-SPLAT_DEVICE int64_t number_of(const LossArguments& a, int x, int y, int colour) {
+// The number of values of one color before pixel (x, y) of this block's image, in [C, H, W, 3]; -1 outside.
+SPLAT_DEVICE int64_t number_of(const LossArguments& a, int x, int y, int color) {
     if (x < 0 || y < 0 || x >= a.width || y >= a.height) return -1;
-    return ((int64_t(blockIdx.z) * a.height + y) * a.width + x) * 3 + colour;
+    return ((int64_t(blockIdx.z) * a.height + y) * a.width + x) * 3 + color;
 }
 // The same in a map, [C, 3, H, W].
-SPLAT_DEVICE int64_t place_of(const LossArguments& a, int x, int y, int colour) {
-    return ((int64_t(blockIdx.z) * 3 + colour) * a.height + y) * a.width + x;
+SPLAT_DEVICE int64_t place_of(const LossArguments& a, int x, int y, int color) {
+    return ((int64_t(blockIdx.z) * 3 + color) * a.height + y) * a.width + x;
 }
 
 SPLAT_DEVICE float blur_column(const float (*rows)[WIDTH], int row, int column) {
@@ -56,10 +56,10 @@ __global__ __launch_bounds__(THREADS) void ssim_maps(LossArguments a, LossScratc
     __shared__ double block_sums[2][THREADS / WARP];
     const int left = int(blockIdx.x) * WIDTH, top = int(blockIdx.y) * HEIGHT, thread = int(threadIdx.x);
     float l1 = 0, ssim = 0;
-    for (int colour = 0; colour < 3; ++colour) {
+    for (int color = 0; color < 3; ++color) {
         for (int i = thread; i < HIGH * WIDE; i += THREADS) {
             const int row = i / WIDE, column = i - row * WIDE;
-            const int64_t number = number_of(a, left + column - SSIM_RADIUS, top + row - SSIM_RADIUS, colour);
+            const int64_t number = number_of(a, left + column - SSIM_RADIUS, top + row - SSIM_RADIUS, color);
             x_pixels[row][column] = number < 0 ? 0.0f : at<const float>(a.image)[number];
             y_pixels[row][column] = number < 0 ? 0.0f : target_at(a, number);
         }
@@ -83,7 +83,7 @@ __global__ __launch_bounds__(THREADS) void ssim_maps(LossArguments a, LossScratc
             const Ssim here = ssim_of(blur_column(blurred[0], row, column), blur_column(blurred[1], row, column),
                                       blur_column(blurred[2], row, column), blur_column(blurred[3], row, column),
                                       blur_column(blurred[4], row, column));
-            const int64_t place = place_of(a, left + column, top + row, colour);
+            const int64_t place = place_of(a, left + column, top + row, color);
             scratch.maps[0][place] = here.by_mean, scratch.maps[1][place] = here.by_square,
             scratch.maps[2][place] = here.by_product;
             ssim += here.value;
@@ -123,12 +123,12 @@ __global__ __launch_bounds__(THREADS) void ssim_gradient(LossArguments a, LossSc
                                                          float ssim_weight) {
     __shared__ float maps[3][HIGH][PITCH], blurred[3][HIGH][WIDTH];
     const int left = int(blockIdx.x) * WIDTH, top = int(blockIdx.y) * HEIGHT, thread = int(threadIdx.x);
-    for (int colour = 0; colour < 3; ++colour) {
+    for (int color = 0; color < 3; ++color) {
         for (int i = thread; i < HIGH * WIDE; i += THREADS) {
             const int row = i / WIDE, column = i - row * WIDE;
             const int x = left + column - SSIM_RADIUS, y = top + row - SSIM_RADIUS;
-            const bool inside = number_of(a, x, y, colour) >= 0;
-            const int64_t place = inside ? place_of(a, x, y, colour) : 0;
+            const bool inside = number_of(a, x, y, color) >= 0;
+            const int64_t place = inside ? place_of(a, x, y, color) : 0;
             for (int m = 0; m < 3; ++m) maps[m][row][column] = inside ? scratch.maps[m][place] : 0.0f;
         }
         __syncthreads();
@@ -144,7 +144,7 @@ __global__ __launch_bounds__(THREADS) void ssim_gradient(LossArguments a, LossSc
         __syncthreads();
         for (int i = thread; i < HEIGHT * WIDTH; i += THREADS) {
             const int row = i / WIDTH, column = i - row * WIDTH;
-            const int64_t number = number_of(a, left + column, top + row, colour);
+            const int64_t number = number_of(a, left + column, top + row, color);
             if (number < 0) continue;
             const float x = at<const float>(a.image)[number], y = target_at(a, number), difference = x - y;
             const float sign = difference > 0 ? 1.0f : difference < 0 ? -1.0f : 0.0f;

@@ -1,7 +1,7 @@
-// Projection: every Gaussian by every camera, to a footprint, a depth, a colour and the tiles it touches.
+// Projection: every Gaussian by every camera, to a footprint, a depth, a color and the tiles it touches.
 //
 // A thread takes one Gaussian of one camera (a row). Tiles of small rectangles are tested by that thread; those of large
-// ones by its whole warp, a row of tiles per lane. Colour is evaluated only for Gaussians that touch a tile: with 48
+// ones by its whole warp, a row of tiles per lane. Color is evaluated only for Gaussians that touch a tile: with 48
 // coefficients each it would otherwise be most of the traffic. A block leaves the number of its drawn rows, so that
 // `compact` can list them in order. No shared memory; bound by memory.
 #include "cuda/sort.h"

@@ -39,7 +39,7 @@ template <class S> SPLAT_DEVICE void add_to(bool deterministic, S* sum, S value)
         atomicAdd(sum, value);
 }
 
-// CHANNELS: 3 for colour, 4 for colour and depth. WITH_FEATURES: features too.
+// CHANNELS: 3 for color, 4 for color and depth. WITH_FEATURES: features too.
 template <class S, int CHANNELS, bool WITH_FEATURES, bool ABSOLUTE>
 __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArguments a, int first_sub_tile) {
     constexpr int SUMS = MOMENTS + CHANNELS + (ABSOLUTE ? 2 : 0);

@@ -12,11 +12,11 @@ namespace {
 
 constexpr int FEATURES = 8;  // channels of one launch
 
-// CHANNELS: 3 for colour, 4 for colour and depth, FEATURES for the features from first_feature on.
+// CHANNELS: 3 for color, 4 for color and depth, FEATURES for the features from first_feature on.
 template <class S, int CHANNELS>
 __global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, const unsigned long long* totals,
                                                              int first_feature) {
-    constexpr bool colours = CHANNELS != FEATURES;
+    constexpr bool colors = CHANNELS != FEATURES;
     __shared__ Staged<S, CHANNELS> staged_by_warp[SUB_TILES][WARP];
     const int warp = int(threadIdx.x / WARP), lane = lane_index();
     Staged<S, CHANNELS>* staged = staged_by_warp[warp];
@@ -40,7 +40,7 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, 
         const bool hit = exists && place.touched_by(mine.footprint, log2_alpha_min);
         const unsigned hits = __ballot_sync(ALL_LANES, hit);
         if (hit) {
-            if (colours) {
+            if (colors) {
                 for (int c = 0; c < 3; ++c) mine.values[c] = rgb[c];
                 if (CHANNELS == 4) mine.values[CHANNELS - 1] = depth;
             } else {
@@ -83,7 +83,7 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, 
     for (int k = 0; k < PIXELS; ++k) {
         if (!place.inside(a, k)) continue;
         const int64_t to = place.pixel(a, k);
-        if (!colours) {
+        if (!colors) {
             for (int c = 0; c < CHANNELS; ++c)
                 if (first_feature + c < a.features_count)
                     at<S>(a.image_features)[a.features_count * to + first_feature + c] = image[k][c] + spoil;

@@ -10,8 +10,8 @@ namespace {
 
 constexpr int THREADS = 64;
 
-// Every thread multiplies its neighbour's number by its own index; right only if the neighbour has written it.
-__global__ void neighbours(bool with_barrier, long long* sum) {
+// Every thread multiplies its neighbor's number by its own index; right only if the neighbor has written it.
+__global__ void neighbors(bool with_barrier, long long* sum) {
     __shared__ long long numbers[THREADS];
     const int i = int(threadIdx.x);
     numbers[i] = 0;
@@ -45,7 +45,7 @@ __global__ void deadlock() {
 long long run_faulty(const std::string& fault) {
     long long sum = 0;
     if (fault == "sum" || fault == "race")
-        SPLAT_LAUNCH(neighbours, dim3(1), dim3(THREADS), nullptr, fault == "sum", &sum);
+        SPLAT_LAUNCH(neighbors, dim3(1), dim3(THREADS), nullptr, fault == "sum", &sum);
     else if (fault == "divergent")
         SPLAT_LAUNCH(divergent, dim3(1), dim3(THREADS), nullptr, );
     else if (fault == "left")

@@ -10,7 +10,7 @@ template <class S> struct PinholeCamera {
     Vec3<S> translation;           // world to camera
     S fx, fy, cx, cy;              // pixels
     S x_min, x_max, y_min, y_max;  // limits of x/z and y/z where the Jacobian is evaluated
-    Vec3<S> position;              // centre of projection in the world, -R^T t
+    Vec3<S> position;              // center of projection in the world, -R^T t
 };
 
 // Reads viewmat [4, 4] and K [3, 3]. The limits are the image plus `margin` tan(fov / 2) on every side; they count as

@@ -16,7 +16,7 @@ template <class S> struct GaussianFootprint {
     static constexpr int FIELDS = 6;   // numbers below, which a compositor may lay out as it likes
     static constexpr int MOMENTS = 6;  // numbers of FootprintMoments
 
-    S x, y;           // centre, pixels
+    S x, y;           // center, pixels
     S l11, l12, l22;  // Cholesky factor of log2(e) / 2 times the conic
     S log2_opacity;
 };
@@ -68,7 +68,7 @@ template <class V> struct FootprintMoments {
     }
 };
 
-// With d = pixel - centre and C the conic, sigma = d C d / 2 has the slope C d = (slope_u u, slope_v u + slope_w dy).
+// With d = pixel - center and C the conic, sigma = d C d / 2 has the slope C d = (slope_u u, slope_v u + slope_w dy).
 template <class S> struct FootprintSlopes {
     S u, v, w;
 };
@@ -78,7 +78,7 @@ SPLAT_HD FootprintSlopes<S> footprint_slopes(const GaussianFootprint<S>& f) {
     return {scale * f.l11, scale * f.l12, scale * f.l22 * f.l22};
 }
 
-// Adds |v_sigma C d|: the absolute gradients by the centre.
+// Adds |v_sigma C d|: the absolute gradients by the center.
 template <class S, class V>
 SPLAT_HD void add_absolute_gradient(const FootprintSlopes<S>& s, const FootprintSample<V>& sample, V v_sigma, S dy,
                                     V& x, V& y) {
@@ -86,7 +86,7 @@ SPLAT_HD void add_absolute_gradient(const FootprintSlopes<S>& s, const Footprint
     y += magnitude(v_sigma * (s.v * sample.u + s.w * dy));
 }
 
-// By the centre: the sum of -v_sigma C d. By the opacity: alpha is proportional to it.
+// By the center: the sum of -v_sigma C d. By the opacity: alpha is proportional to it.
 template <class S>
 SPLAT_HD void footprint_vjp(const GaussianFootprint<S>& f, S opacity, const FootprintMoments<S>& m, S& v_x, S& v_y,
                             S& v_opacity) {
@@ -153,8 +153,8 @@ template <class S> SPLAT_HD Interval<S> footprint_rows(const GaussianFootprint<S
     return widened(f.y - (root_top + shear * top) * inverse, f.y + (root_bottom - shear * bottom) * inverse);
 }
 
-// Exact: whether the ellipse reaches into the rectangle of pixel centres x0..x1, y0..y1. Outside of it the nearest point
-// lies on an edge that faces the centre; along an edge u^2 + v^2 is a parabola, smallest at a clamped foot.
+// Exact: whether the ellipse reaches into the rectangle of pixel centers x0..x1, y0..y1. Outside of it the nearest point
+// lies on an edge that faces the center; along an edge u^2 + v^2 is a parabola, smallest at a clamped foot.
 template <class S> SPLAT_HD bool footprint_touches(const GaussianFootprint<S>& f, S reach, S x0, S x1, S y0, S y1) {
     const S left = x0 - f.x, right = x1 - f.x, top = y0 - f.y, bottom = y1 - f.y;
     const S dx = clamp(S(0), left, right), dy = clamp(S(0), top, bottom);
@@ -162,7 +162,7 @@ template <class S> SPLAT_HD bool footprint_touches(const GaussianFootprint<S>& f
     const S foot_x = clamp(-f.l12 * dy / f.l11, left, right);
     const S u0 = f.l11 * dx + f.l12 * foot_y, v0 = f.l22 * foot_y, u1 = f.l11 * foot_x + f.l12 * dy, v1 = f.l22 * dy;
     const S nearest = smaller(u0 * u0 + v0 * v0, u1 * u1 + v1 * v1);
-    // Far from the centre of a needle u is a small difference of large numbers: allow for their rounding.
+    // Far from the center of a needle u is a small difference of large numbers: allow for their rounding.
     const S rounding = S(1e-6) * (magnitude(f.l11 * foot_x) + magnitude(f.l12 * foot_y) + magnitude(f.l11 * dx));
     return nearest <= reach + rounding * (S(1) + square_root(nearest));
 }

@@ -219,7 +219,7 @@ class App {
 
   fly(time) {
     const { from, to, start, duration } = this.flight, share = Math.max(0, Math.min(1, (time - start) / duration));
-    this.pose = from.towards(to, share * share * (3 - 2 * share));
+    this.pose = from.toward(to, share * share * (3 - 2 * share));
     if (share === 1) this.flight = null;
     this.moved();
   }

@@ -81,7 +81,7 @@ class Pose {
   }
 
   // Between this and another, 0 to 1; rotations by the shortest way.
-  towards(other, share) {
+  toward(other, share) {
     const eye = add(scaled(this.eye, 1 - share), other.eye, share), mix = (a, b) => a + (b - a) * share;
     const a = quaternion(this.R), b = quaternion(other.R), sign = a.reduce((sum, v, i) => sum + v * b[i], 0) < 0 ? -1 : 1;
     let cosine = Math.min(1, sign * a.reduce((sum, v, i) => sum + v * b[i], 0));
