@@ -11,7 +11,7 @@ import splat
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.cuda_rasterizer.ops.adam import adam_step
 
-DISTRIBUTIONS = {  # mean and spread of log scales, and the share of Gaussians a hundred times larger
+DISTRIBUTIONS = {  # mean and spread of log scales, and the fraction of Gaussians a hundred times larger
     "splat-like": (-4.6, 0.6, 0.0),
     "many tiny": (-6.5, 0.4, 0.0),
     "a few huge": (-5.0, 0.6, 0.001),
@@ -151,11 +151,11 @@ def determinism(scene: splat.Gaussians, camera: splat.Camera, stopwatch: Stopwat
 
 def floors(stages: dict[str, float], counts: dict[str, int], scene: splat.Gaussians, machine: dict) -> dict[str, Any]:
     """For each stage the time that memory or arithmetic alone would take, and the ratio to what was measured."""
-    count, pairs, visible = len(scene), counts["pairs"], counts["visible"]
+    count, intersections, visible = len(scene), counts["intersections"], counts["visible"]
     key = 2
     traffic = {
         "project": count * (44 + 4 + 4 + 64 * visible / count) + visible * 192,
-        "bin": count * 4 + visible * (8 * 8 + 64 + 12) + pairs * (4 + key) * (1 + 2 * 2),
+        "bin": count * 4 + visible * (8 * 8 + 64 + 12) + intersections * (4 + key) * (1 + 2 * 2),
         "project_backward": count * (36 + 236 + 44) + visible * 256,
         "adam": 59 * 4 * 7 * count,
     }

@@ -1,4 +1,4 @@
-"""The whole truth about the CUDA kernels on this machine: do they work, how fast are they, and beside gsplat.
+"""The whole target about the CUDA kernels on this machine: do they work, how fast are they, and beside gsplat.
 
     python benchmarks/gpu_report.py                    everything; about 8 minutes on an H200
     python benchmarks/gpu_report.py --quick            small scenes, no compute-sanitizer
@@ -148,7 +148,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         lines += ["", f"compute-sanitizer: {found}"]
     lines += [
         "",
-        "| scene | Gaussians | size | pairs | forward ms | + backward ms | step ms | peak MB | error image / gradients "
+        "| scene | Gaussians | size | intersections | forward ms | + backward ms | step ms | peak MB | error image / gradients "
         "| deterministic | gsplat / ours: forward, + backward, step; memory ours / gsplat | slowest stage |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -163,7 +163,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         elif "gsplat" in r:
             ratio = r["gsplat"]["error"][:60]
         lines.append(
-            f"| {r['name']} | {r['gaussians']:,} | {r['size'][0]}x{r['size'][1]} | {r['counts']['pairs']:,} "
+            f"| {r['name']} | {r['gaussians']:,} | {r['size'][0]}x{r['size'][1]} | {r['counts']['intersections']:,} "
             f"| {r['ms']['forward']:.3f} | {r['ms']['forward_backward']:.3f} | {r['ms']['step']:.3f} "
             f"| {r['peak_bytes'] / 1e6:.0f} | {r['accuracy']['image']:.1e} / {r['accuracy']['gradients']:.1e} "
             f"| {'same bits' if r['deterministic']['same_bits'] else 'DIFFERENT'}, {r['deterministic']['slower']:+.0%} "

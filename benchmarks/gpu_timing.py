@@ -47,7 +47,7 @@ class Stopwatch:
 
 
 def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str, float], dict[str, int]]:
-    """Milliseconds of every kernel call of a step, and counts: pairs, visible, evaluations."""
+    """Milliseconds of every kernel call of a step, and counts: intersections, visible, evaluations."""
     times: dict[str, list[Callable[[], float]]] = defaultdict(list)
     counts: dict[str, int] = {}
     evaluations = torch.zeros(256, dtype=torch.int64, device=stopwatch.device)
@@ -60,7 +60,7 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
         result = run(stage, arguments)
         times[stage].append(stopwatch.since(before))
         if stage == "project":
-            counts.update(pairs=arguments.pair_count, visible=arguments.visible_count)
+            counts.update(intersections=arguments.intersection_count, visible=arguments.visible_count)
         return result
 
     launch.run = timed

@@ -1,6 +1,6 @@
 """Half of the Gaussians, and what that costs: pruning with and without fine-tuning, by held-out PSNR.
 
-    python benchmarks/pruning.py CAPTURE ... [--iterations 3000] [--finetune 1000] [--share 0.5] [-r 2] [--reuse]
+    python benchmarks/pruning.py CAPTURE ... [--iterations 3000] [--finetune 1000] [--fraction 0.5] [-r 2] [--reuse]
 
 One run of all iterations is the measure. Its scene as it was `--finetune` iterations before the end is pruned, and
 fine-tuned for as many: both have had the same iterations, and the first ones in common. The bar: no more than 0.1 dB below.
@@ -84,7 +84,7 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         return found
 
     drawn = {"background": capture.background, "settings": capture.settings}
-    pruned = timed("pruned", lambda: prune(whole, ranks(whole, capture.importance), options.share))
+    pruned = timed("pruned", lambda: prune(whole, ranks(whole, capture.importance), options.fraction))
     repaired = timed("recolored", lambda: recolored(pruned, whole, capture.cameras, **drawn))
 
     frames, extent, config = capture.frames, capture.extent, capture.config
@@ -96,7 +96,7 @@ def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:
         "pruned, recolored": repaired,
         f"pruned, {options.finetune} of fine-tuning": timed(
             "pruned and fine-tuned",
-            lambda: prune_and_finetune(whole, frames, extent, options.share, options.finetune, config=config),
+            lambda: prune_and_finetune(whole, frames, extent, options.fraction, options.finetune, config=config),
         ),
         f"unpruned, {options.finetune} of fine-tuning": timed(
             "fine-tuned", lambda: finetune(whole, frames, extent, options.finetune, config=config)
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("captures", type=Path, nargs="+")
     parser.add_argument("--iterations", type=int, default=3000, help="before pruning; a multiple of --finetune")
     parser.add_argument("--finetune", type=int, default=1000, help="iterations after it")
-    parser.add_argument("--share", type=float, default=0.5, help="of the Gaussians, to be left out")
+    parser.add_argument("--fraction", type=float, default=0.5, help="of the Gaussians, to be left out")
     parser.add_argument("-r", "--resolution", type=int, default=2)
     parser.add_argument("--flags", default="--threads 1", help="more flags of every `splat train`")
     parser.add_argument("--threads", type=int, default=1)
@@ -138,7 +138,7 @@ def main() -> None:
         results.append(measure(path, options))
         show(results[-1])
     if options.json:
-        names = ("iterations", "finetune", "share", "resolution", "threads", "flags")
+        names = ("iterations", "finetune", "fraction", "resolution", "threads", "flags")
         settings = {name: getattr(options, name) for name in names}
         options.json.write_text(json.dumps({**settings, "results": results}, indent=2) + "\n")
 

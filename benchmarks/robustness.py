@@ -29,7 +29,7 @@ from PIL import Image, ImageDraw
 from splat.datasets.load import PhotoOptions, load_scene
 
 EVERY = 8
-BLOB_SHARE = 0.1
+BLOB_FRACTION = 0.1
 DEGREES, SHIFT = 0.5, 0.005
 
 
@@ -56,7 +56,7 @@ def spoil_by_occlusion(capture: Path, random: np.random.Generator) -> None:
         with Image.open(path) as file:
             photo = file.convert("RGB")
         mask = Image.new("L", photo.size, 255)
-        while np.asarray(mask).mean() > 255 * (1 - BLOB_SHARE):
+        while np.asarray(mask).mean() > 255 * (1 - BLOB_FRACTION):
             radius = random.uniform(0.03, 0.1) * max(photo.size)
             x, y = random.uniform(0, photo.width), random.uniform(0, photo.height)
             box = (x - radius, y - radius * random.uniform(0.6, 1.4), x + radius, y + radius)

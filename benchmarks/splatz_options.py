@@ -32,12 +32,12 @@ from splat.training.compress.finetune import finetune
 from splat.training.compress.source import open_source
 from splat.training.config import evaluation_background
 
-COARSER, SHARES = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0), (0.0, 0.1, 0.2, 0.3, 0.4)
+COARSER, FRACTIONS = (0.35, 0.5, 0.75, 1.0, 1.5, 2.0), (0.0, 0.1, 0.2, 0.3, 0.4)
 CODEBOOKS = ((6, 64, 0.5), (6, 64, 1.0), (6, 64, 1.5), (3, 64, 1.0), (2, 256, 1.0))
 """Stages and entries, as published, and fewer for smaller files; times the steps."""
 MIDPOINTS = ((0.0, 0.05), (0.0, 0.1), (0.0, 0.3), (0.3, 0.05), (0.3, 0.1))
-"""Share that is pruned first, share of the rest that become midpoints."""
-FINETUNED_COARSER, FINETUNED_SHARES = (0.75, 1.0, 1.5), (0.0, 0.3, 0.4)
+"""Fraction that is pruned first, fraction of the rest that become midpoints."""
+FINETUNED_COARSER, FINETUNED_FRACTIONS = (0.75, 1.0, 1.5), (0.0, 0.3, 0.4)
 FINETUNED_CODEBOOKS, FINETUNED_MIDPOINTS = ((6, 64, 1.0),), ((0.0, 0.1), (0.0, 0.3), (0.3, 0.1))
 
 
@@ -70,16 +70,16 @@ class Bench:
     def importance(self, scene: Gaussians) -> torch.Tensor:
         return importance(scene, self.cameras, background=self.background, settings=self.settings)
 
-    def pruned(self, share: float) -> Gaussians:
+    def pruned(self, fraction: float) -> Gaussians:
         whole = self.source.gaussians
-        if not share:
+        if not fraction:
             return whole
-        left = prune(whole, self.ranks, share)
+        left = prune(whole, self.ranks, fraction)
         return recolored(left, whole, self.cameras, background=self.background, settings=self.settings)
 
-    def file(self, name: str, options: SplatzOptions, share: float = 0.0, iterations: int = 0) -> Row:
+    def file(self, name: str, options: SplatzOptions, fraction: float = 0.0, iterations: int = 0) -> Row:
         """Prune, fit, fine-tune, write, read, measure, as `splat compress` does."""
-        scene = self.pruned(share)
+        scene = self.pruned(fraction)
         seen = contribution(scene, self.cameras, background=self.background, settings=self.settings)
         weights = seen.weight.float() / seen.weight.mean().float()
         quantizer = SplatzQuantizer(options, weights, view_metric(scene, self.cameras, weights), losses=seen.removal)
@@ -107,26 +107,26 @@ def against(rows: Sequence[Row], defaults: Sequence[Row]) -> list[Row]:
 def compare(bench: Bench, iterations: int) -> list[Row]:
     """All files of one run."""
     base = SplatzOptions()
-    coarser, shares = (FINETUNED_COARSER, FINETUNED_SHARES) if iterations else (COARSER, SHARES)
+    coarser, fractions = (FINETUNED_COARSER, FINETUNED_FRACTIONS) if iterations else (COARSER, FRACTIONS)
     codebooks, midpoints = (FINETUNED_CODEBOOKS, FINETUNED_MIDPOINTS) if iterations else (CODEBOOKS, MIDPOINTS)
 
-    def default(coarseness: float, share: float) -> Row:
-        name = f"steps x {coarseness:g}" + (f", {100 * share:.0f} % pruned" if share else "")
-        return show(bench.file(name, replace(base, coarseness=coarseness), share, iterations), bench)
+    def default(coarseness: float, fraction: float) -> Row:
+        name = f"steps x {coarseness:g}" + (f", {100 * fraction:.0f} % pruned" if fraction else "")
+        return show(bench.file(name, replace(base, coarseness=coarseness), fraction, iterations), bench)
 
     stepped = [default(coarseness, 0.0) for coarseness in coarser]
     pruned = [
         next(row for row in stepped if row.file == "steps x 1"),
-        *(default(1.0, share) for share in shares if share),
+        *(default(1.0, fraction) for fraction in fractions if fraction),
     ]
     rows = [*stepped, *pruned[1:]]
     for stages, codes, coarseness in codebooks:
         options = replace(base, coarseness=coarseness, shape_stages=stages, shape_codes=codes)
         row = bench.file(f"codebooks {stages} x {codes}, steps x {coarseness:g}", options, 0.0, iterations)
         rows.append(show(against([row], stepped)[0], bench))
-    for share, between in midpoints:
-        name = (f"{100 * share:.0f} % pruned, " if share else "") + f"midpoints {100 * between:.0f} %"
-        row = bench.file(name, replace(base, midpoints=between), share, iterations)
+    for fraction, between in midpoints:
+        name = (f"{100 * fraction:.0f} % pruned, " if fraction else "") + f"midpoints {100 * between:.0f} %"
+        row = bench.file(name, replace(base, midpoints=between), fraction, iterations)
         rows.append(show(against([row], pruned)[0], bench))
     return rows
 

@@ -21,7 +21,7 @@ RUNS = ("budget", "budget in half time", "half budget", "half budget in half tim
 
 def flags_beside(classic: dict[str, float]) -> dict[str, list[str]]:
     """What each run is told, given what classic came to."""
-    half, same = (["--budget", str(int(classic["gaussians"] / share))] for share in (2, 1))
+    half, same = (["--budget", str(int(classic["gaussians"] / fraction))] for fraction in (2, 1))
     limit = ["--time-limit", f"{classic['train_seconds'] / 2:.1f}s"]
     return {
         "budget": [],

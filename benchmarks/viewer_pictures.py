@@ -122,7 +122,7 @@ def training(browser: Browser, capture: Path) -> Image.Image:
             "--iterations",
             "3000",
         ]
-        command += ["-r", "4", "--view", "--view-port", "18300", "--view-share", "0.3"]
+        command += ["-r", "4", "--view", "--view-port", "18300", "--view-fraction", "0.3"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             address = next(line for line in process.stdout if line.startswith("viewer at"))

@@ -174,7 +174,7 @@ def rasterize(
 
     Raises:
         ValueError: a shape, dtype or device does not fit.
-        RuntimeError: more than settings.max_pairs pairs, or no kernels for the tensors' device.
+        RuntimeError: more than settings.max_intersections intersections, or no kernels for the tensors' device.
     """
     check_inputs(inputs, width, height, sh_degree)
     if adam is not None:

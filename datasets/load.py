@@ -23,8 +23,8 @@ from splat.datasets.readers import colmap, transforms_json
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 
-SKIP_SHARE = 0.1
-"""A capture of which more than this share of photos cannot be used is an error."""
+SKIP_FRACTION = 0.1
+"""A capture of which more than this fraction of photos cannot be used is an error."""
 
 MaskProvider = Callable[[str, torch.Tensor], torch.Tensor]
 """Makes a mask from a photo: name and uint8 [H, W, 3] in, bool [H, W] out, True where the photo shows the scene. Called
@@ -97,7 +97,7 @@ def load_scene(
         loaded = list(tqdm(results, total=len(readers), desc="photos", unit="", disable=not progress))
     frames = [frame for frame in loaded if isinstance(frame, Frame)]
     skipped += [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
-    if not frames or len(skipped) > SKIP_SHARE * (len(frames) + len(skipped)):
+    if not frames or len(skipped) > SKIP_FRACTION * (len(frames) + len(skipped)):
         raise InputError(
             f"{capture}: {len(skipped)} of {len(frames) + len(skipped)} photos cannot be used, more than a tenth; mend "
             f"them, or name the right folder of photos with --images{_listed(skipped)}"

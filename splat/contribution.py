@@ -60,7 +60,7 @@ def contribution(
 
     Raises:
         ValueError: a shape, dtype or device does not fit, or a weight is negative.
-        RuntimeError: the scene needs more pairs than `settings.max_pairs`, or memory ran out.
+        RuntimeError: the scene needs more intersections than `settings.max_intersections`, or memory ran out.
     """
     settings = settings or RenderSettings()
     several = list(cameras) if not isinstance(cameras, Camera) else _single(cameras)

@@ -53,7 +53,7 @@ def render(
 
     Raises:
         ValueError: a shape, dtype or device does not fit; the message names the argument, what was expected and came.
-        RuntimeError: the scene needs more pairs than `settings.max_pairs`, or memory ran out.
+        RuntimeError: the scene needs more intersections than `settings.max_intersections`, or memory ran out.
     """
     settings = settings or RenderSettings()
     single = isinstance(cameras, Camera) and not cameras.batched

@@ -36,16 +36,16 @@ class RenderSettings:
     frustum_margin: float = 0.3
     """The Jacobian of the projection is evaluated no farther outside the image than this, in units of tan(fov / 2)."""
 
-    max_pairs: int = 1 << 28
-    """Refuse to draw when more (tile, Gaussian) pairs than this would be needed; each takes 8 bytes forward and about
-    56 backward. It turns a scene of giant Gaussians into an error instead of a machine out of memory."""
+    max_intersections: int = 1 << 28
+    """Refuse to draw when more intersections of tiles and Gaussians than this would be needed; each takes 8 bytes forward and
+    about 56 backward. It turns a scene of giant Gaussians into an error instead of a machine out of memory."""
 
-    pair_capacity: int = 0
-    """GPU: room for so many pairs, so that nobody waits for the device to count them and a CUDA graph can capture the
+    intersection_capacity: int = 0
+    """GPU: room for so many intersections, so that nobody waits for the device to count them and a CUDA graph can capture the
     render. An image that needs more becomes NaN. 0: count, which costs one short wait per render."""
 
     deterministic: bool = False
-    """GPU: the same bits on every run, for some time and memory (36 bytes a pair). On the CPU this always holds."""
+    """GPU: the same bits on every run, for some time and memory (36 bytes an intersection). On the CPU this always holds."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.near < self.far:
@@ -60,9 +60,10 @@ class RenderSettings:
             raise ValueError(f"RenderSettings: eps2d must be positive, got {self.eps2d}")
         if not self.frustum_margin >= 0.0:
             raise ValueError(f"RenderSettings: frustum_margin must not be negative, got {self.frustum_margin}")
-        if not 0 <= self.pair_capacity <= self.max_pairs:
+        if not 0 <= self.intersection_capacity <= self.max_intersections:
             raise ValueError(
-                f"RenderSettings: pair_capacity must be from 0 to max_pairs = {self.max_pairs}, got {self.pair_capacity}"
+                f"RenderSettings: intersection_capacity must be from 0 to max_intersections = {self.max_intersections}, "
+                f"got {self.intersection_capacity}"
             )
-        if self.max_pairs < 1:
-            raise ValueError(f"RenderSettings: max_pairs must be at least 1, got {self.max_pairs}")
+        if self.max_intersections < 1:
+            raise ValueError(f"RenderSettings: max_intersections must be at least 1, got {self.max_intersections}")

@@ -98,7 +98,7 @@ class OptimizationConfig:
     lr_quats: float = 1e-3
     """Rotations."""
     lr_final: float = 1.0
-    """Share of the rates, those of positions aside, that is left at the end; log-linear in between."""
+    """Fraction of the rates, those of positions aside, that is left at the end; log-linear in between."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class DensifyConfig:
     grad_source: Literal["loss", "ssim"] = "loss"
     """ssim: gradients count for growing only as far as they come from SSIM, so that blur and not color decides."""
     min_axis_ratio: float = 0.0
-    """Never clone or split Gaussians whose shortest axis is at most this share of their longest; 0.01 keeps needles from
+    """Never clone or split Gaussians whose shortest axis is at most this fraction of their longest; 0.01 keeps needles from
     multiplying."""
     mask_weight: float = 0.0
     """Learn a mask of Gaussians that are not needed and prune those while training (Compact 3DGS); 5e-4 is usual."""
@@ -130,7 +130,7 @@ class DensifyConfig:
     densify_from: int = 500
     """First iteration at which to add; a fifth of the run when that is shorter."""
     densify_until: float | None = None
-    """Share of the run after which to stop. Unless given: classic and absgrad 0.5 as published, 0.7 in runs below 3000
+    """Fraction of the run after which to stop. Unless given: classic and absgrad 0.5 as published, 0.7 in runs below 3000
     iterations; mcmc 0.83; budget 0.6."""
     reset_every: int = 3000
     """classic and absgrad: iterations between two resets of the opacities, while densifying; 0 for none."""
@@ -173,7 +173,7 @@ class GeometryConfig:
     pose_limit_degrees: float = 3.0
     """Largest correction of a rotation."""
     pose_limit: float = 0.03
-    """Largest correction of a position, as a share of the scene's extent."""
+    """Largest correction of a position, as a fraction of the scene's extent."""
     depth_points_weight: float = 0.0
     """Weight of the inverse depth of the capture's sparse points where a photo has seen them; 0.01 is usual."""
     depth_maps_weight: float = 0.0

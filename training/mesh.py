@@ -29,7 +29,7 @@ BLOCK, BLOCKS = 16, 10_000
 MIN_ALPHA = 0.5
 """Pixels that are more transparent than this have no surface."""
 SMALL_PART = 0.01
-"""Connected parts with a smaller share of the triangles of the largest one are removed."""
+"""Connected parts with a smaller fraction of the triangles of the largest one are removed."""
 
 
 def open3d() -> Any:

@@ -74,8 +74,8 @@ def _quantile(values: Tensor, q: float) -> Tensor:  # [3] from [N, 3]; torch's o
 def _interpolate(factor: Tensor, position: Tensor) -> Tensor:  # [RANK, 12, N] from [RANK, 12, cells] and [N]
     cell = position * (factor.shape[-1] - 1)
     left = cell.floor().long().clamp(0, factor.shape[-1] - 2)
-    share = cell - left
-    return factor[..., left] * (1 - share) + factor[..., left + 1] * share
+    fraction = cell - left
+    return factor[..., left] * (1 - fraction) + factor[..., left + 1] * fraction
 
 
 def changed_colors(gaussians: Gaussians, grid: Grid4D) -> Gaussians:

@@ -10,23 +10,23 @@ SHORT_RUN = 3000
 """Iterations below which a run spends 0.7 of itself on growing instead of 0.5: there is less to settle afterwards."""
 
 FIRST_SIZE = 0.35
-"""Share of the photos' width and height with which a progressive run begins."""
+"""Fraction of the photos' width and height with which a progressive run begins."""
 SMALLEST_SIDE = 200
 """Longest side in pixels below which a progressive run does not go."""
 FULL_SIZE_FROM = 0.4
-"""Share of a progressive run after which photos have their full size."""
+"""Fraction of a progressive run after which photos have their full size."""
 
 
 @dataclass(frozen=True)
-class Moment:
+class Iteration:
     """Where a run is."""
 
-    iteration: int  # counted from 1
-    progress: float  # share of the run that has passed, 0 to 1
+    number: int  # counted from 1
+    progress: float  # fraction of the run that has passed, 0 to 1
 
 
 class Clock:
-    """Counts iterations and time, and tells the moment. A run ends with its iterations or its time, what comes first."""
+    """Counts iterations and time, and tells where the run is. A run ends with its iterations or its time, what comes first."""
 
     def __init__(self, iterations: int, seconds: float | None) -> None:
         self.iterations, self.limit = iterations, seconds
@@ -60,10 +60,10 @@ class Clock:
     def finished(self) -> bool:
         return self.progress >= 1.0
 
-    def tick(self) -> Moment:
+    def tick(self) -> Iteration:
         """The next iteration begins."""
         self.iteration += 1
-        return Moment(self.iteration, self.progress)
+        return Iteration(self.iteration, self.progress)
 
 
 def means_learning_rate(config: OptimizationConfig, extent: float, progress: float) -> float:
@@ -72,8 +72,8 @@ def means_learning_rate(config: OptimizationConfig, extent: float, progress: flo
     return extent * math.exp(start + (end - start) * progress)
 
 
-def rate_share(config: OptimizationConfig, progress: float) -> float:
-    """Share of the other learning rates: log-linear from 1 to lr_final."""
+def rate_fraction(config: OptimizationConfig, progress: float) -> float:
+    """Fraction of the other learning rates: log-linear from 1 to lr_final."""
     return config.lr_final**progress
 
 
@@ -84,8 +84,8 @@ def active_sh_degree(config: OptimizationConfig, progress: float) -> int:
     return min(config.sh_degree, int(progress * FULL_RUN / 1000 + 1e-6))
 
 
-def photo_share(progress: float, longest_side: int) -> float:
-    """Share of width and height that a photo has in a progressive run: log-linear up to full size, in steps of an eighth of
+def photo_fraction(progress: float, longest_side: int) -> float:
+    """Fraction of width and height that a photo has in a progressive run: log-linear up to full size, in steps of an eighth of
     an octave, so that few sizes occur."""
     if progress >= FULL_SIZE_FROM:
         return 1.0
@@ -99,7 +99,7 @@ class DensifySchedule:
 
     every: int
     first: int
-    until: float  # share of the run after which nothing is edited
+    until: float  # fraction of the run after which nothing is edited
     reset_every: int
 
     @classmethod
@@ -117,14 +117,14 @@ class DensifySchedule:
             reset_every=config.reset_every,
         )
 
-    def gathers(self, moment: Moment) -> bool:
+    def gathers(self, now: Iteration) -> bool:
         """Whether statistics are needed at this iteration."""
-        return moment.progress < self.until
+        return now.progress < self.until
 
-    def edits(self, moment: Moment) -> bool:
-        begun = moment.iteration >= self.first or moment.progress >= 0.2
-        return begun and moment.progress < self.until and moment.iteration % self.every == 0
+    def edits(self, now: Iteration) -> bool:
+        begun = now.number >= self.first or now.progress >= 0.2
+        return begun and now.progress < self.until and now.number % self.every == 0
 
-    def resets(self, moment: Moment) -> bool:
+    def resets(self, now: Iteration) -> bool:
         """Only while density is edited: what a reset makes faint needs the rest of the run to come back."""
-        return self.reset_every > 0 and moment.progress < self.until and moment.iteration % self.reset_every == 0
+        return self.reset_every > 0 and now.progress < self.until and now.number % self.reset_every == 0

@@ -29,18 +29,25 @@ from splat.training.interrupt import interrupt_flag
 from splat.training.learned_mask import MASK, is_off, masked
 from splat.training.losses.grid_smoothness import GridSmoothness
 from splat.training.losses.objective import Loss, Objective
-from splat.training.losses.target import Truth, camera_for, make_truth
+from splat.training.losses.target import TargetImage, camera_for, make_target
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.per_image.model import PhotoModel
 from splat.training.progress import Progress, StageTimer
-from splat.training.schedules import Clock, Moment, active_sh_degree, means_learning_rate, photo_share, rate_share
+from splat.training.schedules import (
+    Clock,
+    Iteration,
+    active_sh_degree,
+    means_learning_rate,
+    photo_fraction,
+    rate_fraction,
+)
 
 REORDER_EVERY = 1000
 """Iterations between two sortings of the Gaussians in space, right after an edit."""
 PRUNE_MASKED_EVERY = 100
 """Iterations between two removals of the Gaussians that a learnable mask has switched off."""
 LATE_FROM = 0.5
-"""Share of the run after which steps may take several iterations."""
+"""Fraction of the run after which steps may take several iterations."""
 MASK_RATE = 0.01
 PSNR_EVERY = 10
 """Iterations between two measurements of the training PSNR, which only a person reads."""
@@ -137,37 +144,37 @@ class Trainer:
         Raises:
             InputError: the loss is not finite, or no Gaussian is left.
         """
-        moment = self.clock.tick()
+        now = self.clock.tick()
         index = self.next_photo()
         frame, background = self.frames[index], self.background()
-        needs = self.strategy.needs(moment)
+        needs = self.strategy.needs(now)
         with self.timer("photos"):
             longest = max(frame.camera.width, frame.camera.height)
-            share = photo_share(moment.progress, longest) if self.config.progressive else 1.0
-            truth = make_truth(self.photo(index), share, background, self.config.data.mask_mode)
-            camera = self.model.open(index, camera_for(frame.camera, truth))
+            fraction = photo_fraction(now.progress, longest) if self.config.progressive else 1.0
+            target = make_target(self.photo(index), fraction, background, self.config.data.mask_mode)
+            camera = self.model.open(index, camera_for(frame.camera, target))
         with self.timer("render"):
             if self.leaves is None:
                 self.leaves = self.optimizer.leaves()
-            result, gaussians, probe = self.draw(camera, background, needs, moment)
+            result, gaussians, probe = self.draw(camera, background, needs, now)
             rgb = self.model.finish(result, camera, background, self.settings)
         with self.timer("loss"):
-            loss = self.objective(rgb, result, truth, frame, camera, gaussians, moment)
-            value = self.checked(loss, frame, moment)
+            loss = self.objective(rgb, result, target, frame, camera, gaussians, now)
+            value = self.checked(loss, frame, now)
         with self.timer("backward"):
-            view = self.backward(loss, rgb, result, truth, gaussians, probe, needs)
+            view = self.backward(loss, rgb, result, target, gaussians, probe, needs)
         with self.timer("update"), torch.no_grad():
             visible = result.statistics.visible if self.config.optimization.sparse_adam and result.statistics else None
-            self.model.step(moment.progress)
-            self.update(moment, visible)
+            self.model.step(now.progress)
+            self.update(now, visible)
         with self.timer("density"), torch.no_grad():
             if view is not None:
                 self.strategy.observe(view, self.optimizer.memory)
-            self.edit(moment)
-        return value, self.measured_psnr(rgb, truth, moment)
+            self.edit(now)
+        return value, self.measured_psnr(rgb, target, now)
 
     def draw(
-        self, camera: Camera, background: Tensor, needs: Needs, moment: Moment
+        self, camera: Camera, background: Tensor, needs: Needs, now: Iteration
     ) -> tuple[RenderResult, Gaussians, Tensor | None]:
         """Render the parameters. Also returns them as Gaussians, and the feature whose gradient becomes the scores."""
         assert self.leaves is not None
@@ -180,15 +187,15 @@ class Trainer:
         probe = gaussians.means.new_zeros(len(gaussians), 1, requires_grad=True) if needs.scores else None
         fused = None
         if optimization.fuse_adam:
-            fused = self.optimizer.fused(self.learning_rates(moment), optimization.sparse_adam)
+            fused = self.optimizer.fused(self.learning_rates(now), optimization.sparse_adam)
         result = render(
             gaussians,
             camera,
             background=self.model.scene_background(background),
             features=probe,
-            sh_degree=active_sh_degree(optimization, moment.progress),
+            sh_degree=active_sh_degree(optimization, now.progress),
             depth=self.objective.needs_depth(),
-            normals=self.objective.needs_normals(moment),
+            normals=self.objective.needs_normals(now),
             statistics=needs.gradients or optimization.sparse_adam,
             absgrad=needs.absolute,
             settings=self.settings,
@@ -196,17 +203,17 @@ class Trainer:
         )
         return result, gaussians, probe
 
-    def checked(self, loss: Loss, frame: Frame, moment: Moment) -> float:
+    def checked(self, loss: Loss, frame: Frame, now: Iteration) -> float:
         """The loss as a number; on a GPU, where reading waits for all that is under way, only now and then a new one.
 
         Raises:
             InputError: it is not finite.
         """
-        if moment.iteration % PSNR_EVERY == 0 or self.device.type == "cpu":
+        if now.number % PSNR_EVERY == 0 or self.device.type == "cpu":
             self.last_loss = float(loss.value)
         if not math.isfinite(self.last_loss):
             raise InputError(
-                f"the loss became {self.last_loss} at iteration {moment.iteration} or just before (photo {frame.name}). The "
+                f"the loss became {self.last_loss} at iteration {now.number} or just before (photo {frame.name}). The "
                 f"last checkpoint in {self.folder.checkpoints} is unharmed; resume from it with lower learning rates"
             )
         return self.last_loss
@@ -216,7 +223,7 @@ class Trainer:
         loss: Loss,
         rgb: Tensor,
         result: RenderResult,
-        truth: Truth,
+        target: TargetImage,
         gaussians: Gaussians,
         probe: Tensor | None,
         needs: Needs,
@@ -232,7 +239,7 @@ class Trainer:
         if probe is not None and result.features is not None:
             # Features of zero change nothing and pull at nothing; their own gradient is the sum over pixels of the blend
             # weight times what they are multiplied with here.
-            rest = rest + (result.features[..., 0] * truth.error(rgb)).sum()
+            rest = rest + (result.features[..., 0] * target.error(rgb)).sum()
         gradient = absolute = None
         if loss.ssim is not None:
             loss.ssim.backward(retain_graph=True)
@@ -248,34 +255,34 @@ class Trainer:
         score = None if probe is None or probe.grad is None else probe.grad[:, 0]
         return View(statistics.visible, gradient, absolute, score)
 
-    def update(self, moment: Moment, visible: Tensor | None) -> None:
+    def update(self, now: Iteration, visible: Tensor | None) -> None:
         """Take the step of Adam, unless several iterations share one and more of them are to come."""
-        several = self.config.late_steps if moment.progress >= LATE_FROM else 1
-        if moment.iteration % several and not self.clock.finished:
+        several = self.config.late_steps if now.progress >= LATE_FROM else 1
+        if now.number % several and not self.clock.finished:
             return
-        rates = self.learning_rates(moment)
+        rates = self.learning_rates(now)
         if not self.config.optimization.fuse_adam:
             assert self.leaves is not None
             self.optimizer.step(self.leaves, rates, visible)
         self.leaves = None
         self.strategy.perturb(self.optimizer.gaussians, rates, self.generator)
 
-    def edit(self, moment: Moment) -> None:
+    def edit(self, now: Iteration) -> None:
         """Let the strategy change the set of Gaussians, and remove those that have switched themselves off."""
-        if MASK in self.optimizer.parameters and moment.iteration % PRUNE_MASKED_EVERY == 0:
+        if MASK in self.optimizer.parameters and now.number % PRUNE_MASKED_EVERY == 0:
             off = is_off(self.optimizer.parameters[MASK])
             if bool(off.any()):
                 self.forget_rows()
                 self.optimizer.keep(~off)
-        edit = self.strategy.edit(moment, self.optimizer.gaussians, self.optimizer.memory, self.generator)
+        edit = self.strategy.edit(now, self.optimizer.gaussians, self.optimizer.memory, self.generator)
         if edit is not None:
             self.forget_rows()
             edit.apply(self.optimizer)
-            if moment.iteration % REORDER_EVERY == 0:
+            if now.number % REORDER_EVERY == 0:
                 self.optimizer.keep(morton_order(self.optimizer.parameters["means"], exact=False))
         if not len(self.optimizer):
             raise InputError(
-                f"no Gaussian was left at iteration {moment.iteration}: the photos and cameras do not agree. Look at the "
+                f"no Gaussian was left at iteration {now.number}: the photos and cameras do not agree. Look at the "
                 "capture with `splat info`, or lower --prune-opacity"
             )
 
@@ -285,12 +292,12 @@ class Trainer:
         if self.smoothness is not None:
             self.smoothness.forget()
 
-    def measured_psnr(self, rgb: Tensor, truth: Truth, moment: Moment) -> float | None:
+    def measured_psnr(self, rgb: Tensor, target: TargetImage, now: Iteration) -> float | None:
         """PSNR of the step's render, now and then."""
-        if moment.iteration % PSNR_EVERY:
+        if now.number % PSNR_EVERY:
             return None
         with torch.no_grad():
-            error = float((rgb.clamp(0, 1) - truth.as_float(rgb)).square().mean())
+            error = float((rgb.clamp(0, 1) - target.as_float(rgb)).square().mean())
         return psnr_of(max(error, 1e-10))
 
     def next_photo(self) -> int:
@@ -322,16 +329,16 @@ class Trainer:
             return torch.rand(3, generator=self.generator).to(self.device)
         return self.fixed_background
 
-    def learning_rates(self, moment: Moment) -> dict[str, float]:
+    def learning_rates(self, now: Iteration) -> dict[str, float]:
         optimization = self.config.optimization
-        share = rate_share(optimization, moment.progress)
+        fraction = rate_fraction(optimization, now.progress)
         return {
-            "means": means_learning_rate(optimization, self.extent, moment.progress),
-            "quats": share * optimization.lr_quats,
-            "log_scales": share * optimization.lr_scales,
-            "logit_opacities": share * optimization.lr_opacities,
-            "sh0": share * optimization.lr_sh0,
-            "sh_rest": share * optimization.lr_sh_rest,
+            "means": means_learning_rate(optimization, self.extent, now.progress),
+            "quats": fraction * optimization.lr_quats,
+            "log_scales": fraction * optimization.lr_scales,
+            "logit_opacities": fraction * optimization.lr_opacities,
+            "sh0": fraction * optimization.lr_sh0,
+            "sh_rest": fraction * optimization.lr_sh_rest,
             MASK: MASK_RATE,
         }
 

@@ -56,7 +56,7 @@ class Viewer:
         host, port: where the server listens; another port is taken if this one is in use.
         background: of the pictures at first, 0 to 255.
         longest: side in pixels of a full picture, at most.
-        share: of the time, that drawing may take from a training.
+        fraction: of the time, that drawing may take from a training.
         panels: further panels that all browsers share, before the others.
         messages: shown to every browser that comes.
         live: the first scene is being trained, so that panels which change it are left out.
@@ -73,7 +73,7 @@ class Viewer:
         port: int = 8080,
         background: tuple[int, int, int] = (0, 0, 0),
         longest: int = LONGEST,
-        share: float = 1.0,
+        fraction: float = 1.0,
         panels: Sequence[Callable[[ViewerContext], Panel]] = (),
         messages: Sequence[str] = (),
         live: bool = False,
@@ -94,7 +94,7 @@ class Viewer:
             control_width="medium", show_logo=False, show_share_button=False, brand_color=(28, 126, 214)
         )
         self._place_first_camera()
-        self.loop = RenderLoop(self, share)
+        self.loop = RenderLoop(self, fraction)
         tabs = self.server.gui.add_tab_group()
         self._building = threading.Lock()  # viser keeps one open container per tab
         self._client_tabs = [(panel, tabs.add_tab(panel.title)) for panel in CLIENT_PANELS]
@@ -142,8 +142,8 @@ class Viewer:
                 replace(frame, camera=slot.transform.inverse().camera(frame.camera)) for frame in self.capture.frames
             ]
 
-            def progress(share: float) -> None:
-                told.body = f"{share:.0%}"
+            def progress(fraction: float) -> None:
+                told.body = f"{fraction:.0%}"
 
             self.scores = score(gaussians, frames, RenderSettings(antialiased=slot.antialiased), progress)
             told.remove()

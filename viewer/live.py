@@ -1,7 +1,7 @@
 """LiveTraining: what watches a run and shows it. The run calls it after every iteration and knows nothing else of a viewer.
 
 The run is never kept waiting for a picture: when somebody looks, the last copy has been drawn and drawing has not had more
-than its share of the time, the run's thread copies its parameters, and the viewer's thread draws the copy.
+than its fraction of the time, the run's thread copies its parameters, and the viewer's thread draws the copy.
 """
 
 import sys
@@ -30,7 +30,7 @@ class LiveTraining:
     Args:
         initial: what the run starts from.
         iterations: of the whole run.
-        share: of the time that drawing may take while cameras rest.
+        fraction: of the time that drawing may take while cameras rest.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class LiveTraining:
         background: tuple[int, int, int],
         host: str,
         port: int,
-        share: float,
+        fraction: float,
     ) -> None:
         self.iterations = iterations
         self.history = History()
@@ -60,7 +60,7 @@ class LiveTraining:
             host=host,
             port=port,
             background=background,
-            share=share,
+            fraction=fraction,
             panels=[lambda viewer: TrainingPanel(viewer, self)],
             live=True,
         )

@@ -102,10 +102,10 @@ def _tree(points: Tensor, codes: int, weights: Tensor, generator: torch.Generato
     """Codes within cells: each cell of a coarse codebook gets codes of its own, more where the error is larger."""
     coarse, cell = _lloyd(points, 1 << round(math.log2(codes) / 2), weights, generator)
     error = weights * (points - coarse[cell]).square().sum(dim=1)
-    # Splitting a cell of n points and error e into k codes leaves about e k^(-2/d): shares by e^(d / (d + 2)), d small.
+    # Splitting a cell of n points and error e into k codes leaves about e k^(-2/d): fractions by e^(d / (d + 2)), d small.
     size = torch.bincount(cell, minlength=len(coarse))
-    share = (torch.zeros(len(coarse)).to(error).index_add_(0, cell, error).sqrt() * size.sqrt()).double()
-    counts = (share / share.sum().clamp_min(1e-30) * codes).floor().long().clamp_min(1).minimum(size)
+    fraction = (torch.zeros(len(coarse)).to(error).index_add_(0, cell, error).sqrt() * size.sqrt()).double()
+    counts = (fraction / fraction.sum().clamp_min(1e-30) * codes).floor().long().clamp_min(1).minimum(size)
     order = cell.argsort(stable=True)
     books, labels, first = [], torch.empty_like(cell), 0
     for rows, count in zip(order.split(size.tolist()), counts.tolist(), strict=True):

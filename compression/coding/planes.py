@@ -136,8 +136,8 @@ def _cost(
 
 
 def _logarithms(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    logarithms = np.round(4 * np.log2(np.maximum(share, 1e-30)) + LOGARITHMS - 1)
+    fraction = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    logarithms = np.round(4 * np.log2(np.maximum(fraction, 1e-30)) + LOGARITHMS - 1)
     logarithms = np.where(counts > 0, np.clip(logarithms, 1, LOGARITHMS - 1), 0).astype(np.int64)
     logarithms[counts.sum(axis=1) == 0, 0] = 1  # a context that never occurs needs some table
     return logarithms

@@ -35,17 +35,17 @@ class FormatFlags:
     splatz_codes: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """Entries of the codebook of harmonics in `.splatz`, up to 65536. 0: each Gaussian has harmonics of its own."""
 
-    splatz_exact: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
-    """Share of the Gaussians, those that matter most, that keep what their harmonics differ from that codebook; 0.6 as in the
-    VecTree of CityGaussian V2."""
+    splatz_exact: Annotated[float, tyro.conf.arg(metavar="FRACTION")] = 0.0
+    """Fraction of the Gaussians, those that matter most, that keep what their harmonics differ from that codebook; 0.6 as in
+    the VecTree of CityGaussian V2."""
 
     splatz_shape_stages: Annotated[int, tyro.conf.arg(metavar="0-8")] = 0
     """Scales and rotations in `.splatz` as sums of entries of so many codebooks of 64 each; 6 as in Compact-3DGS. 0: in
     steps, which is smaller at equal quality."""
 
-    splatz_midpoints: Annotated[float, tyro.conf.arg(metavar="SHARE")] = 0.0
-    """Share of the Gaussians that a `.splatz` does not hold but makes half-way between two others, up to 0.5. Leaving the
-    same share out with --prune looks better."""
+    splatz_midpoints: Annotated[float, tyro.conf.arg(metavar="FRACTION")] = 0.0
+    """Fraction of the Gaussians that a `.splatz` does not hold but makes half-way between two others, up to 0.5. Leaving the
+    same fraction out with --prune looks better."""
 
     spz_frame: Literal["auto", "rub", "rdf"] = "auto"
     """Axes of an `.spz` that is read: what it says, else as specified (rub); rdf for files of programs that write ours as

@@ -24,7 +24,7 @@ Kind = Literal["removal", "weight", "peak", "volume", "sensitivity"]
 VOLUME_POWER = 0.1
 """LightGaussian's beta."""
 VOLUME_QUANTILE = 0.9
-"""Share of the Gaussians below the volume that counts as 1."""
+"""Fraction of the Gaussians below the volume that counts as 1."""
 
 
 def importance(

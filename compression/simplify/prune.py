@@ -1,4 +1,4 @@
-"""Leave out the Gaussians that matter least: a share of them, or as many as a quality allows."""
+"""Leave out the Gaussians that matter least: a fraction of them, or as many as a quality allows."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,46 +22,46 @@ class Pruned:
     """What `prune_to_quality` came to."""
 
     gaussians: Gaussians
-    share: float  # of all Gaussians, left out
+    fraction: float  # of all Gaussians, left out
     quality: float  # measured
     unpruned_quality: float
 
 
-def survivors(scores: Tensor, share: float) -> Tensor:  # [N] bool
-    """Which Gaussians are left when a share of them goes, those with the least scores first; what is not a number is least.
+def survivors(scores: Tensor, fraction: float) -> Tensor:  # [N] bool
+    """Which Gaussians are left when a fraction of them goes, those with the least scores first; what is not a number is least.
 
     Raises:
-        ValueError: the share is not in 0..1.
+        ValueError: the fraction is not in 0..1.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share: expected 0 to 1, got {share}")
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction: expected 0 to 1, got {fraction}")
     keep = torch.ones(len(scores), dtype=torch.bool, device=scores.device)
-    keep[_ascending(scores)[: round(share * len(scores))]] = False
+    keep[_ascending(scores)[: round(fraction * len(scores))]] = False
     return keep
 
 
-def prune(gaussians: Gaussians, scores: Tensor, share: float) -> Gaussians:
-    """The scene without the given share of its Gaussians, those with the least scores; the others keep their order.
+def prune(gaussians: Gaussians, scores: Tensor, fraction: float) -> Gaussians:
+    """The scene without the given fraction of its Gaussians, those with the least scores; the others keep their order.
 
     Args:
         scores: [N], from `importance`, where what no camera sees has the least; or better, from `ranks`.
     """
     if len(scores) != len(gaussians):
         raise ValueError(f"scores: expected one for each of {len(gaussians)} Gaussians, got {len(scores)}")
-    return gaussians[survivors(scores, share)]
+    return gaussians[survivors(scores, fraction)]
 
 
 def ranks(
     gaussians: Gaussians, scored: Callable[[Gaussians], Tensor], step: float = 0.15, least: float = 0.1
 ) -> Tensor:  # [N] float64
-    """Scores by which pruning costs least at any share: the order in which Gaussians go if those that are left are scored
+    """Scores by which pruning costs least at any fraction: the order in which Gaussians go if those that are left are scored
     anew each time that a `step` of them has gone. What was not needed beside its neighbors is, once they have gone; with
     the score `removal`, half of a scene so costs a third of the dB that it costs with scores of the whole scene.
 
     Args:
         scored: scores [N] of a scene, `importance` with cameras for instance.
-        step: share of those left, above 0.
-        least: share of all at which the last scores decide about the rest.
+        step: fraction of those left, above 0.
+        least: fraction of all at which the last scores decide about the rest.
     """
     left = torch.arange(len(gaussians), device=gaussians.device)
     gone: list[Tensor] = []
@@ -83,24 +83,24 @@ def _ascending(scores: Tensor) -> Tensor:  # [N] int64
 
 
 def prune_to_quality(gaussians: Gaussians, scores: Tensor, max_drop: float, measure: Measure, steps: int = 7) -> Pruned:
-    """Leave out as many Gaussians as `measure` allows: the largest share found by bisection that costs no more than
+    """Leave out as many Gaussians as `measure` allows: the largest fraction found by bisection that costs no more than
     `max_drop` against the whole scene.
 
     Args:
         max_drop: in the units of `measure`, 0 or more.
-        steps: halvings of the interval of shares: 7 find it to within one percent.
+        steps: halvings of the interval of fractions: 7 find it to within one percent.
     """
     whole = measure(gaussians)
     best = Pruned(gaussians, 0.0, whole, whole)
     low, high = 0.0, 1.0
     for _ in range(steps):
-        share = (low + high) / 2
-        candidate = prune(gaussians, scores, share)
+        fraction = (low + high) / 2
+        candidate = prune(gaussians, scores, fraction)
         quality = measure(candidate) if len(candidate) else -math.inf
         if whole - quality <= max_drop:
-            low, best = share, Pruned(candidate, share, quality, whole)
+            low, best = fraction, Pruned(candidate, fraction, quality, whole)
         else:
-            high = share
+            high = fraction
     return best
 
 

@@ -6,7 +6,7 @@
 
 namespace splat {
 
-// What contribution keeps of every pair on the CPU: weight, largest weight, pixels, squared change.
+// What contribution keeps of every intersection on the CPU: weight, largest weight, pixels, squared change.
 constexpr int CONTRIBUTIONS = 4;
 
 // One render of N Gaussians by C cameras, W x H pixels each, with F feature channels. Floating-point arrays are float,
@@ -39,15 +39,17 @@ struct RenderArguments {
     uint64_t background = 0;       // [C, 3]
     uint64_t pixel_weights = 0;    // [C, H, W] how much every pixel counts, for contribution
 
-    // How many pairs there are. project() tells both, unless pair_capacity is given: then nobody waits for the device,
+    // How many intersections there are. project() tells both, unless intersection_capacity is given: then nobody waits for the device,
     // there is room for so many, and an image that needs more becomes NaN.
-    int64_t pair_count = 0, visible_count = 0, pair_capacity = 0;
+    int64_t intersection_count = 0, visible_count = 0, intersection_capacity = 0;
 
     // Kept from the forward for the backward
-    uint64_t projected = 0;      // [C, N] records of projected_bytes
-    uint64_t pair_offsets = 0;   // [C * N + 1] int64: where each Gaussian's pairs begin. CUDA: only if deterministic
-    uint64_t pairs = 0;          // [P] of pair_bytes, by tile, then by depth. CPU: Gaussian, slot; CUDA: camera * N + i
-    uint64_t tile_offsets = 0;   // [C * tiles + 1] int64: where each tile's pairs begin
+    uint64_t projected = 0;  // [C, N] records of projected_bytes
+    uint64_t intersection_offsets =
+        0;  // [C * N + 1] int64: where each Gaussian's intersections begin. CUDA: only if deterministic
+    uint64_t intersections =
+        0;  // [P] of intersection_bytes, by tile, then by depth. CPU: Gaussian, slot; CUDA: camera * N + i
+    uint64_t tile_offsets = 0;   // [C * tiles + 1] int64: where each tile's intersections begin
     uint64_t transmittance = 0;  // [C, H, W] final
 
     // Outputs
@@ -82,7 +84,8 @@ struct RenderArguments {
     // Scratch
     uint64_t project_scratch = 0;  // project_scratch_bytes, from project to rasterize_forward
     uint64_t scratch = 0;          // forward_scratch_bytes or backward_scratch_bytes
-    uint64_t pair_gradients = 0;   // [gradient_rows, pair_gradient_floats]; contribution, CPU: [pairs, CONTRIBUTIONS]
+    uint64_t intersection_gradients =
+        0;  // [gradient_rows, intersection_gradient_floats]; contribution, CPU: [intersections, CONTRIBUTIONS]
     uint64_t evaluations =
         0;  // [threads], CUDA [1], int64: pixels times Gaussians that were evaluated, added to; for benchmarks
 };
@@ -119,13 +122,13 @@ struct AdamArguments {
 struct Kernels {
     const char* name;
     int64_t (*projected_bytes)(const RenderArguments&);
-    int64_t (*pair_bytes)(const RenderArguments&);
+    int64_t (*intersection_bytes)(const RenderArguments&);
     int64_t (*project_scratch_bytes)(const RenderArguments&);
     int64_t (*forward_scratch_bytes)(const RenderArguments&);
     int64_t (*backward_scratch_bytes)(const RenderArguments&);
     int64_t (*gradient_rows)(const RenderArguments&);
-    int64_t (*pair_gradient_floats)(const RenderArguments&);
-    void (*project)(RenderArguments&);  // tells pair_count and visible_count
+    int64_t (*intersection_gradient_floats)(const RenderArguments&);
+    void (*project)(RenderArguments&);  // tells intersection_count and visible_count
     void (*bin)(const RenderArguments&);
     void (*rasterize_forward)(const RenderArguments&);
     void (*contribution)(const RenderArguments&);  // after rasterize_forward

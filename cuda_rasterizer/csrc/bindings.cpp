@@ -94,18 +94,18 @@ NB_MODULE(_splat_native, m) {
         SPLAT_FIELD(gaussians) SPLAT_FIELD(cameras) SPLAT_FIELD(width) SPLAT_FIELD(height) SPLAT_FIELD(sh_degree)
         SPLAT_FIELD(sh_rest_count) SPLAT_FIELD(features_count) SPLAT_FIELD(features_per_camera) SPLAT_FIELD(with_depth)
         SPLAT_FIELD(antialiased) SPLAT_FIELD(is_double) SPLAT_FIELD(deterministic) SPLAT_FIELD(threads) SPLAT_FIELD(device)
-        SPLAT_FIELD(stream) SPLAT_FIELD(pair_count) SPLAT_FIELD(visible_count) SPLAT_FIELD(pair_capacity) SPLAT_FIELD(near) SPLAT_FIELD(far)
+        SPLAT_FIELD(stream) SPLAT_FIELD(intersection_count) SPLAT_FIELD(visible_count) SPLAT_FIELD(intersection_capacity) SPLAT_FIELD(near) SPLAT_FIELD(far)
         SPLAT_FIELD(eps2d) SPLAT_FIELD(alpha_max) SPLAT_FIELD(alpha_min) SPLAT_FIELD(transmittance_min)
         SPLAT_FIELD(frustum_margin) SPLAT_FIELD(means) SPLAT_FIELD(quats) SPLAT_FIELD(log_scales)
         SPLAT_FIELD(logit_opacities) SPLAT_FIELD(sh0) SPLAT_FIELD(sh_rest) SPLAT_FIELD(features) SPLAT_FIELD(viewmats)
-        SPLAT_FIELD(Ks) SPLAT_FIELD(background) SPLAT_FIELD(projected) SPLAT_FIELD(pair_offsets) SPLAT_FIELD(pairs)
+        SPLAT_FIELD(Ks) SPLAT_FIELD(background) SPLAT_FIELD(projected) SPLAT_FIELD(intersection_offsets) SPLAT_FIELD(intersections)
         SPLAT_FIELD(tile_offsets) SPLAT_FIELD(transmittance) SPLAT_FIELD(radii) SPLAT_FIELD(rgb) SPLAT_FIELD(depth)
         SPLAT_FIELD(median_depth) SPLAT_FIELD(image_features) SPLAT_FIELD(pixel_weights) SPLAT_FIELD(weight_sums)
         SPLAT_FIELD(weight_maxima) SPLAT_FIELD(pixel_counts) SPLAT_FIELD(removal_changes) SPLAT_FIELD(v_rgb) SPLAT_FIELD(v_alpha) SPLAT_FIELD(v_depth)
         SPLAT_FIELD(v_median_depth) SPLAT_FIELD(v_image_features) SPLAT_FIELD(v_means) SPLAT_FIELD(v_quats)
         SPLAT_FIELD(v_log_scales) SPLAT_FIELD(v_logit_opacities) SPLAT_FIELD(v_sh0) SPLAT_FIELD(v_sh_rest)
         SPLAT_FIELD(v_features) SPLAT_FIELD(v_viewmats) SPLAT_FIELD(v_Ks) SPLAT_FIELD(v_mean2d) SPLAT_FIELD(v_mean2d_abs)
-        SPLAT_FIELD(project_scratch) SPLAT_FIELD(scratch) SPLAT_FIELD(pair_gradients) SPLAT_FIELD(evaluations)
+        SPLAT_FIELD(project_scratch) SPLAT_FIELD(scratch) SPLAT_FIELD(intersection_gradients) SPLAT_FIELD(evaluations)
         SPLAT_FIELD(adam_visible_only) SPLAT_FIELD(adam_step) SPLAT_FIELD(adam_beta1) SPLAT_FIELD(adam_beta2) SPLAT_FIELD(adam_eps);
 #undef SPLAT_FIELD
     render_arguments.def("fuse_adam", [](RenderArguments& a, int k, uint64_t exp_avg, uint64_t exp_avg_sq, double lr) {
@@ -133,12 +133,12 @@ NB_MODULE(_splat_native, m) {
     using Release = nb::call_guard<nb::gil_scoped_release>;
 #define SPLAT_SIZE(name) m.def(#name, [](const RenderArguments& a) { return kernels_for(a).name(a); })
     SPLAT_SIZE(projected_bytes);
-    SPLAT_SIZE(pair_bytes);
+    SPLAT_SIZE(intersection_bytes);
     SPLAT_SIZE(project_scratch_bytes);
     SPLAT_SIZE(forward_scratch_bytes);
     SPLAT_SIZE(backward_scratch_bytes);
     SPLAT_SIZE(gradient_rows);
-    SPLAT_SIZE(pair_gradient_floats);
+    SPLAT_SIZE(intersection_gradient_floats);
 #undef SPLAT_SIZE
     m.def("project", [](RenderArguments& a) { kernels_for(a).project(a); }, Release());
     m.def("bin", [](const RenderArguments& a) { kernels_for(a).bin(a); }, Release());

@@ -14,5 +14,5 @@ One module an operator, which importing it registers: nothing else is needed bef
 
 Scratch memory and streams come from torch and live here; the kernels get addresses. The operators know nothing of
 autograd: see autograd.py, which imports them. They import native.py and checks.py.
-Shapes: N Gaussians, C cameras, H x W pixels, F feature channels, P pairs, T tiles per camera.
+Shapes: N Gaussians, C cameras, H x W pixels, F feature channels, P intersections, T tiles per camera.
 """

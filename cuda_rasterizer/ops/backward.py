@@ -48,16 +48,16 @@ def backpropagate(
         "v_Ks": not wanted.cameras_wanted,
         "v_mean2d": not wanted.mean2d_wanted,
         "v_mean2d_abs": not wanted.mean2d_abs_wanted,
-        "pair_offsets": not state.pair_offsets.numel(),
+        "intersection_offsets": not state.intersection_offsets.numel(),
     }
     given = {**state._asdict(), **upstream._asdict(), **gradients}
     kept += launch.addresses(arguments, {name: tensor for name, tensor in given.items() if not skipped.get(name)})
-    arguments.pair_count = state.pairs.shape[0]
-    with memory.explained(options, arguments.pair_count):
-        rows, floats = module.gradient_rows(arguments), module.pair_gradient_floats(arguments)
-        pair_gradients = memory.empty(inputs.means, max(1, rows), floats)
+    arguments.intersection_count = state.intersections.shape[0]
+    with memory.explained(options, arguments.intersection_count):
+        rows, floats = module.gradient_rows(arguments), module.intersection_gradient_floats(arguments)
+        intersection_gradients = memory.empty(inputs.means, max(1, rows), floats)
         scratch = memory.scratch(inputs.means, module.backward_scratch_bytes(arguments))
-    kept += launch.addresses(arguments, {"pair_gradients": pair_gradients, "scratch": scratch})
+    kept += launch.addresses(arguments, {"intersection_gradients": intersection_gradients, "scratch": scratch})
     launch.run("rasterize_backward", arguments)
     launch.run("project_backward", arguments)
 

@@ -28,7 +28,7 @@ def _rasterize_backward_adam(
     gradients = all_gradients(inputs, state, upstream, options, wanted)
     visible = None
     if fused.visible_only:
-        visible = (state.pair_offsets.diff() > 0).view(-1, len(inputs.means)).any(dim=0)
+        visible = (state.intersection_offsets.diff() > 0).view(-1, len(inputs.means)).any(dim=0)
     for parameter, gradient, exp_avg, exp_avg_sq, lr in zip(
         inputs.parameters, gradients.parameters, fused.exp_avg, fused.exp_avg_sq, fused.lr, strict=True
     ):

@@ -15,7 +15,7 @@ from splat.cuda_rasterizer.ops.schema import Inputs, Limits, Options, Settings, 
 
 class _Counting(NamedTuple):
     pixel_weights: Tensor | None  # [C, H, W], not negative
-    max_pairs: int
+    max_intersections: int
 
 
 class Contributions(NamedTuple):
@@ -38,13 +38,15 @@ def _empty(inputs: Inputs) -> Contributions:
 
 
 def _contribution(inputs: Inputs, options: Options, counting: _Counting) -> Contributions:
-    drawn = draw(inputs, options, Limits(counting.max_pairs, pair_capacity=0))
+    drawn = draw(inputs, options, Limits(counting.max_intersections, intersection_capacity=0))
     arguments, kept = drawn.arguments, drawn.kept
     found = _empty(inputs)
     if not native.is_cuda(inputs.means.device):
-        with memory.explained(options, arguments.pair_count):
-            pairs = memory.empty(inputs.means, max(1, arguments.pair_count), native.load().CONTRIBUTIONS)
-        kept += launch.addresses(arguments, {"pair_gradients": pairs})
+        with memory.explained(options, arguments.intersection_count):
+            intersections = memory.empty(
+                inputs.means, max(1, arguments.intersection_count), native.load().CONTRIBUTIONS
+            )
+        kept += launch.addresses(arguments, {"intersection_gradients": intersections})
     kept += launch.addresses(arguments, {**found._asdict(), "pixel_weights": counting.pixel_weights})
     launch.run("contribution", arguments)
     del drawn, kept
@@ -71,7 +73,7 @@ def contribution(
 
     Raises:
         ValueError: a shape, dtype or device does not fit, or a weight is negative.
-        RuntimeError: more than settings.max_pairs pairs, or no kernels for the tensors' device.
+        RuntimeError: more than settings.max_intersections intersections, or no kernels for the tensors' device.
     """
     check_inputs(inputs, width, height, sh_degree)
     if pixel_weights is not None:
@@ -81,5 +83,5 @@ def contribution(
         if bool((pixel_weights < 0).any()):
             raise ValueError("pixel_weights: expected no negative number, got " + f"{float(pixel_weights.min()):.3g}")
     options = Options.of(settings, width=width, height=height, sh_degree=sh_degree, with_depth=False)
-    counting = _Counting(pixel_weights, Limits.of(settings).max_pairs)
+    counting = _Counting(pixel_weights, Limits.of(settings).max_intersections)
     return _operator(inputs, options, counting)

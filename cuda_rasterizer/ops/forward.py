@@ -22,7 +22,7 @@ def draw(inputs: Inputs, options: Options, limits: Limits) -> Drawn:
     """Run the stages of the forward.
 
     Raises:
-        RuntimeError: there are more pairs than limits.max_pairs.
+        RuntimeError: there are more intersections than limits.max_intersections.
     """
     module = native.load()
     arguments, kept = launch.render_arguments(inputs, options)
@@ -31,32 +31,34 @@ def draw(inputs: Inputs, options: Options, limits: Limits) -> Drawn:
         project_scratch = memory.scratch(inputs.means, module.project_scratch_bytes(arguments))
     made = outputs._asdict() | {"project_scratch": project_scratch}
     kept += launch.addresses(
-        arguments, {name: tensor for name, tensor in made.items() if tensor.numel() and name != "pairs"}
+        arguments, {name: tensor for name, tensor in made.items() if tensor.numel() and name != "intersections"}
     )
     if native.is_cuda(inputs.means.device):
-        arguments.pair_capacity = limits.pair_capacity
+        arguments.intersection_capacity = limits.intersection_capacity
     launch.run("project", arguments)
-    pairs = arguments.pair_count
-    if pairs > limits.max_pairs:
+    intersections = arguments.intersection_count
+    if intersections > limits.max_intersections:
         raise RuntimeError(
-            f"this render needs {pairs:,} (tile, Gaussian) pairs, more than max_pairs = {limits.max_pairs:,}. Many "
-            "Gaussians cover a large part of the image: remove those, render a smaller image, or raise "
-            "RenderSettings.max_pairs"
+            f"this render needs {intersections:,} intersections of tiles and Gaussians, more than max_intersections = "
+            f"{limits.max_intersections:,}. Many Gaussians cover a large part of the image: remove those, render a smaller image, or raise "
+            "RenderSettings.max_intersections"
         )
-    with memory.explained(options, pairs):
-        outputs = outputs._replace(pairs=memory.empty(outputs.pairs, pairs, outputs.pairs.shape[1]))
+    with memory.explained(options, intersections):
+        outputs = outputs._replace(
+            intersections=memory.empty(outputs.intersections, intersections, outputs.intersections.shape[1])
+        )
         scratch = memory.scratch(inputs.means, module.forward_scratch_bytes(arguments))
-    kept += launch.addresses(arguments, {"pairs": outputs.pairs, "scratch": scratch})
+    kept += launch.addresses(arguments, {"intersections": outputs.intersections, "scratch": scratch})
     launch.run("bin", arguments)
     launch.run("rasterize_forward", arguments)
     return Drawn(arguments, outputs, kept)
 
 
-def _outputs(inputs: Inputs, options: Options, pairs: Any, arguments: Any) -> Outputs:
+def _outputs(inputs: Inputs, options: Options, intersections: Any, arguments: Any) -> Outputs:
     """The forward's outputs, uninitialized.
 
     Args:
-        pairs: how many there are, which fake tensors do not know.
+        intersections: how many there are, which fake tensors do not know.
         arguments: at least the device and the dtype, on which the sizes of records depend.
     """
     module, like = native.load(), inputs.means
@@ -75,8 +77,8 @@ def _outputs(inputs: Inputs, options: Options, pairs: Any, arguments: Any) -> Ou
         image_features=memory.empty(like, cameras, height, width, channels),
         radii=memory.empty(like, cameras, count),
         projected=memory.empty(like, cameras, count, module.projected_bytes(arguments), dtype=torch.uint8),
-        pair_offsets=memory.empty(like, offsets, dtype=torch.int64),
-        pairs=memory.empty(like, pairs, module.pair_bytes(arguments), dtype=torch.uint8),
+        intersection_offsets=memory.empty(like, offsets, dtype=torch.int64),
+        intersections=memory.empty(like, intersections, module.intersection_bytes(arguments), dtype=torch.uint8),
         tile_offsets=memory.empty(like, cameras * tiles + 1, dtype=torch.int64),
     )
 

@@ -29,14 +29,14 @@ def scratch(like: Tensor, size: int) -> Tensor:
 
 
 @contextmanager
-def explained(options: Options, pairs: int) -> Iterator[None]:
+def explained(options: Options, intersections: int) -> Iterator[None]:
     """Say what was asked for and how to need less, where torch says only that memory ran out."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise torch.OutOfMemoryError(
-            f"out of memory for an image of {options.width} x {options.height} with {pairs:,} (tile, Gaussian) pairs. Draw "
-            "fewer Gaussians, a smaller image or one camera at a time"
+            f"out of memory for an image of {options.width} x {options.height} with {intersections:,} intersections of "
+            "tiles and Gaussians. Draw fewer Gaussians, a smaller image or one camera at a time"
             + (", or without RenderSettings.deterministic" if options.deterministic else "")
             + f". torch says: {error}"
         ) from error

@@ -58,9 +58,9 @@ class Settings(Protocol):
     @property
     def deterministic(self) -> bool: ...
     @property
-    def max_pairs(self) -> int: ...
+    def max_intersections(self) -> int: ...
     @property
-    def pair_capacity(self) -> int: ...
+    def intersection_capacity(self) -> int: ...
 
 
 class Options(NamedTuple):
@@ -100,14 +100,14 @@ class Options(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How many (tile, Gaussian) pairs there may be, and for how many room is made unseen (0: they are counted)."""
+    """How many intersections of tiles and Gaussians there may be, and for how many room is made unseen (0: counted)."""
 
-    max_pairs: int
-    pair_capacity: int
+    max_intersections: int
+    intersection_capacity: int
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        return cls(min(settings.max_pairs, (1 << 32) - 1), settings.pair_capacity)
+        return cls(min(settings.max_intersections, (1 << 32) - 1), settings.intersection_capacity)
 
 
 class State(NamedTuple):
@@ -118,8 +118,8 @@ class State(NamedTuple):
     depth: Tensor
     image_features: Tensor
     projected: Tensor
-    pair_offsets: Tensor
-    pairs: Tensor
+    intersection_offsets: Tensor
+    intersections: Tensor
     tile_offsets: Tensor
 
 
@@ -133,8 +133,8 @@ class Outputs(NamedTuple):
     image_features: Tensor  # [C, H, W, F]
     radii: Tensor  # [C, N]
     projected: Tensor  # [C, N, bytes of a record]
-    pair_offsets: Tensor  # [C * N + 1] int64; empty where the backward does not need it
-    pairs: Tensor  # [P, bytes of a pair]
+    intersection_offsets: Tensor  # [C * N + 1] int64; empty where the backward does not need it
+    intersections: Tensor  # [P, bytes of an intersection]
     tile_offsets: Tensor  # [C * T + 1] int64
 
     @property
@@ -145,8 +145,8 @@ class Outputs(NamedTuple):
             depth=self.depth,
             image_features=self.image_features,
             projected=self.projected,
-            pair_offsets=self.pair_offsets,
-            pairs=self.pairs,
+            intersection_offsets=self.intersection_offsets,
+            intersections=self.intersections,
             tile_offsets=self.tile_offsets,
         )
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-AHEAD_SHARE = 0.25
-"""Share of the limit that is kept for photos decoded ahead, once not all of them fit."""
+AHEAD_FRACTION = 0.25
+"""Fraction of the limit that is kept for photos decoded ahead, once not all of them fit."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PhotoCache:
     """Decoded photos by name, at most `limit` bytes of them.
 
     Photos are kept in the order they come until they fill the limit; training uses each once a round, in random order, so
-    that keeping some for good is as good as any rule. The others pass through a small share of the limit, where `prepare`
+    that keeping some for good is as good as any rule. The others pass through a small fraction of the limit, where `prepare`
     decodes them before they are needed. Safe to use from several threads.
     """
 
@@ -81,14 +81,14 @@ class PhotoCache:
         with self.lock:
             if name in self.kept or name in self.passing:
                 return
-            if self.limit is not None and (len(self.passing) + 2) * self.largest > AHEAD_SHARE * self.limit:
+            if self.limit is not None and (len(self.passing) + 2) * self.largest > AHEAD_FRACTION * self.limit:
                 return
             self.passing[name] = self.pool.submit(self.readers[name])
 
     def _keep(self, name: str, photo: Photo) -> Photo:
         with self.lock:
             self.largest = max(self.largest, photo.bytes)
-            room = self.limit is None or self.bytes + photo.bytes <= (1 - AHEAD_SHARE) * self.limit
+            room = self.limit is None or self.bytes + photo.bytes <= (1 - AHEAD_FRACTION) * self.limit
             if room and name not in self.kept:
                 self.kept[name] = photo
                 self.bytes += photo.bytes

@@ -129,7 +129,7 @@ class Shape:
         return result
 
     def shadow(self, points: Tensor, light: Tensor, light_radius: float) -> Tensor:  # [N]
-        """Share of a distant round light that is seen past this solid, 0 to 1.
+        """Fraction of a distant round light that is seen past this solid, 0 to 1.
 
         Args:
             light: [3, 1] unit direction to the light's middle.
@@ -140,7 +140,7 @@ class Shape:
         aside = (dot(toward, toward) - along * along).clamp_min(0).sqrt()
         gap = torch.where(along > 0, (aside - self.bound) / (light_radius * along.clamp_min(1e-4)), math.inf)
         if self.is_ball:
-            return seen_share(gap)
+            return seen_fraction(gap)
         result = torch.ones_like(along)
         inside = length(toward) < self.bound + light_radius
         which = ((gap < 1) | inside).nonzero()[:, 0]
@@ -154,11 +154,11 @@ class Shape:
             distance = self.distance_at(o + t * d)
             closest = torch.where(t < end, torch.minimum(closest, distance / (light_radius * t)), closest)
             t = t + distance.abs().clamp(0.012, 0.4)
-        result[which] = seen_share(closest)
+        result[which] = seen_fraction(closest)
         return result
 
 
-def seen_share(gap: Tensor) -> Tensor:
-    """Seen share of a disc of radius 1 cut by a straight edge at `gap` from its middle (a cubic fit, within 0.5 %)."""
+def seen_fraction(gap: Tensor) -> Tensor:
+    """Seen fraction of a disc of radius 1 cut by a straight edge at `gap` from its middle (a cubic fit, within 0.5 %)."""
     x = gap.clamp(-1, 1)
     return 0.25 * (1 + x).square() * (2 - x)

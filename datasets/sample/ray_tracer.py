@@ -101,9 +101,9 @@ def radiance(origins: Tensor, directions: Tensor, pixel: float, *, reflect: bool
         offset = (dot(outgoing, SUN.expand_as(outgoing)).clamp(-1, 1)).arccos() / SUN_RADIUS
         spot = torch.exp(-(offset.clamp_max(6).pow(4))) * visible_sun(points[:, shiny], normal)
         mirrored[:, shiny] = seen + 6 * SUN_COLOR * spot
-        share = fresnel[shiny]
+        fraction = fresnel[shiny]
         tint = mix(torch.ones_like(seen), albedo[:, shiny], metal[shiny])
-        shade[:, shiny] = shade[:, shiny] * (1 - share) + mirrored[:, shiny] * tint * share
+        shade[:, shiny] = shade[:, shiny] * (1 - fraction) + mirrored[:, shiny] * tint * fraction
     else:
         shade = shade + mirrored * albedo
     # Haze: the floor runs into the sky at the horizon without an edge.
@@ -125,12 +125,12 @@ def irradiance(points: Tensor, normals: Tensor, met: Tensor) -> Tensor:  # [3, N
 
 
 def visible_sun(points: Tensor, normals: Tensor) -> Tensor:  # [N]
-    """Share of the sun that is seen from points of a surface, 0 to 1."""
+    """Fraction of the sun that is seen from points of a surface, 0 to 1."""
     above = points + 4e-3 * normals
-    share = torch.ones_like(points[0])
+    fraction = torch.ones_like(points[0])
     for item in OBJECTS:
-        share = share * _others_shadow(item, above)
-    return share
+        fraction = fraction * _others_shadow(item, above)
+    return fraction
 
 
 def _others_shadow(item: Object, points: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ def _others_shadow(item: Object, points: Tensor) -> Tensor:
 
 
 def openness(points: Tensor, normals: Tensor) -> Tensor:  # [N]
-    """Share of the surroundings that is open, from the distances a little way off the surface (Quilez 2008)."""
+    """Fraction of the surroundings that is open, from the distances a little way off the surface (Quilez 2008)."""
     blocked = torch.zeros_like(points[0])
     reaches, weights = (0.05, 0.16, OCCLUSION_REACH), (0.40, 0.34, 0.26)
     nearest = [(-(points[1] + reach * normals[1])).clamp_max(reach) for reach in reaches]

@@ -68,12 +68,12 @@ def _surface_points(
 ) -> tuple[Tensor, Tensor]:  # [P, 3] float32, [P, 3] uint8
     """What rays through random pixels of every photo meet, and the pixels' colors. Not on metal: a mirror image has no
     place that several photos agree on."""
-    share = math.ceil(POINTS / len(cameras))
+    fraction = math.ceil(POINTS / len(cameras))
     metal = torch.tensor([index for index, item in enumerate(OBJECTS) if item.metal])
     points, colors = [], []
     for camera, photo in zip(cameras, photos, strict=True):
-        columns = torch.randint(camera.width, (share,), generator=generator)
-        rows = torch.randint(camera.height, (share,), generator=generator)
+        columns = torch.randint(camera.width, (fraction,), generator=generator)
+        rows = torch.randint(camera.height, (fraction,), generator=generator)
         origins, directions = rays(camera, columns + 0.5, rows + 0.5)
         distance, met = trace(origins, directions)
         matt = ~torch.isin(met, metal)

@@ -27,8 +27,8 @@ def rgb(*levels: float) -> Tensor:  # [3, 1]
     return torch.tensor(levels)[:, None]
 
 
-def mix(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    return a + (b - a) * share
+def mix(a: Tensor, b: Tensor, fraction: Tensor) -> Tensor:
+    return a + (b - a) * fraction
 
 
 def step(edge: float, x: Tensor, width: Tensor | float) -> Tensor:
@@ -71,8 +71,10 @@ def floor_albedo(x: Tensor, z: Tensor, pixel: Tensor) -> Tensor:  # [3, N]
         kind = chance(a, b, salt + 7)
         dark = torch.where(kind < 0.4, rgb(0.23, 0.12, 0.08), rgb(0.12, 0.19, 0.22))
         color = torch.where(kind < 0.7, dark, rgb(0.80, 0.75, 0.66))
-        share = (0.3 * cell / pixel).clamp_max(1)  # far away the chips are finer than a pixel and blend into the ground
-        ground = mix(ground, mix(color, ground, step(0, (du * du + dv * dv).sqrt() - chip, soft / cell)), share)
+        fraction = (0.3 * cell / pixel).clamp_max(
+            1
+        )  # far away the chips are finer than a pixel and blend into the ground
+        ground = mix(ground, mix(color, ground, step(0, (du * du + dv * dv).sqrt() - chip, soft / cell)), fraction)
     # Tiles.
     u, v = x / TILE, z / TILE
     a, b = u.floor(), v.floor()
@@ -119,7 +121,7 @@ class Object:
 
     shape: Shape
     texture: Texture
-    coat: float = 0.0  # share of light that the coat reflects at normal incidence
+    coat: float = 0.0  # fraction of light that the coat reflects at normal incidence
     metal: bool = False  # reflections take the color of the base, and there is no matt part
 
 

@@ -16,8 +16,8 @@ MAX_POINTS = 20_000
 TRIALS = 500
 """Planes tried; with a quarter of the points on the ground, the chance to miss it is 1 in 2500."""
 
-MIN_SHARE = 0.1
-"""A plane with a smaller share of the points is not the ground."""
+MIN_FRACTION = 0.1
+"""A plane with a smaller fraction of the points is not the ground."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Plane:
 
     normal: Tensor  # [3] float64, of length one, up
     offset: float  # world units
-    share: float  # of the points that lie on it
+    fraction: float  # of the points that lie on it
 
     def heights(self, points: Tensor) -> Tensor:  # [...]
         """How far above the plane points are, world units."""
@@ -110,8 +110,8 @@ def ground(
         judges = heights if above is None else (above.detach().cpu().double() - center) @ normal - offset
         if int((judges > tolerance).sum()) < int((judges < -tolerance).sum()):
             normal, offset = -normal, -offset
-    share = float((heights.abs() <= tolerance).double().mean())
-    return Plane(normal, offset + float(center @ normal), share)
+    fraction = float((heights.abs() <= tolerance).double().mean())
+    return Plane(normal, offset + float(center @ normal), fraction)
 
 
 def find_ground(points: Tensor, up: Vector3, above: Tensor | None = None) -> Plane:
@@ -129,7 +129,7 @@ def find_ground(points: Tensor, up: Vector3, above: Tensor | None = None) -> Pla
         level = ground(points, up)
     except ValueError:
         return ground(points, above=above)
-    return level if level.share >= MIN_SHARE else ground(points, above=above)
+    return level if level.fraction >= MIN_FRACTION else ground(points, above=above)
 
 
 def turning(start: Vector3, end: Vector3) -> Tensor:  # [3, 3] float64

@@ -229,8 +229,8 @@ class _Spline:
     def evaluate(self, times: Array) -> tuple[Array, Rotation, Array]:
         """Positions [T, 3], rotations and fields of view [T] in degrees."""
         times = np.mod(times, self.period) if self.period else np.clip(times, 0.0, self.end)
-        stretch, share, gap = _locate(self.times, times)
-        progress = _hermite(share, gap, self.progress, self.pace, stretch)
+        stretch, fraction, gap = _locate(self.times, times)
+        progress = _hermite(fraction, gap, self.progress, self.pace, stretch)
         if self.lengths is not None:
             places = np.interp(progress, self.lengths, np.arange(len(self.lengths)) / SAMPLES)
             whole = np.clip(places.astype(np.int64), 0, len(self.knots) - 2)
@@ -238,15 +238,15 @@ class _Spline:
         return self._at(progress)
 
     def _at(self, u: Array) -> tuple[Array, Rotation, Array]:
-        stretch, share, gap = _locate(self.knots, u)
-        positions = _hermite(share[:, None], gap[:, None], self.positions, self.tangents, stretch)
-        lenses = _hermite(share, gap, self.lenses, self.lens_slopes, stretch)
+        stretch, fraction, gap = _locate(self.knots, u)
+        positions = _hermite(fraction[:, None], gap[:, None], self.positions, self.tangents, stretch)
+        lenses = _hermite(fraction, gap, self.lenses, self.lens_slopes, stretch)
         # A cubic Bezier curve of rotations in cumulative form; its end tangents are the spins.
         first = self.rotations[stretch]
         leave = Rotation.from_rotvec(self.spins[stretch] * gap[:, None] / 3)
         arrive = Rotation.from_rotvec(self.spins[stretch + 1] * gap[:, None] / 3)
         middle = leave.inv() * first.inv() * self.rotations[stretch + 1] * arrive.inv()
-        weights = 1 - (1 - share) ** 3, share**2 * (3 - 2 * share), share**3
+        weights = 1 - (1 - fraction) ** 3, fraction**2 * (3 - 2 * fraction), fraction**3
         rotations = first
         for part, weight in zip((leave, middle, arrive), weights, strict=True):
             rotations = rotations * Rotation.from_rotvec(part.as_rotvec() * weight[:, None])
@@ -254,9 +254,9 @@ class _Spline:
 
     def _measure(self) -> Array:  # [stretches * SAMPLES + 1]
         """The way up to evenly spaced places of each stretch, in world units."""
-        shares = np.arange(SAMPLES) / SAMPLES
+        fractions = np.arange(SAMPLES) / SAMPLES
         gaps = np.diff(self.knots)
-        u = np.append((self.knots[:-1, None] + shares * gaps[:, None]).ravel(), self.knots[-1])
+        u = np.append((self.knots[:-1, None] + fractions * gaps[:, None]).ravel(), self.knots[-1])
         positions, rotations, fovs = self._at(u)
         ways = self._ways(positions, rotations, np.log(np.tan(np.radians(fovs) / 2)))
         return np.concatenate([[0.0], np.cumsum(ways)])
@@ -269,15 +269,15 @@ class _Spline:
 
 
 def _locate(knots: Array, at: Array) -> tuple[NDArray[np.int64], Array, Array]:
-    """The stretch of each place, the share of it that is done, and the stretch's length."""
+    """The stretch of each place, the fraction of it that is done, and the stretch's length."""
     stretch = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
     gap = np.diff(knots)[stretch]
     return stretch, np.clip((at - knots[stretch]) / gap, 0.0, 1.0), gap
 
 
-def _hermite(share: Array, gap: Array, values: Array, slopes: Array, stretch: NDArray[np.int64]) -> Array:
+def _hermite(fraction: Array, gap: Array, values: Array, slopes: Array, stretch: NDArray[np.int64]) -> Array:
     """The cubic with given values and slopes at both ends of a stretch."""
-    s, r = share, 1 - share
+    s, r = fraction, 1 - fraction
     ends = values[stretch] * r * r * (1 + 2 * s) + values[stretch + 1] * s * s * (1 + 2 * r)
     return ends + gap * s * r * (r * slopes[stretch] - s * slopes[stretch + 1])
 

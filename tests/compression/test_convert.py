@@ -76,7 +76,7 @@ def test_faint_gaussians_are_left_out(scene, tmp_path, run_splat):
         (("out.sog", "--sog-palette", 0), "--sog-palette must be"),
         (("out.sog", "--sh-degree", 5), "--sh-degree must be"),
         (("out.splatz", "--splatz-shape-stages", 9), "0 to 8 codebooks"),
-        (("out.splatz", "--splatz-midpoints", 0.7), "share of 0 to 0.5"),
+        (("out.splatz", "--splatz-midpoints", 0.7), "fraction of 0 to 0.5"),
         (("out.splatz", "--splatz-exact", 1.5), "0 to 1"),
     ],
 )

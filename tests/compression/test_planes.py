@@ -81,8 +81,8 @@ def test_takes_about_the_entropy() -> None:
         return len(stream.finish())
 
     counts = np.bincount(coarse.astype(int) * 256 + fine)
-    share = counts[counts > 0] / len(fine)
-    entropy = float(-(share * np.log2(share)).sum()) / 8 * len(fine)
+    fraction = counts[counts > 0] / len(fine)
+    entropy = float(-(fraction * np.log2(fraction)).sum()) / 8 * len(fine)
     assert size(()) < 1.02 * entropy + 1500
     assert size(("coarse",)) < size(()) - 0.9 * 3 / 8 * len(fine)  # three bits are known already
 

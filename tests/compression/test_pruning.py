@@ -83,13 +83,13 @@ def test_volume_counts_little_and_not_above_the_ninetieth_percentile():
     assert not len(volume_factor(crowd(0)))
 
 
-@given(share=st.floats(0, 1), count=st.integers(0, 60), seed=st.integers(0, 5))
-def test_the_share_is_exact_and_the_least_go(share, count, seed):
+@given(fraction=st.floats(0, 1), count=st.integers(0, 60), seed=st.integers(0, 5))
+def test_the_fraction_is_exact_and_the_least_go(fraction, count, seed):
     scores = torch.randint(0, 9, (count,), generator=torch.Generator().manual_seed(seed)).double()
     if count:
         scores[0] = torch.nan
-    keep = survivors(scores, share)
-    assert int((~keep).sum()) == round(share * count)
+    keep = survivors(scores, fraction)
+    assert int((~keep).sum()) == round(fraction * count)
     if count and 0 < int(keep.sum()) < count:
         rank = scores.nan_to_num(nan=-1)
         assert float(rank[~keep].max()) <= float(rank[keep].min())
@@ -115,8 +115,8 @@ def test_ranks_do_better_than_scores_of_the_whole_scene():
 
     once, anew = scored(scene), ranks(scene, scored)
     assert torch.equal(anew.sort().values, torch.arange(600).double())
-    for share in (0.3, 0.6, 0.8):
-        assert measure(prune(scene, anew, share)) > measure(prune(scene, once, share))
+    for fraction in (0.3, 0.6, 0.8):
+        assert measure(prune(scene, anew, fraction)) > measure(prune(scene, once, fraction))
     assert not len(ranks(crowd(0), scored)) and ranks(crowd(1), scored).tolist() == [0]
 
 
@@ -148,9 +148,9 @@ def test_as_many_go_as_the_quality_allows(drop):
     scene.means[:30] += 1000  # those cost nothing
     found = prune_to_quality(scene, importance(scene, views), drop, Fidelity(scene, views))
     assert found.unpruned_quality == 60.0 and found.unpruned_quality - found.quality <= drop
-    assert found.share >= 0.09 and len(found.gaussians) == 300 - round(found.share * 300)
+    assert found.fraction >= 0.09 and len(found.gaussians) == 300 - round(found.fraction * 300)
     if drop == 1e9:
-        assert found.share > 0.98
+        assert found.fraction > 0.98
     elif drop:
-        more = prune(scene, importance(scene, views), min(1.0, found.share + 0.02))
+        more = prune(scene, importance(scene, views), min(1.0, found.fraction + 0.02))
         assert Fidelity(scene, views)(more) < 60 - drop

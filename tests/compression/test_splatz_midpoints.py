@@ -120,15 +120,15 @@ def test_what_matters_stays():
 
 @given(
     count=st.integers(1, 80),
-    share=st.floats(0, 0.5),
+    fraction=st.floats(0, 0.5),
     stages=st.sampled_from([0, 2]),
     codes=st.sampled_from([0, 3]),
     coarseness=st.floats(0.05, 8),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_file_decodes_to_what_the_quantization_gives(count, share, stages, codes, coarseness):
+def test_the_file_decodes_to_what_the_quantization_gives(count, fraction, stages, codes, coarseness):
     before = scene(count)
-    options = SplatzOptions(coarseness=coarseness, shape_stages=stages, sh_codes=codes, midpoints=share)
+    options = SplatzOptions(coarseness=coarseness, shape_stages=stages, sh_codes=codes, midpoints=fraction)
     quantization = fit_quantization(before, options)
     said = quantization(before)
     assert len(said) == count
@@ -217,10 +217,10 @@ def test_copies_in_one_place():
     assert len(splatz.decode(splatz.encode(before, THIRD), "x")) == 3000
 
 
-@pytest.mark.parametrize("share", [-0.1, 0.6, float("nan")])
-def test_shares_out_of_range(share):
-    with pytest.raises(InputError, match=r"\.splatz: midpoints must be a share"):
-        splatz.encode(scene(10), SplatzOptions(midpoints=share))
+@pytest.mark.parametrize("fraction", [-0.1, 0.6, float("nan")])
+def test_fractions_out_of_range(fraction):
+    with pytest.raises(InputError, match=r"\.splatz: midpoints must be a fraction"):
+        splatz.encode(scene(10), SplatzOptions(midpoints=fraction))
 
 
 GOOD = splatz.encode(doubled(30), THIRD)

@@ -28,7 +28,7 @@ def numbers(found: Contribution) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("antialiased", [False, True])
 def test_against_the_specification(device, dtype, weighted, antialiased):
     """Two cameras; every Gaussian really left out once by the reference."""
-    scene, pair = cloud(40, dtype=F64), cameras(2, dtype=F64)
+    scene, intersection = cloud(40, dtype=F64), cameras(2, dtype=F64)
     scene.logit_opacities.clamp_max_(3)  # no alpha at alpha_max, where the two may round differently
     settings = RenderSettings(transmittance_min=1e-12, antialiased=antialiased)
     images = torch.rand(2, 29, 37, generator=torch.Generator().manual_seed(1), dtype=F64) if weighted else None
@@ -36,12 +36,14 @@ def test_against_the_specification(device, dtype, weighted, antialiased):
         images[:, :5] = 0
     background = (0.2, 0.5, 0.9)
     expected = sum_of(
-        reference.contribution(scene, single(pair, i), None if images is None else images[i], background, settings)
+        reference.contribution(
+            scene, single(intersection, i), None if images is None else images[i], background, settings
+        )
         for i in range(2)
     )
     actual = splat.contribution(
         scene.to(device, dtype),
-        pair.to(device, dtype),
+        intersection.to(device, dtype),
         pixel_weights=None if images is None else images.to(device, dtype),
         background=background,
         settings=settings,
@@ -151,8 +153,8 @@ def test_wrong_arguments(device):
 
 
 def test_operators_keep_torchs_rules_for_it(device):
-    scene, pair = cloud(10).to(device), cameras(2).to(device)
-    inputs = (*scene.tensors().values(), None, pair.viewmat, pair.K, torch.zeros(2, 3, device=device))
+    scene, intersection = cloud(10).to(device), cameras(2).to(device)
+    inputs = (*scene.tensors().values(), None, intersection.viewmat, intersection.K, torch.zeros(2, 3, device=device))
     options = (37, 29, 3, False, False, 0.01, 1e10, 0.3, 0.99, 1 / 255, 1e-4, 0.3, False)
     checks = ["test_schema", "test_autograd_registration", "test_faketensor"]
     if not is_cuda(device):

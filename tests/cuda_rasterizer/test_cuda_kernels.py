@@ -77,7 +77,7 @@ def test_image_and_loss_never_depend_on_the_order(gpu):
 
 def test_capacity_that_is_enough_changes_nothing(gpu):
     exact = drawn(gpu, settings=RenderSettings(deterministic=True), **OPTIONS)
-    roomy = drawn(gpu, settings=RenderSettings(deterministic=True, pair_capacity=50_000), **OPTIONS)
+    roomy = drawn(gpu, settings=RenderSettings(deterministic=True, intersection_capacity=50_000), **OPTIONS)
     for name, value in exact.items():
         assert torch.equal(roomy[name], value), name
 
@@ -86,7 +86,7 @@ def test_capacity_that_is_enough_changes_nothing(gpu):
 @pytest.mark.parametrize("capacity", [1, 100])
 def test_capacity_that_is_too_small_makes_nan(gpu, capacity, deterministic):
     gaussians, camera = scene(gpu)
-    settings = RenderSettings(pair_capacity=capacity, deterministic=deterministic)
+    settings = RenderSettings(intersection_capacity=capacity, deterministic=deterministic)
     result = splat.render(gaussians.requires_grad_(), camera, depth=True, settings=settings)
     for image in (result.rgb, result.alpha, result.depth, result.median_depth):
         assert bool(image.isnan().all())
@@ -96,7 +96,7 @@ def test_capacity_that_is_too_small_makes_nan(gpu, capacity, deterministic):
 def test_nothing_visible_with_a_capacity(gpu):
     gaussians, camera = scene(gpu)
     for empty in (gaussians[:0], gaussians.map(lambda t: t - 1e6 if t.ndim == 2 and t.shape[1] == 3 else t)):
-        result = splat.render(empty, camera, settings=RenderSettings(pair_capacity=10))
+        result = splat.render(empty, camera, settings=RenderSettings(intersection_capacity=10))
         assert bool((result.rgb == 0).all())
 
 
@@ -128,7 +128,7 @@ def test_a_training_step_in_a_cuda_graph():
     """With a capacity nothing waits for the host: a captured step, replayed, is the step."""
     camera = scene("cuda")[1]
     target = torch.full((1, camera.height, camera.width, 3), 100, dtype=torch.uint8, device="cuda")
-    settings = RenderSettings(pair_capacity=50_000, deterministic=True)
+    settings = RenderSettings(intersection_capacity=50_000, deterministic=True)
     clock = torch.tensor([1.0, 1e-3], dtype=torch.float64, device="cuda")
 
     def start():

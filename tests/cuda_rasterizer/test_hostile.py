@@ -116,10 +116,10 @@ def test_hostile_cameras(device):
         result.rgb.sum().backward()
 
 
-def test_more_pairs_than_allowed(device):
+def test_more_intersections_than_allowed(device):
     gaussians = cloud(100, scale=5.0).to(device)
-    with pytest.raises(RuntimeError, match=r"max_pairs = 50.*remove those"):
-        splat.render(gaussians, cameras(1).to(device), settings=RenderSettings(max_pairs=50))
+    with pytest.raises(RuntimeError, match=r"max_intersections = 50.*remove those"):
+        splat.render(gaussians, cameras(1).to(device), settings=RenderSettings(max_intersections=50))
 
 
 @pytest.mark.parametrize("name", ["quats", "log_scales", "logit_opacities", "sh0", "sh_rest"])
@@ -158,7 +158,7 @@ def test_settings_are_checked():
         {"alpha_min": 0},
         {"alpha_max": 1},
         {"eps2d": 0},
-        {"max_pairs": 0},
+        {"max_intersections": 0},
     ):
         with pytest.raises(ValueError, match="RenderSettings"):
             RenderSettings(**bad)

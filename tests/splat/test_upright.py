@@ -57,7 +57,7 @@ def test_the_ground_is_level_at_height_zero_afterwards(seed: int, hint: bool) ->
     rough = turning((0, 0, 1), (0, 0.2, 1)) @ up if hint else None
     plane = ground(points, rough, seed=seed)
     assert angle(plane.normal, up) < 1.0
-    assert 0.45 < plane.share < 0.7
+    assert 0.45 < plane.fraction < 0.7
     assert plane.heights(points[600:1000]).mean() > 1.0  # the heap is above it
     moved = standing_on(plane).points(points)
     assert moved[:600, 1].abs().max() < 0.1 and moved[600:1000, 1].mean() < -1.0

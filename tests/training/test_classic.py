@@ -11,7 +11,7 @@ from splat.training.config import DensifyConfig
 from splat.training.densify.absgrad import AbsGrad
 from splat.training.densify.base import Memory, View
 from splat.training.densify.classic import Classic, split_children
-from splat.training.schedules import Moment
+from splat.training.schedules import Iteration
 
 
 def scene(scales: list[float], opacities: list[float]) -> Gaussians:
@@ -32,8 +32,8 @@ def strategy(**config) -> Classic:
     return Classic(DensifyConfig(**config), 30_000, extent=1.0)
 
 
-def at(iteration: int) -> Moment:
-    return Moment(iteration, iteration / 30_000)
+def at(iteration: int) -> Iteration:
+    return Iteration(iteration, iteration / 30_000)
 
 
 GENERATOR = torch.Generator().manual_seed(0)

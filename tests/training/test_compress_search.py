@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from splat.training.compress.judge import Score
-from splat.training.compress.search import SHARES, Model, Recipe, Target, Trial, choose, pareto, search
+from splat.training.compress.search import FRACTIONS, Model, Recipe, Target, Trial, choose, pareto, search
 
 WHOLE = 30.0
 
 
 def lost(recipe: Recipe, mixed: float = 0.0) -> float:
     """dB: pruning costs more and more, each degree and each level of quality about twice the one before."""
-    pruning = 0.5 * recipe.share**2 + 3 * recipe.share**8
+    pruning = 0.5 * recipe.fraction**2 + 3 * recipe.fraction**8
     stored = 0.02 * 3**recipe.level + 0.1 * (2 ** (3 - recipe.degree) - 1)
     return pruning + stored + mixed * pruning * stored
 
@@ -21,7 +21,7 @@ def lost(recipe: Recipe, mixed: float = 0.0) -> float:
 def follow_of(mixed: float, overhead: int = 2000):
     def follow(recipe: Recipe) -> Trial:
         each = (8 + (recipe.degree + 1) ** 2) / (1 + 0.4 * recipe.level)
-        count = round(100_000 * (1 - recipe.share))
+        count = round(100_000 * (1 - recipe.fraction))
         return Trial(recipe, overhead + round(each * count), count, Score(WHOLE - lost(recipe, mixed), 0.9), 0.1)
 
     return follow
@@ -29,7 +29,7 @@ def follow_of(mixed: float, overhead: int = 2000):
 
 def model_of(follow) -> Model:
     kinds = [follow(Recipe(0.0, 3, level)) for level in range(4)] + [follow(Recipe(0.0, d, 0)) for d in range(3)]
-    pruned = [WHOLE - lost(Recipe(share, 3, 0)) + 0.02 for share in SHARES]
+    pruned = [WHOLE - lost(Recipe(fraction, 3, 0)) + 0.02 for fraction in FRACTIONS]
     return Model(WHOLE, pruned, kinds)
 
 
@@ -40,8 +40,8 @@ def test_the_smallest_file_within_a_loss(drop, mixed):
     trials = search(model, target, follow)
     best = choose([*model.kinds.values(), *trials], target, WHOLE)
     assert best is not None and WHOLE - best.score.psnr <= drop
-    shares = [place / 50 for place in range(48)]
-    possible = [follow(Recipe(s, d, level)) for s in shares for d in range(4) for level in range(4)]
+    fractions = [place / 50 for place in range(48)]
+    possible = [follow(Recipe(s, d, level)) for s in fractions for d in range(4) for level in range(4)]
     least = min(trial.size for trial in possible if WHOLE - trial.score.psnr <= drop)
     assert best.size <= 1.15 * least
 
@@ -53,8 +53,8 @@ def test_the_best_picture_within_a_size(size, mixed):
     trials = search(model, target, follow)
     best = choose([*model.kinds.values(), *trials], target, WHOLE)
     assert best is not None and best.size <= size
-    shares = [place / 50 for place in range(50)]
-    possible = [follow(Recipe(s, d, level)) for s in shares for d in range(4) for level in range(4)]
+    fractions = [place / 50 for place in range(50)]
+    possible = [follow(Recipe(s, d, level)) for s in fractions for d in range(4) for level in range(4)]
     most = max(trial.score.psnr for trial in possible if trial.size <= size)
     assert best.score.psnr >= most - 0.15 - 0.1 * lost(best.recipe, mixed)
 

@@ -21,7 +21,7 @@ from splat.settings import RenderSettings
 from splat.training.compress.finetune import LR_FINAL, finetune, finetune_config, prune_and_finetune
 from splat.training.config import TrainConfig, load_config
 from splat.training.evaluate.evaluate import evaluate
-from splat.training.schedules import active_sh_degree, rate_share
+from splat.training.schedules import active_sh_degree, rate_fraction
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_the_photos_masks_and_loss_of_the_run_stay_and_per_photo_parts_go():
     assert config.densify.strategy == "fixed" and config.densify.mask_weight == 0
     assert config.optimization.iterations == 500 and config.time_limit_seconds is None
     assert [active_sh_degree(config.optimization, progress) for progress in (0.0, 0.5, 1.0)] == [2, 2, 2]
-    assert rate_share(config.optimization, 0.0) == 1 and rate_share(config.optimization, 1.0) == LR_FINAL
+    assert rate_fraction(config.optimization, 0.0) == 1 and rate_fraction(config.optimization, 1.0) == LR_FINAL
 
 
 def cloudlet() -> Gaussians:
@@ -149,7 +149,7 @@ def test_the_strategy_fixed_trains_without_adding_or_removing(small_run, run_spl
     assert run_splat("train", capture, "-o", tmp_path / "b", "--lr-final", 0) == 1
 
 
-def test_stages_reach_the_share_and_lose_little(trained):
+def test_stages_reach_the_fraction_and_lose_little(trained):
     capture, whole, config = trained
     tuned = prune_and_finetune(whole, capture.frames, capture.extent, 0.6, 200, config=config)
     assert len(tuned) == round(0.4 * len(whole))

@@ -129,13 +129,13 @@ def test_rigid_motion_is_the_exponential_and_smooth_at_zero():
 
 def test_a_wrong_pose_is_found_again_and_stays_within_its_limits():
     gaussians, camera = subject(), ring(8, 48, 32)[1]
-    truth = splat.render(gaussians, camera).rgb.detach()
+    target = splat.render(gaussians, camera).rgb.detach()
     error = rigid_motion(torch.tensor([0.01, -0.008, 0.004]), torch.tensor([0.01, 0.02, -0.015]))
     wrong = Camera(error @ camera.viewmat, camera.K, camera.width, camera.height)
     poses = PoseCorrections(1, 40, math.radians(3), 0.1, CPU)
     for step in range(150):
         leaf = poses.rows.leaf(0)
-        (splat.render(gaussians, poses.apply(leaf, wrong)).rgb - truth).abs().mean().backward()
+        (splat.render(gaussians, poses.apply(leaf, wrong)).rgb - target).abs().mean().backward()
         poses.rows.step(0, leaf, step / 150)
     found = poses.corrected(0, wrong)
     assert float((found.viewmat - camera.viewmat).norm()) < 0.15 * float((wrong.viewmat - camera.viewmat).norm())

@@ -8,15 +8,15 @@ from splat.training.schedules import (
     FULL_SIZE_FROM,
     Clock,
     DensifySchedule,
-    Moment,
+    Iteration,
     active_sh_degree,
     means_learning_rate,
-    photo_share,
+    photo_fraction,
 )
 
 
-def at(iteration: int, iterations: int = 30_000) -> Moment:
-    return Moment(iteration, iteration / iterations)
+def at(iteration: int, iterations: int = 30_000) -> Iteration:
+    return Iteration(iteration, iteration / iterations)
 
 
 def test_means_fall_log_linearly():
@@ -54,11 +54,11 @@ def test_no_resets_on_request():
 
 
 def test_progressive_sizes_grow_to_the_whole_in_few_steps():
-    shares = [photo_share(i / 1000, 4000) for i in range(1001)]
-    assert shares == sorted(shares) and shares[0] == pytest.approx(FIRST_SIZE, rel=0.06)
-    assert shares[int(1000 * FULL_SIZE_FROM)] == shares[-1] == 1.0
-    assert len(set(shares)) < 20
-    assert photo_share(0.0, 250) == 0.8 and photo_share(0.0, 48) == 1.0
+    fractions = [photo_fraction(i / 1000, 4000) for i in range(1001)]
+    assert fractions == sorted(fractions) and fractions[0] == pytest.approx(FIRST_SIZE, rel=0.06)
+    assert fractions[int(1000 * FULL_SIZE_FROM)] == fractions[-1] == 1.0
+    assert len(set(fractions)) < 20
+    assert photo_fraction(0.0, 250) == 0.8 and photo_fraction(0.0, 48) == 1.0
 
 
 def test_a_clock_ends_with_its_iterations_or_its_time(monkeypatch):
@@ -70,7 +70,7 @@ def test_a_clock_ends_with_its_iterations_or_its_time(monkeypatch):
     while not clock.finished:
         now[0] += 100
         moments.append(clock.tick())
-    assert [moment.iteration for moment in moments] == list(range(1, 11)) and moments[4].progress == 0.5
+    assert [now.number for now in moments] == list(range(1, 11)) and moments[4].progress == 0.5
     clock = Clock(1000, 60.0)
     clock.spent = 15.0  # before a resume
     clock.start()

@@ -15,13 +15,13 @@ from splat.training.densify.budget import Budget, draw, halves
 from splat.training.densify.mcmc import MCMC, divide
 from splat.training.learned_mask import is_off, masked
 from splat.training.optimizer import GaussianOptimizer
-from splat.training.schedules import Moment
+from splat.training.schedules import Iteration
 
 GENERATOR = torch.Generator().manual_seed(0)
 
 
-def at(iteration: int) -> Moment:
-    return Moment(iteration, iteration / 30_000)
+def at(iteration: int) -> Iteration:
+    return Iteration(iteration, iteration / 30_000)
 
 
 def lonely(opacity: float) -> Gaussians:

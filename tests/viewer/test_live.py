@@ -31,7 +31,7 @@ def live(capture: Scene, tmp_path: Path) -> Iterator[LiveTraining]:
         background=(0, 0, 0),
         host="127.0.0.1",
         port=0,
-        share=0.5,
+        fraction=0.5,
     )
     yield made
     made.close()

@@ -66,7 +66,7 @@ def test_normals_face_the_camera() -> None:
     assert blue > 0.9
 
 
-def test_contribution_is_the_share_of_the_photos(capture: Scene) -> None:
+def test_contribution_is_the_fraction_of_the_photos(capture: Scene) -> None:
     """Against weights found by taking each Gaussian away is too dear; two bounds that hold exactly are not."""
     gaussians = subject()
     gaussians.means[0] = torch.tensor([0.0, 100.0, 0.0])

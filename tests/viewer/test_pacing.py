@@ -1,4 +1,4 @@
-"""Moving pictures keep to their time whatever the machine, and drawing keeps to its share."""
+"""Moving pictures keep to their time whatever the machine, and drawing keeps to its fraction."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,16 +36,16 @@ def test_the_size_changes_little_between_two_pictures() -> None:
 
 
 @given(st.lists(st.floats(0.001, 0.5), min_size=5, max_size=40), st.floats(0.02, 0.9))
-def test_work_keeps_to_its_share(works: list[float], share: float) -> None:
+def test_work_keeps_to_its_fraction(works: list[float], fraction: float) -> None:
     clock = [0.0]
-    duty = Duty(share, lambda: clock[0])
+    duty = Duty(fraction, lambda: clock[0])
     for work in works:
         clock[0] += duty.wait
         clock[0] += work
         duty.worked(work)
     clock[0] += duty.wait
-    assert sum(works) / clock[0] <= share * 1.001
-    assert sum(works) / clock[0] >= share * 0.999
+    assert sum(works) / clock[0] <= fraction * 1.001
+    assert sum(works) / clock[0] >= fraction * 0.999
 
 
 def test_drawing_is_left_to_the_browser_only_where_small_pictures_stay_slow() -> None:

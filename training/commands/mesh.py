@@ -36,7 +36,7 @@ class MeshOptions:
     max_size: int = 1024
     """Longest side in pixels of the pictures that are fused."""
     small_part: float = 0.01
-    """Remove connected parts with a smaller share of the triangles of the largest."""
+    """Remove connected parts with a smaller fraction of the triangles of the largest."""
     triangles: int | None = None
     """Simplify to about so many triangles."""
     device: str = "auto"

@@ -55,8 +55,8 @@ class TrainOptions:
     """Port of that viewer; the next free one is taken if it is in use."""
     view_host: str = "127.0.0.1"
     """Address that viewer listens on. Anyone who reaches it sees the scene and can stop the run; there is no password."""
-    view_share: float = 0.05
-    """Share of the run's time that drawing for the viewer may take while nobody moves."""
+    view_fraction: Annotated[float, tyro.conf.arg(aliases=["--view-share"])] = 0.05
+    """Fraction of the run's time that drawing for the viewer may take while nobody moves."""
     config: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
 
@@ -140,7 +140,7 @@ def show_live(options: TrainOptions, scene: Scene, trainer: Trainer) -> LiveView
         background=(255, 255, 255) if config.optimization.background == "white" else (0, 0, 0),
         host=options.view_host,
         port=options.view_port,
-        share=options.view_share,
+        fraction=options.view_fraction,
     )
     trainer.callback = CallbackGuard(live)
     return live

@@ -32,7 +32,7 @@ from splat.settings import RenderSettings
 from splat.training.compress.finetune import finetune
 from splat.training.compress.options import CompressOptions
 from splat.training.compress.report import Row, print_table, write_results
-from splat.training.compress.search import SHARES, Model, Recipe, Target, Trial, choose, search
+from splat.training.compress.search import FRACTIONS, Model, Recipe, Target, Trial, choose, search
 from splat.training.compress.source import Source, check, open_source
 from splat.training.config import evaluation_background
 
@@ -103,7 +103,7 @@ class Compression:
         self.settings = RenderSettings(antialiased=source.config.optimization.antialiased)
         self.background = evaluation_background(source.config)
         self.ranks: torch.Tensor | None = None
-        self.left: tuple[float, Gaussians] | None = None  # the last share that was pruned, and what it left
+        self.left: tuple[float, Gaussians] | None = None  # the last fraction that was pruned, and what it left
         self.rows: list[Row] = []
         self.trials: list[Trial] = []
         self.tuned: list[Trial] = []  # those of the trials that were fine-tuned
@@ -148,9 +148,9 @@ class Compression:
             raise InputError(self.unreachable(target))
         recipe = best.recipe
         with self.step() as seconds:
-            scene = self.pruned(recipe.share)
-            if recipe.share:
-                self.record(f"prune {100 * recipe.share:.1f} %", scene, seconds)
+            scene = self.pruned(recipe.fraction)
+            if recipe.fraction:
+                self.record(f"prune {100 * recipe.fraction:.1f} %", scene, seconds)
         self.install(self.trial_file(recipe, options.finetune or 0))
         scene = formats.load(self.output, self.base)
         tuned = f", {options.finetune} iterations of fine-tuning" if options.finetune else ""
@@ -161,11 +161,11 @@ class Compression:
     def model(self) -> Model:
         """Measure every kind of loss alone."""
         limit = self.degree_limit()
-        bar = tqdm(desc="measure", total=len(SHARES) - 1 + limit + len(self.levels), disable=not sys.stderr.isatty())
+        bar = tqdm(desc="measure", total=len(FRACTIONS) - 1 + limit + len(self.levels), disable=not sys.stderr.isatty())
         with bar:
             pruned = [self.rows[0].score.psnr]
-            for share in SHARES[1:]:
-                pruned.append(self.judge(self.pruned(share)).psnr)
+            for fraction in FRACTIONS[1:]:
+                pruned.append(self.judge(self.pruned(fraction)).psnr)
                 bar.update()
             recipes = [Recipe(0.0, limit, level) for level in range(len(self.levels))]
             recipes += [Recipe(0.0, degree, 0) for degree in range(limit)]
@@ -211,7 +211,7 @@ class Compression:
 
     def trial_file(self, recipe: Recipe, iterations: int) -> Path:
         """Where a recipe's file is kept until one is chosen."""
-        folder = self.scratch / f"{recipe.share:.4f}-{recipe.degree}-{recipe.level}-{iterations}"
+        folder = self.scratch / f"{recipe.fraction:.4f}-{recipe.degree}-{recipe.level}-{iterations}"
         folder.mkdir(exist_ok=True)
         return folder / self.output.name
 
@@ -259,7 +259,7 @@ class Compression:
 
     def pruned_to(self, recipe: Recipe) -> tuple[Gaussians, Quantizer | None]:
         """The scene pruned to a recipe, and the quantizer of that."""
-        scene = self.pruned(recipe.share).with_sh_degree(recipe.degree)
+        scene = self.pruned(recipe.fraction).with_sh_degree(recipe.degree)
         return scene, self.quantizer(scene, self.level(recipe.level))
 
     def save(self, scene: Gaussians, path: Path, options: FormatOptions, quantizer: Quantizer | None) -> None:
@@ -279,12 +279,12 @@ class Compression:
             self.trials.append(Trial(recipe, size, len(read), score, seconds()))
         return read
 
-    def pruned(self, share: float) -> Gaussians:
-        """The scene without a share of its Gaussians, with colors that make up for them as far as they can."""
+    def pruned(self, fraction: float) -> Gaussians:
+        """The scene without a fraction of its Gaussians, with colors that make up for them as far as they can."""
         whole, cameras = self.source.gaussians, self.views
-        if not share:
+        if not fraction:
             return whole
-        if self.left is not None and self.left[0] == share:
+        if self.left is not None and self.left[0] == fraction:
             return self.left[1]
         background, settings = self.background, self.settings
         if self.ranks is None:
@@ -292,8 +292,8 @@ class Compression:
                 importance, cameras=cameras, kind=self.options.score, background=background, settings=settings
             )
             self.ranks = ranks(whole, score)
-        pruned = prune(whole, self.ranks, share)
-        self.left = share, recolored(pruned, whole, cameras, background=background, settings=settings)
+        pruned = prune(whole, self.ranks, fraction)
+        self.left = fraction, recolored(pruned, whole, cameras, background=background, settings=settings)
         return self.left[1]
 
     def level(self, level: int) -> FormatOptions:

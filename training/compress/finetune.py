@@ -25,14 +25,14 @@ from splat.training.trainer import Trainer
 
 LR_MEANS, LR_MEANS_FINAL = 8e-5, 1.6e-6
 """Positions, times the scene's extent: from half of a run's first rate to its last."""
-LR_SHARE = 4.0
+LR_FRACTION = 4.0
 """Of a run's other rates, at the start: a scene that is trained to its end moves on only if it is shaken first."""
 LR_FINAL = 0.02
-"""Share of those that is left at the end."""
+"""Fraction of those that is left at the end."""
 LATE_STEPS = 8
 """In the second half, iterations to a step: the mean of several photos, for a finish with less noise."""
 EARLY_STAGES = 0.3
-"""Share of the iterations that all stages of pruning but the last have together."""
+"""Fraction of the iterations that all stages of pruning but the last have together."""
 REFRESHES = 4
 """How often a quantizer is fitted again in the first half; in the second it stays, so that the parameters can settle on it."""
 
@@ -93,7 +93,7 @@ def prune_and_finetune(
     gaussians: Gaussians,
     frames: Sequence[Frame],
     extent: float,
-    share: float,
+    fraction: float,
     iterations: int = 1000,
     *,
     stages: int = 2,
@@ -101,13 +101,13 @@ def prune_and_finetune(
     fit: Callable[[Gaussians], Quantizer] | None = None,
     device: torch.device | str = "cpu",
 ) -> Gaussians:
-    """Leave out a share of the Gaussians in stages, each by what the photos' cameras see, and fine-tune after each. Most of
+    """Leave out a fraction of the Gaussians in stages, each by what the photos' cameras see, and fine-tune after each. Most of
     the iterations, and the quantizer, are for the last.
 
     Args:
-        share: of all Gaussians, 0 to 1.
-        stages: which leave out equal shares of what each finds. Two do a little better than one; with a quantizer, which takes
-            all the iterations it can get, one does.
+        fraction: of all Gaussians, 0 to 1.
+        stages: which leave out equal fractions of what each finds. Two do a little better than one; with a quantizer, which
+            takes all the iterations it can get, one does.
         fit: makes the quantizer of what is left for the last stage.
     """
     config = config or TrainConfig()
@@ -121,7 +121,7 @@ def prune_and_finetune(
     count, scene = len(gaussians), gaussians.detach()
     early = round(EARLY_STAGES * iterations / max(1, stages - 1)) if stages > 1 else 0
     for stage in range(1, stages + 1):
-        keep = round(count * (1 - share) ** (stage / stages))
+        keep = round(count * (1 - fraction) ** (stage / stages))
         left = prune(scene, ranks(scene, scored), 1 - keep / max(1, len(scene)))
         scene = recolored(left, scene, cameras, background=background, settings=settings)
         last = stage == stages
@@ -167,11 +167,11 @@ def finetune_config(config: TrainConfig, gaussians: Gaussians, iterations: int) 
             late_steps=LATE_STEPS,
             lr_means=LR_MEANS,
             lr_means_final=LR_MEANS_FINAL,
-            lr_sh0=LR_SHARE * optimization.lr_sh0,
-            lr_sh_rest=LR_SHARE * optimization.lr_sh_rest,
-            lr_opacities=LR_SHARE * optimization.lr_opacities,
-            lr_scales=LR_SHARE * optimization.lr_scales,
-            lr_quats=LR_SHARE * optimization.lr_quats,
+            lr_sh0=LR_FRACTION * optimization.lr_sh0,
+            lr_sh_rest=LR_FRACTION * optimization.lr_sh_rest,
+            lr_opacities=LR_FRACTION * optimization.lr_opacities,
+            lr_scales=LR_FRACTION * optimization.lr_scales,
+            lr_quats=LR_FRACTION * optimization.lr_quats,
             lr_final=LR_FINAL,
         ),
         densify=replace(densify, strategy="fixed", budget=len(gaussians), mask_weight=0.0, grad_source="loss"),

@@ -97,15 +97,15 @@ class RenderJudge:
     @torch.no_grad()
     def __call__(self, gaussians: Gaussians) -> Score:
         images = (render(gaussians, camera, settings=self.settings).rgb.clamp(0, 1) for camera in self.cameras)
-        likeness = [ssim(image, truth) for image, truth in zip(images, self.fidelity.images, strict=True)]
+        likeness = [ssim(image, target) for image, target in zip(images, self.fidelity.images, strict=True)]
         return Score(self.fidelity(gaussians), sum(likeness) / len(likeness))
 
     @torch.no_grad()
     def pictures(self, before: Gaussians, after: Gaussians, folder: Path) -> list[tuple[str, Path]]:
         made = []
-        for index, (camera, truth) in enumerate(zip(self.cameras, self.fidelity.images, strict=True)):
+        for index, (camera, target) in enumerate(zip(self.cameras, self.fidelity.images, strict=True)):
             path = folder / f"{index:02d}.png"
             image = render(after, camera, settings=self.settings).rgb.clamp(0, 1)
-            write_image(path, side_by_side(truth, truth, image))
+            write_image(path, side_by_side(target, target, image))
             made.append((f"view {index}", path))
         return made

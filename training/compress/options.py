@@ -30,8 +30,8 @@ class CompressOptions:
     max_drop: Annotated[float | None, tyro.conf.arg(metavar="DB")] = None
     """The smallest file that loses at most so many dB of PSNR."""
 
-    prune: Annotated[float | None, tyro.conf.arg(metavar="SHARE")] = None
-    """Leave out this share of the Gaussians (0.6), those that matter least. Not together with a target."""
+    prune: Annotated[float | None, tyro.conf.arg(metavar="FRACTION")] = None
+    """Leave out this fraction of the Gaussians (0.6), those that matter least. Not together with a target."""
 
     score: Literal["removal", "weight", "peak", "volume", "sensitivity"] = "removal"
     """What matters: removal: squared change of the pictures without it. weight, peak: sum and largest of blend weights.

@@ -1,4 +1,4 @@
-"""A target instead of knobs: which share to prune, which degree of harmonics and which precision give the best picture for a
+"""A target instead of knobs: which fraction to prune, which degree of harmonics and which precision give the best picture for a
 size, or the smallest file for a loss.
 
 Losses of different kinds nearly add up in dB, and bytes go with a power of the Gaussians left. So each kind is measured
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from splat.training.compress.judge import Score
 
-SHARES = (0.0, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
-"""Pruned shares at which the loss is measured; between them it is interpolated."""
+FRACTIONS = (0.0, 0.1, 0.25, 0.5, 0.7, 0.8, 0.9, 0.95)
+"""Pruned fractions at which the loss is measured; between them it is interpolated."""
 TRIALS = 9
 """Recipes that are followed, at most."""
 WORTH = 0.01
@@ -24,9 +24,9 @@ WORTH = 0.01
 POWER = 0.8
 """Bytes go with this power of the Gaussians that are left, at first: those that go are stored more coarsely than others."""
 TELLING = 0.02
-"""Shares below this say nothing about pruning."""
+"""Fractions below this say nothing about pruning."""
 STEP = 0.0005
-"""Shares nearer to each other than this are the same."""
+"""Fractions nearer to each other than this are the same."""
 NEAR = 0.03
 """dB within which a limit is used up."""
 MARGIN = 0.97
@@ -37,12 +37,12 @@ MARGIN = 0.97
 class Recipe:
     """One way to compress."""
 
-    share: float  # of the Gaussians, pruned
+    fraction: float  # of the Gaussians, pruned
     degree: int  # of harmonics that are kept
     level: int  # of the format's quality levels, 0 the finest
 
     def __str__(self) -> str:
-        return f"prune {100 * self.share:.1f} %, degree {self.degree}, precision {self.level}"
+        return f"prune {100 * self.fraction:.1f} %, degree {self.degree}, precision {self.level}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Trial:
     seconds: float
 
 
-Shares = NDArray[np.float64]
+Fractions = NDArray[np.float64]
 Follow = Callable[[Recipe], Trial]
 """Prunes, writes, reads back and measures."""
 
@@ -74,7 +74,7 @@ class Model:
 
     Args:
         whole: PSNR of the scene as it is, dB.
-        pruned: PSNR without `SHARES` of the Gaussians, in that order, at full precision.
+        pruned: PSNR without `FRACTIONS` of the Gaussians, in that order, at full precision.
         kinds: files of all Gaussians, one of each precision at full degree and of each degree at the finest precision.
     """
 
@@ -88,12 +88,12 @@ class Model:
 
     def learn(self, trial: Trial) -> None:
         """Correct the predictions by what came out: for this degree and precision, and in the mean for the others."""
-        recipe, share = trial.recipe, trial.recipe.share
-        if share < TELLING or share >= 1:
+        recipe, fraction = trial.recipe, trial.recipe.fraction
+        if fraction < TELLING or fraction >= 1:
             return
-        off = self.whole - trial.score.psnr - float(self._alone(recipe, np.array(share)))
-        power = math.log(trial.size / self.size(Recipe(0.0, recipe.degree, recipe.level))) / math.log(1 - share)
-        self.learned[recipe.degree, recipe.level] = min(max(power, 0.3), 2.0), off / share
+        off = self.whole - trial.score.psnr - float(self._alone(recipe, np.array(fraction)))
+        power = math.log(trial.size / self.size(Recipe(0.0, recipe.degree, recipe.level))) / math.log(1 - fraction)
+        self.learned[recipe.degree, recipe.level] = min(max(power, 0.3), 2.0), off / fraction
 
     def combinations(self) -> Iterator[tuple[int, int]]:
         """Degrees and levels of which something is known."""
@@ -105,41 +105,41 @@ class Model:
         """Bytes."""
         by_degree, by_level = self._kinds(recipe)
         ratio = by_degree.size / self.finest.size * by_level.size / self.finest.size
-        return self.finest.size * ratio * (1 - recipe.share) ** self._correction(recipe)[0]
+        return self.finest.size * ratio * (1 - recipe.fraction) ** self._correction(recipe)[0]
 
     def drop(self, recipe: Recipe) -> float:
         """dB lost."""
-        return float(self._drops(recipe, np.array(recipe.share)))
+        return float(self._drops(recipe, np.array(recipe.fraction)))
 
-    def share_for(self, degree: int, level: int, target: Target) -> float | None:
-        """The least share that keeps within a size, or the largest that keeps within a loss; None where none does."""
+    def fraction_for(self, degree: int, level: int, target: Target) -> float | None:
+        """The least fraction that keeps within a size, or the largest that keeps within a loss; None where none does."""
         whole = Recipe(0.0, degree, level)
         if target.size is not None:
-            share = 1 - (MARGIN * target.size / self.size(whole)) ** (1 / self._correction(whole)[0])
-            return min(max(share, 0.0), 1.0) if share < SHARES[-1] else None
+            fraction = 1 - (MARGIN * target.size / self.size(whole)) ** (1 / self._correction(whole)[0])
+            return min(max(fraction, 0.0), 1.0) if fraction < FRACTIONS[-1] else None
         assert target.drop is not None
-        shares = np.linspace(0, SHARES[-1], 1901)
-        fitting = shares[self._drops(whole, shares) <= target.drop]
+        fractions = np.linspace(0, FRACTIONS[-1], 1901)
+        fitting = fractions[self._drops(whole, fractions) <= target.drop]
         return float(fitting.max()) if len(fitting) else None
 
     def best(self, target: Target) -> list[Recipe]:
         """Recipes that should reach the target, the most promising first."""
         found = []
         for degree, level in self.combinations():
-            share = self.share_for(degree, level, target)
-            if share is not None:
-                found.append(Recipe(round(share, 4), degree, level))
+            fraction = self.fraction_for(degree, level, target)
+            if fraction is not None:
+                found.append(Recipe(round(fraction, 4), degree, level))
         return sorted(found, key=self.drop if target.size is not None else self.size)
 
-    def _drops(self, recipe: Recipe, shares: Shares) -> Shares:
-        """dB lost with the recipe's degree and precision, at any shares."""
-        return self._alone(recipe, shares) + self._correction(recipe)[1] * shares
+    def _drops(self, recipe: Recipe, fractions: Fractions) -> Fractions:
+        """dB lost with the recipe's degree and precision, at any fractions."""
+        return self._alone(recipe, fractions) + self._correction(recipe)[1] * fractions
 
-    def _alone(self, recipe: Recipe, shares: Shares) -> Shares:
+    def _alone(self, recipe: Recipe, fractions: Fractions) -> Fractions:
         """The sum of what was measured alone."""
         by_degree, by_level = self._kinds(recipe)
         stored = self.whole + self.finest.score.psnr - by_degree.score.psnr - by_level.score.psnr
-        return np.interp(shares, SHARES, self.drops) + stored
+        return np.interp(fractions, FRACTIONS, self.drops) + stored
 
     def _kinds(self, recipe: Recipe) -> tuple[Trial, Trial]:
         return self.kinds[recipe.degree, 0], self.kinds[self.degree, recipe.level]
@@ -175,7 +175,7 @@ def search(model: Model, target: Target, follow: Follow) -> list[Trial]:
 def _is_near(recipe: Recipe, trials: Sequence[Trial]) -> bool:
     """Whether nearly the same was tried already."""
     tried = [t.recipe for t in trials if (t.recipe.degree, t.recipe.level) == (recipe.degree, recipe.level)]
-    return any(abs(one.share - recipe.share) < STEP for one in tried)
+    return any(abs(one.fraction - recipe.fraction) < STEP for one in tried)
 
 
 def _promises(model: Model, recipe: Recipe, best: Trial, target: Target) -> bool:

@@ -47,7 +47,7 @@ def check(options: CompressOptions) -> None:
     if options.max_drop is not None and not options.max_drop > 0:
         raise InputError(f"--max-drop must be above 0 dB, got {options.max_drop}")
     if options.prune is not None and not 0 <= options.prune < 1:
-        raise InputError(f"--prune must be from 0 to below 1, a share of the Gaussians, got {options.prune}")
+        raise InputError(f"--prune must be from 0 to below 1, a fraction of the Gaussians, got {options.prune}")
     if options.finetune is not None and options.finetune < 0:
         raise InputError(f"--finetune must be 0 or more iterations, got {options.finetune}")
     if options.sh_degree is not None and not 0 <= options.sh_degree <= 3:

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from splat.training.densify.base import Memory, Needs, View, add_to
 from splat.training.densify.classic import Classic
-from splat.training.schedules import Moment
+from splat.training.schedules import Iteration
 
 
 class AbsGrad(Classic):
     """Remembers the sums of absolute gradients besides."""
 
-    def needs(self, moment: Moment) -> Needs:
-        gathers = self.schedule.gathers(moment)
+    def needs(self, now: Iteration) -> Needs:
+        gathers = self.schedule.gathers(now)
         return Needs(gradients=gathers, absolute=gathers)
 
     def observe(self, view: View, memory: Memory) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from splat.gaussians import Gaussians
 from splat.training.optimizer import GaussianOptimizer
-from splat.training.schedules import Moment
+from splat.training.schedules import Iteration
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class Strategy:
     All of its state is in the memory that it is handed, so that a run can be resumed.
     """
 
-    def needs(self, moment: Moment) -> Needs:
+    def needs(self, now: Iteration) -> Needs:
         """What `observe` wants to see of this iteration."""
         return Needs()
 
     def observe(self, view: View, memory: Memory) -> None:
         """Take in one view."""
 
-    def edit(self, moment: Moment, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
+    def edit(self, now: Iteration, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
         """What to change after this iteration's step, if anything."""
         return None
 

@@ -19,14 +19,14 @@ from splat.gaussians import Gaussians
 from splat.geometry.quaternions import rotate
 from splat.training.config import DensifyConfig
 from splat.training.densify.base import Edit, Memory, Needs, Strategy, View, add_to, compact_enough
-from splat.training.schedules import DensifySchedule, Moment
+from splat.training.schedules import DensifySchedule, Iteration
 
 UNTIL = 0.6
-"""Share of the run after which the set of Gaussians stays."""
+"""Fraction of the run after which the set of Gaussians stays."""
 SPLIT_SHIFT = 0.45
-"""Children lie this share of the parent's half-length, taken as three standard deviations, from its center."""
+"""Children lie this fraction of the parent's half-length, taken as three standard deviations, from its center."""
 SPLIT_OPACITY = 0.6
-"""Children have this share of the parent's opacity."""
+"""Children have this fraction of the parent's opacity."""
 
 
 class Budget(Strategy):
@@ -40,8 +40,8 @@ class Budget(Strategy):
         self.config, self.budget, self.start_count = config, budget, start
         self.schedule = DensifySchedule.of(config, iterations, until=UNTIL)
 
-    def needs(self, moment: Moment) -> Needs:
-        gathers = self.schedule.gathers(moment)
+    def needs(self, now: Iteration) -> Needs:
+        gathers = self.schedule.gathers(now)
         return Needs(gradients=gathers, absolute=gathers, scores=gathers)
 
     def observe(self, view: View, memory: Memory) -> None:
@@ -50,27 +50,27 @@ class Budget(Strategy):
         add_to(memory, "score", view.score)
         add_to(memory, "views", view.visible.to(view.score))
 
-    def edit(self, moment: Moment, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
-        if not self.schedule.edits(moment) or "views" not in memory:
+    def edit(self, now: Iteration, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
+        if not self.schedule.edits(now) or "views" not in memory:
             return None
         opacities = gaussians.opacities
         prune = (opacities < self.config.prune_opacity) | ~opacities.isfinite() | (gaussians.scales.sum(1) <= 0)
         pull = memory["abs_gradient"] / memory["views"].clamp_min(1)
         candidates = (pull >= self.config.absgrad_threshold / 4) & ~prune
         candidates &= compact_enough(gaussians, self.config.min_axis_ratio)
-        room = self.target(moment) - (len(gaussians) - int(prune.sum()))
+        room = self.target(now) - (len(gaussians) - int(prune.sum()))
         split = draw(torch.where(candidates, memory["score"], 0.0), room, generator)
         remove = prune.clone()
         remove[split] = True
         return Edit(
             remove=remove,
             append=halves(gaussians[split]),
-            opacity_loss=self.config.opacity_decay * (1 - moment.progress / self.schedule.until),
+            opacity_loss=self.config.opacity_decay * (1 - now.progress / self.schedule.until),
         )
 
-    def target(self, moment: Moment) -> int:
+    def target(self, now: Iteration) -> int:
         """How many Gaussians there may be now."""
-        passed = min(1.0, moment.progress / (0.9 * self.schedule.until))
+        passed = min(1.0, now.progress / (0.9 * self.schedule.until))
         start = min(self.start_count, self.budget)
         return round(start + (self.budget - start) * math.sqrt(passed))
 

@@ -17,7 +17,7 @@ from splat.gaussians import Gaussians
 from splat.geometry.quaternions import rotate
 from splat.training.config import DensifyConfig
 from splat.training.densify.base import Edit, Memory, Needs, Strategy, View, add_to, compact_enough
-from splat.training.schedules import DensifySchedule, Moment
+from splat.training.schedules import DensifySchedule, Iteration
 
 SPLIT_SHRINK = 1.6
 """Children of a split are smaller by this factor (0.8 times the number of children, 2)."""
@@ -31,20 +31,20 @@ class Classic(Strategy):
         self.config, self.extent = config, extent
         self.schedule = DensifySchedule.of(config, iterations)
 
-    def needs(self, moment: Moment) -> Needs:
-        return Needs(gradients=self.schedule.gathers(moment))
+    def needs(self, now: Iteration) -> Needs:
+        return Needs(gradients=self.schedule.gathers(now))
 
     def observe(self, view: View, memory: Memory) -> None:
         add_to(memory, "gradient", torch.where(view.visible, view.gradient, 0.0))
         add_to(memory, "views", view.visible.to(view.gradient))
 
-    def edit(self, moment: Moment, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
-        cap = RESET_OPACITY if self.schedule.resets(moment) else None
-        if not self.schedule.edits(moment) or "views" not in memory:
+    def edit(self, now: Iteration, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
+        cap = RESET_OPACITY if self.schedule.resets(now) else None
+        if not self.schedule.edits(now) or "views" not in memory:
             return None if cap is None else Edit(opacity_cap=cap)
         largest = gaussians.scales.max(dim=1).values
         prune = gaussians.opacities < self.config.prune_opacity
-        if 0 < self.schedule.reset_every < moment.iteration:
+        if 0 < self.schedule.reset_every < now.number:
             prune |= largest > self.config.prune_scale * self.extent
         is_large = largest > self.config.split_scale * self.extent
         wanted, score = self.wants_to_grow(memory, is_large)

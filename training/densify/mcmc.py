@@ -16,14 +16,14 @@ from splat.gaussians import Gaussians
 from splat.geometry.quaternions import rotate
 from splat.training.config import FULL_RUN, DensifyConfig
 from splat.training.densify.base import Edit, Memory, Strategy
-from splat.training.schedules import DensifySchedule, Moment
+from splat.training.schedules import DensifySchedule, Iteration
 
 UNTIL, UNTIL_SHORT = 25_000 / 30_000, 0.6
-"""Share of the run after which Gaussians stay where they are: of a full run, as published, and of a very short one, which
+"""Fraction of the run after which Gaussians stay where they are: of a full run, as published, and of a very short one, which
 has no time to settle otherwise."""
 GROWTH = 0.05
 GROWN_AFTER = 0.25
-"""Share of the rounds after which the budget is reached at the latest: about where the published runs reach it."""
+"""Fraction of the rounds after which the budget is reached at the latest: about where the published runs reach it."""
 COPIES_MAX = 51
 """Of one Gaussian in one round."""
 MIN_OPACITY = 0.005
@@ -45,8 +45,8 @@ class MCMC(Strategy):
         rounds = GROWN_AFTER * self.schedule.until * iterations / config.densify_every
         self.growth = max(GROWTH, (budget / start) ** (1 / max(rounds, 1.0)) - 1)
 
-    def edit(self, moment: Moment, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
-        if not self.schedule.edits(moment):
+    def edit(self, now: Iteration, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
+        if not self.schedule.edits(now):
             return None
         opacities = gaussians.opacities
         dead = ((opacities <= self.config.prune_opacity) | ~opacities.isfinite()).nonzero()[:, 0]

@@ -17,7 +17,7 @@ from splat.io.images import side_by_side, write_image
 from splat.render import render
 from splat.settings import RenderSettings
 from splat.training.evaluate.metrics import color_corrected, lpips_metric
-from splat.training.losses.target import make_truth
+from splat.training.losses.target import make_target
 from splat.training.per_image.poses import PoseCorrections
 
 ERROR_GAIN = 4.0
@@ -59,22 +59,22 @@ def evaluate(
     background = background.to(device)
     for frame in tqdm(frames, desc="evaluate", unit="view", disable=not progress):
         camera = frame.camera.to(device)
-        truth = make_truth(frame.photo.to(device), 1.0, background, mask_mode)
+        target = make_target(frame.photo.to(device), 1.0, background, mask_mode)
         image = render(gaussians, camera, background=background, settings=settings).rgb.clamp(0, 1)
         image = (image * 255).round() / 255  # what is saved is what is measured
-        photo = truth.as_float(image)
+        photo = target.as_float(image)
         view: dict[str, Any] = {
             "name": frame.name,
-            "psnr": psnr(image, photo, truth.used),
-            "ssim": ssim(image, photo, truth.used),
-            "psnr_color_corrected": psnr(color_corrected(image, photo), photo, truth.used),
+            "psnr": psnr(image, photo, target.used),
+            "ssim": ssim(image, photo, target.used),
+            "psnr_color_corrected": psnr(color_corrected(image, photo), photo, target.used),
         }
         if perceptual is not None:
             view["lpips"] = perceptual(image, photo)
         if align is not None:
             moved = aligned_camera(gaussians, camera, photo, background, settings, align)
             better = render(gaussians, moved, background=background, settings=settings).rgb.clamp(0, 1)
-            view["psnr_aligned"] = psnr(better, photo, truth.used)
+            view["psnr_aligned"] = psnr(better, photo, target.used)
         views.append(view)
         if renders is not None:
             error = ((image - photo).abs() * ERROR_GAIN).clamp(0, 1)

@@ -61,7 +61,7 @@ def line_chart(series: Sequence[Sequence[tuple[float, float]]]) -> str:
 
 
 def bar_chart(values: Mapping[str, float], unit: str) -> str:
-    """One horizontal bar per name, with its share of the sum."""
+    """One horizontal bar per name, with its fraction of the sum."""
     total, largest, row = sum(values.values()) or 1.0, max(values.values()) or 1.0, 24
     parts = []
     for place, (name, value) in enumerate(values.items()):

@@ -47,16 +47,16 @@ def start_values(config: TrainConfig) -> tuple[float, float]:
     """Opacity, and size in distances to the neighbors, of the first Gaussians."""
     if config.densify.strategy != "mcmc":
         return START_OPACITY, START_SIZE
-    share = min(1.0, config.optimization.iterations / FULL_RUN)
-    opacity = START_OPACITY + (MCMC_OPACITY - START_OPACITY) * share
-    return opacity, START_SIZE * (MCMC_SIZE / START_SIZE) ** share
+    fraction = min(1.0, config.optimization.iterations / FULL_RUN)
+    opacity = START_OPACITY + (MCMC_OPACITY - START_OPACITY) * fraction
+    return opacity, START_SIZE * (MCMC_SIZE / START_SIZE) ** fraction
 
 
 def with_midpoints(points: Tensor, colors: Tensor) -> tuple[Tensor, Tensor]:  # [Q, 3], [Q, 3]
     """Points with the midpoints to their neighbors, where the surface is flat (Ververas et al. 2024, SAGS).
 
     There, structure from motion leaves few points though there is as much to draw. Flat is where the smallest eigenvalue of
-    the covariance of the ten nearest neighbors is a small share of their sum: one standard deviation below the mean of all
+    the covariance of the ten nearest neighbors is a small fraction of their sum: one standard deviation below the mean of all
     points, or in the lowest quarter. Such points get midpoints to all neighbors, others to two.
     """
     if len(points) <= NEIGHBORS:

@@ -12,20 +12,20 @@ MIN_ALPHA = 0.5
 MIN_POINTS = 10
 """Fewest sparse points to which a relative depth map is fitted."""
 DEPTH_DECAY = 0.01
-"""Depth maps count for this share of their weight at the end of a run: photos know better by then."""
+"""Depth maps count for this fraction of their weight at the end of a run: photos know better by then."""
 
 
-def points_loss(result: RenderResult, sparse: Tensor, share: float, extent: float) -> Tensor:
+def points_loss(result: RenderResult, sparse: Tensor, fraction: float, extent: float) -> Tensor:
     """Mean absolute difference of inverse depth, in units of 1 / extent, at the sparse points that the photo has seen.
 
     Args:
         sparse: [K, 3] pixel x and y at full size, and depth.
-        share: size of the render as a share of the full one.
+        fraction: size of the render as a fraction of the full one.
     """
     assert result.depth is not None
     height, width = result.depth.shape
-    column = (sparse[:, 0] * share).long().clamp(0, width - 1)
-    row = (sparse[:, 1] * share).long().clamp(0, height - 1)
+    column = (sparse[:, 0] * fraction).long().clamp(0, width - 1)
+    row = (sparse[:, 1] * fraction).long().clamp(0, height - 1)
     depth, alpha = result.depth[row, column], result.alpha[row, column]
     solid = (alpha.detach() > MIN_ALPHA) & (depth.detach() > 0)
     difference = (1 / depth.clamp_min(1e-6) - 1 / sparse[:, 2]).abs()

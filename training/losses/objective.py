@@ -20,13 +20,13 @@ from splat.training.losses.geometry import (
     points_loss,
     smoothness_loss,
 )
-from splat.training.losses.target import Truth
-from splat.training.schedules import Moment
+from splat.training.losses.target import TargetImage
+from splat.training.schedules import Iteration
 
 ALPHA_WEIGHT = 0.1
 """Of the mean absolute difference of alpha, where the photo says what it should be."""
 NORMALS_FROM = 0.5
-"""Share of the run after which normals are made to agree with the depth: before, there is no depth worth agreeing with."""
+"""Fraction of the run after which normals are made to agree with the depth: before, there is no depth worth agreeing with."""
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,21 @@ class Objective:
         weights = (geometry.depth_points_weight, geometry.depth_maps_weight, geometry.depth_smooth_weight)
         return any(weights) or geometry.normal_weight > 0
 
-    def needs_normals(self, moment: Moment) -> bool:
-        return self.config.geometry.normal_weight > 0 and moment.progress >= NORMALS_FROM
+    def needs_normals(self, now: Iteration) -> bool:
+        return self.config.geometry.normal_weight > 0 and now.progress >= NORMALS_FROM
 
     def __call__(
         self,
         rgb: Tensor,  # [H, W, 3] the render as the photo's camera would have recorded it
         result: RenderResult,
-        truth: Truth,
+        target: TargetImage,
         frame: Frame,
         camera: Camera,
         gaussians: Gaussians,
-        moment: Moment,
+        now: Iteration,
     ) -> Loss:
         appearance, weight = self.config.appearance, self.config.optimization.ssim_weight
-        rgb, image = truth.beside(rgb, clipped=appearance.exposure or appearance.bilateral_grid)
+        rgb, image = target.beside(rgb, clipped=appearance.exposure or appearance.bilateral_grid)
         rgb, image = rgb[None], image[None]
         ssim: Tensor | None = None
         if self.config.densify.grad_source == "ssim":
@@ -78,40 +78,40 @@ class Objective:
             loss = (1 - weight) * l1_ssim_loss(rgb, image, 0.0)
         else:
             loss = l1_ssim_loss(rgb, image, weight)
-        if truth.alpha is not None:
-            difference = (result.alpha - truth.alpha).abs()
-            if truth.used is not None:
-                difference = torch.where(truth.used, difference, 0.0)
+        if target.alpha is not None:
+            difference = (result.alpha - target.alpha).abs()
+            if target.used is not None:
+                difference = torch.where(target.used, difference, 0.0)
             loss = loss + ALPHA_WEIGHT * difference.mean()
-        for term in self._shape(result, truth, frame, camera, gaussians, moment):
+        for term in self._shape(result, target, frame, camera, gaussians, now):
             loss = loss + term
         return Loss(ssim, loss)
 
     def _shape(
         self,
         result: RenderResult,
-        truth: Truth,
+        target: TargetImage,
         frame: Frame,
         camera: Camera,
         gaussians: Gaussians,
-        moment: Moment,
+        now: Iteration,
     ) -> list[Tensor]:
         """The weighted terms of geometry.py that this run asks for."""
         geometry, terms = self.config.geometry, []
         if geometry.depth_points_weight and frame.sparse is not None:
-            share = camera.width / frame.camera.width
+            fraction = camera.width / frame.camera.width
             terms.append(
                 geometry.depth_points_weight
-                * points_loss(result, frame.sparse.to(result.rgb.device), share, self.extent)
+                * points_loss(result, frame.sparse.to(result.rgb.device), fraction, self.extent)
             )
-        if geometry.depth_maps_weight and truth.depth is not None:
-            inverse = self.inverse_depth(frame, truth.depth)
+        if geometry.depth_maps_weight and target.depth is not None:
+            inverse = self.inverse_depth(frame, target.depth)
             if inverse is not None:
-                weight = geometry.depth_maps_weight * DEPTH_DECAY**moment.progress
+                weight = geometry.depth_maps_weight * DEPTH_DECAY**now.progress
                 terms.append(weight * maps_loss(result, inverse, self.extent))
         if geometry.depth_smooth_weight:
-            terms.append(geometry.depth_smooth_weight * smoothness_loss(result, truth.image, self.extent))
-        if self.needs_normals(moment):
+            terms.append(geometry.depth_smooth_weight * smoothness_loss(result, target.image, self.extent))
+        if self.needs_normals(now):
             terms.append(geometry.normal_weight * normals_loss(result, camera))
         if geometry.flat_weight:
             terms.append(geometry.flat_weight * flatness_loss(gaussians, self.extent))
@@ -123,6 +123,6 @@ class Objective:
             return torch.where(stored > 0, 1 / (stored * self.config.geometry.depth_scale).clamp_min(1e-9), 0.0)
         if frame.sparse is None:
             return None
-        share = stored.shape[1] / frame.camera.width
-        sparse = frame.sparse.to(stored.device) * stored.new_tensor([share, share, 1.0])
+        fraction = stored.shape[1] / frame.camera.width
+        sparse = frame.sparse.to(stored.device) * stored.new_tensor([fraction, fraction, 1.0])
         return fit_inverse_depth(stored, sparse)

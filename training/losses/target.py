@@ -13,7 +13,7 @@ BRIGHTEST = 253.5 / 255
 
 
 @dataclass(frozen=True)
-class Truth:
+class TargetImage:
     """One photo, ready to compare with. Sizes are those of the step, which may be smaller than the photo's."""
 
     image: Tensor  # [H, W, 3] uint8, or float32 in 0..1
@@ -48,15 +48,15 @@ class Truth:
         return (rgb.detach() - self.as_float(rgb)).abs().mean(-1)
 
 
-def make_truth(photo: Photo, share: float, background: Tensor, mask_mode: str) -> Truth:
+def make_target(photo: Photo, fraction: float, background: Tensor, mask_mode: str) -> TargetImage:
     """
     Args:
-        share: of the photo's width and height.
+        fraction: of the photo's width and height.
         background: [3] what the render has behind it.
         mask_mode: `ignore` or `segment` (see DataConfig).
     """
     height, width = photo.image.shape[:2]
-    size = (height, width) if share >= 1 else share_of(height, width, share)
+    size = (height, width) if fraction >= 1 else fraction_of(height, width, fraction)
     photo = resized(photo, *size)
     if photo.mask is not None and mask_mode == "segment":
         coverage = photo.mask.to(torch.uint8) * 255
@@ -64,16 +64,16 @@ def make_truth(photo: Photo, share: float, background: Tensor, mask_mode: str) -
             coverage = torch.minimum(photo.alpha, coverage)
         photo = Photo(photo.image, coverage, None, photo.depth)
     alpha = None if photo.alpha is None else photo.alpha.float() / 255
-    return Truth(photo.over(background), photo.mask, alpha, photo.depth)
+    return TargetImage(photo.over(background), photo.mask, alpha, photo.depth)
 
 
-def share_of(height: int, width: int, share: float) -> tuple[int, int]:
-    return max(8, round(height * share)), max(8, round(width * share))
+def fraction_of(height: int, width: int, fraction: float) -> tuple[int, int]:
+    return max(8, round(height * fraction)), max(8, round(width * fraction))
 
 
-def camera_for(camera: Camera, truth: Truth) -> Camera:
-    """The camera at the truth's size."""
-    height, width = truth.image.shape[:2]
+def camera_for(camera: Camera, target: TargetImage) -> Camera:
+    """The camera at the target's size."""
+    height, width = target.image.shape[:2]
     return camera if (camera.width, camera.height) == (width, height) else camera.resized(width, height)
 
 

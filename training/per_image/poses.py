@@ -22,7 +22,7 @@ makes up for it change a photo hardly at all: where photos cannot tell, the pose
 
 
 class PoseCorrections:
-    """Six numbers per photo: rotation vector and shift in the camera's axes, as shares of their limits before a tanh.
+    """Six numbers per photo: rotation vector and shift in the camera's axes, as fractions of their limits before a tanh.
 
     Args:
         visits: how often the run will use each photo.

@@ -36,7 +36,7 @@ def score(
     gaussians: Gaussians,
     frames: Sequence[Frame],
     settings: RenderSettings,
-    progress: Callable[[float], None] = lambda share: None,
+    progress: Callable[[float], None] = lambda fraction: None,
 ) -> Scores:
     """Sum every Gaussian's blend weights over the pixels of the photos, once as they are and once times the pixels' error.
     Blame is the mean error over what a Gaussian covers."""

@@ -37,7 +37,7 @@ class Look:
     background: tuple[int, int, int] = (0, 0, 0)  # 0 to 255
     crop: Box | None = None  # draw only what is inside
     layout: str = "together"
-    mix: float = 0.5  # share of the second scene where two are mixed
+    mix: float = 0.5  # fraction of the second scene where two are mixed
     comparison: str = "wipe"
-    wipe: float = 0.5  # share of the photo's width, from the left, or of its weight, that is photo
+    wipe: float = 0.5  # fraction of the photo's width, from the left, or of its weight, that is photo
     client_side: bool = False  # the browser draws

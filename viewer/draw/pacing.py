@@ -60,19 +60,19 @@ class Pace:
 
 
 class Duty:
-    """Holds a thread's work to a share of the time.
+    """Holds a thread's work to a fraction of the time.
 
     Args:
-        share: 0 to 1; 1 never waits.
+        fraction: 0 to 1; 1 never waits.
     """
 
-    def __init__(self, share: float, now: Callable[[], float] = time.monotonic) -> None:
-        self.share, self.now = min(max(share, 1e-3), 1.0), now
+    def __init__(self, fraction: float, now: Callable[[], float] = time.monotonic) -> None:
+        self.fraction, self.now = min(max(fraction, 1e-3), 1.0), now
         self.free_from = 0.0
 
     def worked(self, seconds: float) -> None:
         """So much was just done."""
-        self.free_from = max(self.free_from, self.now() - seconds) + seconds / self.share
+        self.free_from = max(self.free_from, self.now() - seconds) + seconds / self.fraction
 
     @property
     def wait(self) -> float:

@@ -15,7 +15,7 @@ from splat.viewer.draw.client_camera import vertical_fov
 from splat.viewer.draw.palette import heat
 
 POSITION_TOLERANCE = 2e-3
-"""Share of the scene's extent by which a browser's camera may be off a photo's and still count as there."""
+"""Fraction of the scene's extent by which a browser's camera may be off a photo's and still count as there."""
 ANGLE_TOLERANCE = math.radians(0.25)
 ERROR_SHOWN = 0.3
 """Difference of a channel, 0 to 1, that has the lightest color of the error map."""
@@ -81,12 +81,14 @@ def _resized(frame: Frame, width: int, height: int, background: tuple[float, ...
     return resized[0].permute(1, 2, 0)
 
 
-def compare(render: Tensor, view: PhotoView, how: str, share: float, background: Tensor) -> Tensor:  # [H, W, 3] float
+def compare(
+    render: Tensor, view: PhotoView, how: str, fraction: float, background: Tensor
+) -> Tensor:  # [H, W, 3] float
     """A render through `view.camera` with the photo put on it.
 
     Args:
         render: [H, W, 3] float.
-        how: wipe (photo on the left `share` of its width), mix (`share` of its weight), photo, difference, or off.
+        how: wipe (photo on the left `fraction` of its width), mix (`fraction` of its weight), photo, difference, or off.
     """
     height, width = render.shape[:2]
     left, top, inner_width, inner_height = view.rectangle(width, height)
@@ -96,11 +98,11 @@ def compare(render: Tensor, view: PhotoView, how: str, share: float, background:
     picture = render.clone()
     inside = picture[top : top + inner_height, left : left + inner_width]
     if how == "wipe":
-        border = round(share * inner_width)
+        border = round(fraction * inner_width)
         inside[:, :border] = photo[:, :border]
         inside[:, max(0, border - 1) : border + 1] = 1.0
     elif how == "mix":
-        inside.lerp_(photo, share)
+        inside.lerp_(photo, fraction)
     elif how == "photo":
         inside.copy_(photo)
     else:

@@ -12,7 +12,7 @@ from splat.viewer.draw.look import Look
 from splat.viewer.slots import SceneSlot
 
 SELECTION_COLOR = (1.0, 0.75, 0.1)
-SELECTION_SHARE = 0.7
+SELECTION_FRACTION = 0.7
 """How much of a selected Gaussian's color is the selection's."""
 KEPT = 12
 """Prepared scenes that are kept."""
@@ -53,10 +53,10 @@ def highlighted(gaussians: Gaussians, selected: Tensor) -> Gaussians:
     """The same with the selected ones in the color of the selection."""
     color = (gaussians.sh0.new_tensor(SELECTION_COLOR) - 0.5) / SH_C0
     values = gaussians.tensors()
-    mixed = gaussians.sh0 * (1 - SELECTION_SHARE) + color * SELECTION_SHARE
+    mixed = gaussians.sh0 * (1 - SELECTION_FRACTION) + color * SELECTION_FRACTION
     values["sh0"] = torch.where(selected[:, None], mixed, gaussians.sh0)
     values["sh_rest"] = torch.where(
-        selected[:, None, None], gaussians.sh_rest * (1 - SELECTION_SHARE), gaussians.sh_rest
+        selected[:, None, None], gaussians.sh_rest * (1 - SELECTION_FRACTION), gaussians.sh_rest
     )
     return Gaussians(**values)
 

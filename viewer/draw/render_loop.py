@@ -22,8 +22,8 @@ MOVING_QUALITY = 70
 """Of the JPEGs while a camera moves."""
 FOLLOWING_QUALITY = 92
 """Of the full JPEGs of a scene that trains; PNG would take more time from the training than drawing does."""
-MOVING_SHARE = 0.6
-"""Share of the time that drawing may take while a camera moves and a training runs."""
+MOVING_FRACTION = 0.6
+"""Fraction of the time that drawing may take while a camera moves and a training runs."""
 STARVED = 1.0
 """Seconds after which a full picture is drawn although another browser's camera moves."""
 
@@ -47,20 +47,20 @@ class RenderLoop:
     """Draws what browsers look at. Started once, stopped once. An error in a picture is told to its browser.
 
     Args:
-        share: share of the time that drawing may take from a training while cameras rest; 1 where there is none.
+        fraction: fraction of the time that drawing may take from a training while cameras rest; 1 where there is none.
     """
 
-    def __init__(self, viewer: Drawable, share: float = 1.0) -> None:
+    def __init__(self, viewer: Drawable, fraction: float = 1.0) -> None:
         self.viewer = viewer
         self.views: dict[int, ClientView] = {}
         self.cache = PreparedCache()
         self.stream = gpu_stream(viewer.scenes[0].gaussians.device)
-        self.give(share)
-        self.moving = Duty(MOVING_SHARE if share < 1 else 1.0)
+        self.give(fraction)
+        self.moving = Duty(MOVING_FRACTION if fraction < 1 else 1.0)
         self.last_was_moving = False  # whether the last picture was of a moving camera
         self.wake = threading.Event()
         self.stopped = threading.Event()
-        self.following = share < 1  # a training goes on
+        self.following = fraction < 1  # a training goes on
         self.thread = threading.Thread(target=self._run, name="viewer", daemon=True)
 
     def start(self) -> None:
@@ -95,13 +95,13 @@ class RenderLoop:
                 view.ask()
         self.wake.set()
 
-    def give(self, share: float) -> None:
-        """Set the share that drawing may take from a training while cameras rest.
+    def give(self, fraction: float) -> None:
+        """Set the fraction that drawing may take from a training while cameras rest.
 
         It is one of the time that the whole process is running, not of all time: where other programs keep a training waiting,
         drawing waits with it.
         """
-        self.resting = Duty(share, time.process_time if self.stream is None else time.monotonic)
+        self.resting = Duty(fraction, time.process_time if self.stream is None else time.monotonic)
 
     @property
     def watched(self) -> bool:

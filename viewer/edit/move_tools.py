@@ -102,7 +102,9 @@ class MoveTools:
                 up = placed.rotation @ self.viewer.view.up.double()
                 plane = find_ground(shown.means[shown.opacities > SOLID], up, above)
                 move = standing_on(plane)
-                told = f"{plane.share:.0%} of the solid Gaussians lie on the ground, which is now level, at height 0."
+                told = (
+                    f"{plane.fraction:.0%} of the solid Gaussians lie on the ground, which is now level, at height 0."
+                )
         except ValueError as error:
             raise InputError(str(error)) from None
         session.move(move, selected=False)

@@ -37,7 +37,7 @@ deviation; luminance of the constant color (Rec. 709), mostly 0..1."""
 MAX_STROKE = 4096
 """Points of a stroke; what a client sends beyond is refused."""
 DEPTH_SLACK = 0.03
-"""A Gaussian is in front when it is no farther than this share behind the depth of the picture there: the centers that make
+"""A Gaussian is in front when it is no farther than this fraction behind the depth of the picture there: the centers that make
 up a surface lie around it."""
 
 
@@ -105,8 +105,8 @@ class Seen:
         touched = torch.zeros(len(near), dtype=torch.bool, device=line.device)
         for start, end in zip(line, torch.cat([line[1:], line[-1:]]), strict=True):
             along = end - start
-            share = ((points - start) @ along / (along @ along).clamp_min(1e-12)).clamp(0, 1)
-            touched |= (points - start - share[:, None] * along).norm(dim=1) <= radius
+            fraction = ((points - start) @ along / (along @ along).clamp_min(1e-12)).clamp(0, 1)
+            touched |= (points - start - fraction[:, None] * along).norm(dim=1) <= radius
         mask = torch.zeros_like(self.visible)
         mask[near[touched]] = True
         return mask

@@ -18,7 +18,7 @@ class Now:
     loss: float = 0.0  # smoothed
     psnr: float | None = None  # dB, smoothed
     count: int = 0  # Gaussians
-    progress: float = 0.0  # share of the run
+    progress: float = 0.0  # fraction of the run
     seconds: float = 0.0  # spent on training
 
 

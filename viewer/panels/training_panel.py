@@ -59,15 +59,15 @@ class TrainingPanel:
         save.on_click(guarded(self.save))
         stop.on_click(guarded(self.stop))
         self.buttons = [self.pausing, one, save, stop]
-        share = gui.add_slider(
+        fraction = gui.add_slider(
             "Drawing may take",
             1,
             60,
             1,
-            round(100 * self.viewer.loop.resting.share),
+            round(100 * self.viewer.loop.resting.fraction),
             hint="Percent of the time, while cameras rest: what the run is slowed down by.",
         )
-        share.on_update(guarded(lambda _: self.viewer.loop.give(float(share.value) / 100)))
+        fraction.on_update(guarded(lambda _: self.viewer.loop.give(float(fraction.value) / 100)))
         empty = np.zeros(1), np.zeros(1)
         self.loss = gui.add_uplot(empty, series("loss"), title="Loss", aspect=2.0, scales=SCALES)
         self.psnr = gui.add_uplot(

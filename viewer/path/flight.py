@@ -41,8 +41,8 @@ class PathFlight:
             if path is None:
                 return
             if path.duration:
-                shares = np.linspace(0, path.duration, SAMPLES * len(path.keyframes) + 1)
-                points = np.array([keyframe.position for keyframe in path.keyframe_at(shares)])
+                fractions = np.linspace(0, path.duration, SAMPLES * len(path.keyframes) + 1)
+                points = np.array([keyframe.position for keyframe in path.keyframe_at(fractions)])
                 edges = np.stack([points[:-1], points[1:]], axis=1)
                 self.nodes.append(
                     scene.add_line_segments(

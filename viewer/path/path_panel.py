@@ -187,8 +187,8 @@ class PathPanel:
         if event.client is not None and self.keyframes:
             path = self.path()
             self.flight.stop(event.client)
-            share = min(float(self.time.value), 1 - 1e-9)
-            go_to(event.client, path.keyframe_at(share * path.duration)[0])
+            fraction = min(float(self.time.value), 1 - 1e-9)
+            go_to(event.client, path.keyframe_at(fraction * path.duration)[0])
 
     def play(self, event: viser.GuiEvent[viser.GuiButtonGroupHandle]) -> None:
         """A button: fly this browser along the path, or stop."""
@@ -198,8 +198,8 @@ class PathPanel:
             path = self.path()
             if not path.duration:
                 raise InputError("One keyframe is no flight; add another.")
-            share = float(self.time.value)
-            self.flight.play(client, path, share * path.duration if share < 0.99 else 0.0)
+            fraction = float(self.time.value)
+            self.flight.play(client, path, fraction * path.duration if fraction < 0.99 else 0.0)
 
     def save(self, event: Used) -> None:
         assert self.folder is not None

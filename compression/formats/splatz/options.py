@@ -27,7 +27,7 @@ class SplatzOptions:
     """Entries of the codebook of harmonics, up to 65,536; None: by the number of Gaussians. 0: no codebook, all harmonics on
     their own, which is better for scenes of 50,000 at equal error."""
     sh_exact: float = 0.0
-    """Share of Gaussians, the most important ones, that keep what their harmonics differ from the codebook."""
+    """Fraction of Gaussians, the most important ones, that keep what their harmonics differ from the codebook."""
     sh_degree: int | None = None
     """Keep harmonics up to this degree only."""
     classes: int = 4
@@ -38,7 +38,7 @@ class SplatzOptions:
     shape_codes: int = 64
     """Entries of each of these codebooks, 2 to 256."""
     midpoints: float = 0.0
-    """Share of the Gaussians, up to a half, that are not stored but made half-way between two others; see
+    """Fraction of the Gaussians, up to a half, that are not stored but made half-way between two others; see
     optional/midpoints.py."""
     seed: int = 0
 
@@ -53,11 +53,15 @@ class SplatzOptions:
         if self.sh_codes is not None and not 0 <= self.sh_codes <= 1 << 16:
             raise InputError(f".splatz: the codebook must have 0 to 65536 entries, got {self.sh_codes}")
         if not 0 <= self.sh_exact <= 1 or not 1 <= self.classes <= 4:
-            raise InputError(f".splatz: a share of {self.sh_exact} or {self.classes} classes cannot be; 0 to 1, 1 to 4")
+            raise InputError(
+                f".splatz: a fraction of {self.sh_exact} or {self.classes} classes cannot be; 0 to 1, 1 to 4"
+            )
         if not 0 <= self.shape_stages <= MOST_STAGES or not 2 <= self.shape_codes <= MOST_CODES:
             raise InputError(
                 f".splatz: shapes are sums from 0 to {MOST_STAGES} codebooks of 2 to {MOST_CODES} entries, got "
                 f"{self.shape_stages} of {self.shape_codes}"
             )
         if not 0 <= self.midpoints <= 0.5:
-            raise InputError(f".splatz: midpoints must be a share of 0 to 0.5 of the Gaussians, got {self.midpoints}")
+            raise InputError(
+                f".splatz: midpoints must be a fraction of 0 to 0.5 of the Gaussians, got {self.midpoints}"
+            )

@@ -8,7 +8,7 @@
   longer one by sinh(difference) of the shorter one, so steps are as the inverse of that.
 - Or scales and rotations both as sums of entries of codebooks (optional/shape_codebooks.py).
 - Colors: luma and two differences. Opacities: even steps.
-- Harmonics: labels into a codebook (Navaneet et al. 2023; Niedermayr et al. 2023), and, for the share that matters most,
+- Harmonics: labels into a codebook (Navaneet et al. 2023; Niedermayr et al. 2023), and, for the fraction that matters most,
   what is left over (as the VecTree of CityGaussian V2 keeps them exactly). Both as principal components of the colors that
   cameras see (view_metric.py), in even steps.
 """
@@ -174,7 +174,7 @@ def fit_quantization(
     floor = least_weights(weights)
     metric = isotropic_metric(bases) if metric is None else metric[:bases, :bases]
     basis = principal_components(harmonics, floor, metric.to(harmonics))
-    codes, share = options.sh_codes, options.sh_exact
+    codes, fraction = options.sh_codes, options.sh_exact
     if codes is None:
         codes = automatic_codes(len(gaussians))
     codebook, labels = torch.zeros_like(harmonics[:1]), torch.zeros_like(shifts)
@@ -182,9 +182,9 @@ def fit_quantization(
         seen = harmonics @ torch.linalg.pinv(basis.double()).float()
         labels = _by_frequency(kmeans(seen[:, :CLUSTERED], codes, floor, options.seed)[1])
         codebook = means_of(harmonics, labels, floor, harmonics.new_zeros(int(labels.max()) + 1, 3 * bases))
-    share = share if codes else 1.0
+    fraction = fraction if codes else 1.0
     exact = torch.zeros(len(gaussians), dtype=torch.bool, device=weights.device)
-    exact[weights.topk(round(share * len(weights))).indices] = True
+    exact[weights.topk(round(fraction * len(weights))).indices] = True
     shapes = None
     if options.shape_stages:
         rodrigues, log_scales = canonical(gaussians.quats, gaussians.log_scales)

@@ -40,7 +40,7 @@ def values_in_blocks(codes: Codes, steps: Steps, basis: Tensor, pool: Executor) 
     count, entries = len(codes.shifts), codes.book.float() * steps.sh @ basis
     gaussians = Gaussians.empty(count, len(basis) // 3)
 
-    def share(block: slice) -> None:
+    def fill_shared(block: slice) -> None:
         found = shared_values(_rows(codes, block), steps, entries).tensors()
         for name, tensor in gaussians.tensors().items():
             tensor[block] = found[name]
@@ -54,7 +54,7 @@ def values_in_blocks(codes: Codes, steps: Steps, basis: Tensor, pool: Executor) 
         ends = (end for tensor in gaussians.tensors().values() if tensor.numel() for end in tensor[block].aminmax())
         return all(math.isfinite(float(end)) for end in ends)
 
-    _each(pool, share, count)
+    _each(pool, fill_shared, count)
     _each(pool, add_own, len(codes.exact))
     return with_midpoints(gaussians, codes.between), all(_each(pool, is_finite, count))
 

@@ -11,7 +11,7 @@ from splat.gaussians import Gaussians
 from splat.spherical_harmonics import basis
 
 UNSEEN = 0.05
-"""Share of the most visible combination's weight that the invisible ones have at least: new views look from elsewhere."""
+"""Fraction of the most visible combination's weight that the invisible ones have at least: new views look from elsewhere."""
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
-// Binning: the pairs of one camera, by tile and within a tile by depth.
+// Binning: the intersections of one camera, by tile and within a tile by depth.
 //
 // Two sorts: the visible Gaussians by depth (radix sort, stable, so equal depths stay in index order), then one stable
-// counting sort of the pairs by tile. Each thread takes a run of the depth order, counts its pairs per tile, and after a
+// counting sort of the intersections by tile. Each thread takes a run of the depth order, counts its intersections per tile, and after a
 // prefix sum over (tile, run) writes them in place: any number of threads gives the same lists. Memory-bound.
 #include <cstring>
 
@@ -79,9 +79,9 @@ template <class S> void bin_camera(const RenderArguments& a, int64_t camera) {
     const int64_t tiles = grid.count();
     const S log2_alpha_min = log_base2(S(a.alpha_min));
     const Projected<Footprint<S>>* projected = at<const Projected<Footprint<S>>>(a.projected) + camera * a.gaussians;
-    const int64_t* offsets = at<const int64_t>(a.pair_offsets) + camera * a.gaussians;
+    const int64_t* offsets = at<const int64_t>(a.intersection_offsets) + camera * a.gaussians;
     int64_t* tile_offsets = at<int64_t>(a.tile_offsets) + camera * tiles;
-    Pair* pairs = at<Pair>(a.pairs);
+    Intersection* intersections = at<Intersection>(a.intersections);
 
     char* scratch = at<char>(a.scratch);
     Entry* entries = reinterpret_cast<Entry*>(scratch);
@@ -100,7 +100,8 @@ template <class S> void bin_camera(const RenderArguments& a, int64_t camera) {
         memset(mine, 0, tiles * 8);
         const int64_t end = (r + 1) * run < visible ? (r + 1) * run : visible;
         for (int64_t i = r * run; i < end; ++i)
-            visit_pairs(projected[entries[i].gaussian], log2_alpha_min, grid, [&](int64_t tile) { ++mine[tile]; });
+            visit_intersections(projected[entries[i].gaussian], log2_alpha_min, grid,
+                                [&](int64_t tile) { ++mine[tile]; });
     });
     int64_t total = offsets[0];
     for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -118,13 +119,13 @@ template <class S> void bin_camera(const RenderArguments& a, int64_t camera) {
         for (int64_t i = r * run; i < end; ++i) {
             const uint32_t gaussian = entries[i].gaussian;
             uint32_t slot = uint32_t(offsets[gaussian]);
-            visit_pairs(projected[gaussian], log2_alpha_min, grid,
-                        [&](int64_t tile) { pairs[next[tile]++] = {gaussian, slot++}; });
+            visit_intersections(projected[gaussian], log2_alpha_min, grid,
+                                [&](int64_t tile) { intersections[next[tile]++] = {gaussian, slot++}; });
         }
     });
 }
 
-// Fills tile_offsets and pairs.
+// Fills tile_offsets and intersections.
 template <class S> void bin(const RenderArguments& a) {
     for (int64_t camera = 0; camera < a.cameras; ++camera) bin_camera<S>(a, camera);
 }

@@ -1,7 +1,7 @@
 // What each Gaussian contributes: one tile per task, composited once more as by rasterize_forward.
 //
 // In place of colors, every Gaussian's blend weights are summed over the tile's pixels in vector registers and written to
-// its pair's own place; a second pass adds the pairs in a fixed order, so the result does not depend on the number of
+// its intersection's own place; a second pass adds the intersections in a fixed order, so the result does not depend on the number of
 // threads. The finished image tells what lies behind a Gaussian, and so what the pixel would be without it. About 35
 // vector instructions per row and Gaussian: bound by floating-point throughput.
 #include "cpu/parallel_for.h"
@@ -53,15 +53,15 @@ template <class F, bool WEIGHTED> struct TileContribution {
         TileBatch<F> batch;
         for (int64_t p = begin; p < end; p += BATCH) {
             const LiveRows live = live_rows(transmittance);
-            const Pair* pairs = at<const Pair>(a.pairs) + p;
+            const Intersection* intersections = at<const Intersection>(a.intersections) + p;
             const int count = int(end - p < BATCH ? end - p : BATCH);
             if (live.begin == live.end) {
                 for (int i = 0; i < count; ++i)
-                    memset(at<S>(a.pair_gradients) + int64_t(pairs[i].slot) * CONTRIBUTIONS, 0,
+                    memset(at<S>(a.intersection_gradients) + int64_t(intersections[i].slot) * CONTRIBUTIONS, 0,
                            CONTRIBUTIONS * sizeof(S));
                 continue;
             }
-            batch.gather(a, place, pairs, count, live, log2_alpha_min, values);
+            batch.gather(a, place, intersections, count, live, log2_alpha_min, values);
             for (int i = 0; i < count; ++i) {
                 const F footprint = batch.footprint(i);
                 const FootprintRows<S> rows(footprint, centers);
@@ -93,7 +93,7 @@ template <class F, bool WEIGHTED> struct TileContribution {
                         change_sum += change;
                     }
                 }
-                S* out = at<S>(a.pair_gradients) + int64_t(batch.slot[i]) * CONTRIBUTIONS;
+                S* out = at<S>(a.intersection_gradients) + int64_t(batch.slot[i]) * CONTRIBUTIONS;
                 out[0] = sum(weight_sum), out[1] = largest(weight_max), out[2] = sum(pixels), out[3] = sum(change_sum);
             }
         }
@@ -106,9 +106,9 @@ template <class F, bool WEIGHTED> struct TileContribution {
     }
 };
 
-// Adds up the pairs of every Gaussian, camera by camera.
-template <class S> void add_pairs(const RenderArguments& a) {
-    const int64_t* offsets = at<const int64_t>(a.pair_offsets);
+// Adds up the intersections of every Gaussian, camera by camera.
+template <class S> void add_intersections(const RenderArguments& a) {
+    const int64_t* offsets = at<const int64_t>(a.intersection_offsets);
     parallel_chunks(a.threads, a.gaussians, 1024, [&](int64_t begin, int64_t end, int) {
         for (int64_t i = begin; i < end; ++i) {
             double weight = 0, change = 0;
@@ -117,9 +117,9 @@ template <class S> void add_pairs(const RenderArguments& a) {
             for (int64_t camera = 0; camera < a.cameras; ++camera) {
                 const int64_t row = camera * a.gaussians + i;
                 for (int64_t slot = offsets[row]; slot < offsets[row + 1]; ++slot) {
-                    const S* pair = at<const S>(a.pair_gradients) + slot * CONTRIBUTIONS;
-                    weight += double(pair[0]), change += double(pair[3]);
-                    most = larger(most, pair[1]), pixels += int64_t(pair[2]);
+                    const S* intersection = at<const S>(a.intersection_gradients) + slot * CONTRIBUTIONS;
+                    weight += double(intersection[0]), change += double(intersection[3]);
+                    most = larger(most, intersection[1]), pixels += int64_t(intersection[2]);
                 }
             }
             at<double>(a.weight_sums)[i] = weight, at<double>(a.removal_changes)[i] = change;
@@ -141,7 +141,7 @@ template <class S> void contribution(const RenderArguments& a) {
         else
             TileContribution<Footprint<S>, false>(a, scratch).run(tile);
     });
-    add_pairs<S>(a);
+    add_intersections<S>(a);
 }
 
 template void contribution<float>(const RenderArguments&);

@@ -26,18 +26,18 @@ struct Bit {
             slow += (target - slow) >> 8;
             return;
         }
-        fast += (target - fast) * SHARE[seen][0] >> 15;
-        slow += (target - slow) * SHARE[seen][1] >> 15;
+        fast += (target - fast) * FRACTION[seen][0] >> 15;
+        slow += (target - slow) * FRACTION[seen][1] >> 15;
         ++seen;
     }
 
     // Of the way to the target, in 1/2^15, by how many bits were seen; then 1/32 and 1/256.
     static constexpr int LAST = 15;
-    static constexpr int SHARE[LAST][2] = {{16384, 16384}, {10922, 10922}, {8192, 8192}, {5461, 6553}, {4096, 5461},
-                                           {2730, 4096},   {2048, 3276},   {1638, 2730}, {1365, 2048}, {1024, 1638},
-                                           {1024, 1092},   {1024, 819},    {1024, 512},  {1024, 328},  {1024, 205}};
+    static constexpr int FRACTION[LAST][2] = {{16384, 16384}, {10922, 10922}, {8192, 8192}, {5461, 6553}, {4096, 5461},
+                                              {2730, 4096},   {2048, 3276},   {1638, 2730}, {1365, 2048}, {1024, 1638},
+                                              {1024, 1092},   {1024, 819},    {1024, 512},  {1024, 328},  {1024, 205}};
 };
-constexpr int Bit::SHARE[LAST][2];
+constexpr int Bit::FRACTION[LAST][2];
 
 struct Encoder {
     std::vector<uint16_t> words;

@@ -14,10 +14,10 @@ namespace {
 int64_t projected_bytes(const RenderArguments& a) {
     return a.is_double ? int64_t(sizeof(Projected<Footprint<double>>)) : int64_t(sizeof(Projected<Footprint<float>>));
 }
-int64_t pair_bytes(const RenderArguments&) { return int64_t(sizeof(Pair)); }
+int64_t intersection_bytes(const RenderArguments&) { return int64_t(sizeof(Intersection)); }
 int64_t project_scratch_bytes(const RenderArguments&) { return 0; }
-int64_t gradient_rows(const RenderArguments& a) { return a.pair_count; }
-int64_t pair_gradient_floats(const RenderArguments& a) {
+int64_t gradient_rows(const RenderArguments& a) { return a.intersection_count; }
+int64_t intersection_gradient_floats(const RenderArguments& a) {
     return Footprint<float>::MOMENTS + channels_of(a) + (a.v_mean2d_abs ? 2 : 0);
 }
 void project_any(RenderArguments& a) { a.is_double ? project<double>(a) : project<float>(a); }
@@ -38,12 +38,12 @@ void project_backward_any(const RenderArguments& a) {
 extern const Kernels SPLAT_TABLE(SPLAT_VARIANT);
 const Kernels SPLAT_TABLE(SPLAT_VARIANT) = {SPLAT_NAME(SPLAT_VARIANT),
                                             projected_bytes,
-                                            pair_bytes,
+                                            intersection_bytes,
                                             project_scratch_bytes,
                                             forward_scratch_bytes,
                                             backward_scratch_bytes,
                                             gradient_rows,
-                                            pair_gradient_floats,
+                                            intersection_gradient_floats,
                                             project_any,
                                             bin_any,
                                             forward_any,

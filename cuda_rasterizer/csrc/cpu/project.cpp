@@ -30,12 +30,12 @@ int64_t cover_tiles(const RenderArguments& a, const TileGrid& grid, S log2_alpha
 
 }  // namespace
 
-// Fills projected, radii and pair_offsets, and tells the number of pairs.
+// Fills projected, radii and intersection_offsets, and tells the number of intersections.
 template <class S> void project(RenderArguments& a) {
     const TileGrid grid(a);
     const ProjectionSettings<S> settings = projection_settings<S>(a);
     const S log2_alpha_min = log_base2(settings.alpha_min);
-    int64_t* counts = at<int64_t>(a.pair_offsets);
+    int64_t* counts = at<int64_t>(a.intersection_offsets);
     for (int64_t c = 0; c < a.cameras; ++c) {
         const PinholeCamera<S> camera = camera_of<S>(a, c);
         parallel_chunks(a.threads, a.gaussians, CHUNK, [&](int64_t begin, int64_t end, int) {
@@ -60,7 +60,7 @@ template <class S> void project(RenderArguments& a) {
         total += count;
     }
     counts[a.cameras * a.gaussians] = total;
-    a.pair_count = total;
+    a.intersection_count = total;
 }
 
 template void project<float>(RenderArguments&);

@@ -1,4 +1,4 @@
-// The derivative of projection: a Gaussian's pairs are added up in a fixed order and carried back to its parameters.
+// The derivative of projection: a Gaussian's intersections are added up in a fixed order and carried back to its parameters.
 //
 // A task takes 512 Gaussians through all cameras, so every parameter's gradient is written by one task. Gradients by
 // the cameras are summed per task in double and then over tasks in order. Memory-bound by the spherical harmonics.
@@ -86,8 +86,8 @@ template <class S> void project_backward(const RenderArguments& a) {
                 memset(at<S>(a.v_features) + i * a.features_count, 0, a.features_count * sizeof(S));
             for (int64_t c = 0; c < a.cameras; ++c) {
                 const int64_t row = c * a.gaussians + i;
-                const int64_t from = at<const int64_t>(a.pair_offsets)[row],
-                              to = at<const int64_t>(a.pair_offsets)[row + 1];
+                const int64_t from = at<const int64_t>(a.intersection_offsets)[row],
+                              to = at<const int64_t>(a.intersection_offsets)[row + 1];
                 S v_x = S(0), v_y = S(0), v_abs_x = S(0), v_abs_y = S(0);
                 S* v_features =
                     a.v_features ? at<S>(a.v_features) + (a.features_per_camera ? row : i) * a.features_count : nullptr;
@@ -96,8 +96,8 @@ template <class S> void project_backward(const RenderArguments& a) {
                 if (to > from && project_gaussian(in, camera, settings, full)) {
                     for (int k = 0; k < floats; ++k) sums[k] = S(0);
                     for (int64_t p = from; p < to; ++p) {
-                        const S* pair = at<const S>(a.pair_gradients) + p * floats;
-                        for (int k = 0; k < floats; ++k) sums[k] += pair[k];
+                        const S* intersection = at<const S>(a.intersection_gradients) + p * floats;
+                        for (int k = 0; k < floats; ++k) sums[k] += intersection[k];
                     }
                     CameraGradient<S> v_camera{};
                     const FootprintMoments<S> moments = {sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]};

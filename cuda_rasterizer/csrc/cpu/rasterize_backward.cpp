@@ -2,8 +2,8 @@
 //
 // Each pixel knows from its final color the sum of everything that its Gaussians contribute to the loss; subtracting
 // what lies in front leaves what lies behind, so no second direction and no per-pixel lists are needed. A Gaussian's
-// gradients are summed over the tile in vector registers and written to its pair's own place; project_backward adds the
-// pairs in a fixed order, so the result does not depend on the number of threads. About 45 vector instructions per row
+// gradients are summed over the tile in vector registers and written to its intersection's own place; project_backward adds the
+// intersections in a fixed order, so the result does not depend on the number of threads. About 45 vector instructions per row
 // and Gaussian: bound by floating-point throughput.
 #include <cstring>
 
@@ -90,14 +90,15 @@ template <class F, int CHANNELS, bool ABSOLUTE> struct TileBackward {
         TileBatch<F> batch;
         for (int64_t p = begin; p < end; p += BATCH) {
             const LiveRows live = live_rows(transmittance);
-            const Pair* pairs = at<const Pair>(a.pairs) + p;
+            const Intersection* intersections = at<const Intersection>(a.intersections) + p;
             const int count = int(end - p < BATCH ? end - p : BATCH);
             if (live.begin == live.end) {
                 for (int i = 0; i < count; ++i)
-                    memset(at<S>(a.pair_gradients) + int64_t(pairs[i].slot) * floats, 0, floats * sizeof(S));
+                    memset(at<S>(a.intersection_gradients) + int64_t(intersections[i].slot) * floats, 0,
+                           floats * sizeof(S));
                 continue;
             }
-            batch.gather(a, place, pairs, count, live, log2_alpha_min, values);
+            batch.gather(a, place, intersections, count, live, log2_alpha_min, values);
             for (int i = 0; i < count; ++i) {
                 const F footprint = batch.footprint(i);
                 V local[CHANNELS ? CHANNELS : 1];
@@ -136,7 +137,7 @@ template <class F, int CHANNELS, bool ABSOLUTE> struct TileBackward {
                         if (ABSOLUTE) add_absolute_gradient(slopes, sample, v_sigma, dy, abs_x, abs_y);
                     }
                 }
-                S* out = at<S>(a.pair_gradients) + int64_t(batch.slot[i]) * floats;
+                S* out = at<S>(a.intersection_gradients) + int64_t(batch.slot[i]) * floats;
                 V sums[F::MOMENTS];
                 memcpy(sums, &moments, sizeof sums);
                 for (int k = 0; k < F::MOMENTS; ++k) *out++ = sum(sums[k]);

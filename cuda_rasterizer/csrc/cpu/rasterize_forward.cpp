@@ -35,8 +35,8 @@ template <class F, int CHANNELS> int64_t composite_tile(const RenderArguments& a
     for (int64_t p = at<const int64_t>(a.tile_offsets)[tile]; p < end; p += BATCH) {
         const LiveRows live = live_rows(transmittance);
         if (live.begin == live.end) break;
-        batch.gather(a, place, at<const Pair>(a.pairs) + p, int(end - p < BATCH ? end - p : BATCH), live,
-                     log2_alpha_min, values);
+        batch.gather(a, place, at<const Intersection>(a.intersections) + p, int(end - p < BATCH ? end - p : BATCH),
+                     live, log2_alpha_min, values);
         for (int i = 0; i < batch.count; ++i) {
             const F footprint = batch.footprint(i);
             const FootprintRows<S> rows(footprint, centers);

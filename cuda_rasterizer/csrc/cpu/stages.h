@@ -1,12 +1,12 @@
-// The stages of the CPU rasterizer, and how its lists of pairs are walked.
+// The stages of the CPU rasterizer, and how its lists of intersections are walked.
 #pragma once
 
 #include "records.h"
 
 SPLAT_NAMESPACE_BEGIN
 
-// One entry of a tile's list. `slot` numbers the Gaussian's pairs, so that the backward can add them up in one order.
-struct Pair {
+// One entry of a tile's list. `slot` numbers the Gaussian's intersections, so that the backward can add them up in one order.
+struct Intersection {
     uint32_t gaussian, slot;
 };
 
@@ -21,7 +21,8 @@ void visit_tiles(const F& f, typename F::Scalar reach, const TileRect& rect, con
 
 // Calls visit(tile) for every tile that a projected Gaussian touches, in row order.
 template <class F, class Visit>
-void visit_pairs(const Projected<F>& p, typename F::Scalar log2_alpha_min, const TileGrid& grid, const Visit& visit) {
+void visit_intersections(const Projected<F>& p, typename F::Scalar log2_alpha_min, const TileGrid& grid,
+                         const Visit& visit) {
     const int width = rect_width(p.rect);
     if (rect_tiles(p.rect) <= MASK_TILES) {
         for (uint64_t mask = p.mask; mask; mask &= mask - 1) {

@@ -90,18 +90,18 @@ template <class F> struct TileBatch {
     }
 
     // values: [channels][BATCH] receives rgb, depth if wanted, features.
-    void gather(const RenderArguments& a, const TilePlace& place, const Pair* pairs, int pair_count,
-                const LiveRows& live, S log2_alpha_min, S* values) {
+    void gather(const RenderArguments& a, const TilePlace& place, const Intersection* intersections,
+                int intersection_count, const LiveRows& live, S log2_alpha_min, S* values) {
         constexpr int L = Simd<S>::lanes;
         const Projected<F>* projected = at<const Projected<F>>(a.projected) + place.camera * a.gaussians;
         const S* features =
             at<const S>(a.features) + (a.features_per_camera ? place.camera * a.gaussians * a.features_count : 0);
-        count = pair_count;
+        count = intersection_count;
         for (int i = 0; i < count; ++i) {
-            const uint32_t g = pairs[i].gaussian;
-            if (i + 8 < count) __builtin_prefetch(&projected[pairs[i + 8].gaussian]);
+            const uint32_t g = intersections[i].gaussian;
+            if (i + 8 < count) __builtin_prefetch(&projected[intersections[i + 8].gaussian]);
             const Projected<F>& p = projected[g];
-            gaussian[i] = g, slot[i] = pairs[i].slot;
+            gaussian[i] = g, slot[i] = intersections[i].slot;
             S numbers[F::FIELDS];
             memcpy(numbers, &p.footprint, sizeof numbers);
             for (int k = 0; k < F::FIELDS; ++k) fields[k][i] = numbers[k];

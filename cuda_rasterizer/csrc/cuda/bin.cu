@@ -1,8 +1,8 @@
-// Binning: the pairs of (tile, Gaussian), by tile and within a tile by depth.
+// Binning: the intersections of (tile, Gaussian), by tile and within a tile by depth.
 //
-// Two sorts: the visible rows by depth (stable, so equal depths stay in index order), then the pairs by tile (stable, so
-// the depth order stays). The pairs are emitted in depth order: Gaussians of few tiles by their own thread, large ones by
-// the whole warp. Without a count from the device (pair_capacity) every array has its full size, and what is not used
+// Two sorts: the visible rows by depth (stable, so equal depths stay in index order), then the intersections by tile (stable, so
+// the depth order stays). The intersections are emitted in depth order: Gaussians of few tiles by their own thread, large ones by
+// the whole warp. Without a count from the device (intersection_capacity) every array has its full size, and what is not used
 // holds keys behind all others. Bound by memory.
 #include "cuda/sort.h"
 #include "cuda/stages.h"
@@ -12,14 +12,14 @@ namespace splat {
 namespace {
 
 constexpr int THREADS = 256;
-constexpr uint32_t OWN_TILES = 4;  // a thread emits so many pairs, a warp more
+constexpr uint32_t OWN_TILES = 4;  // a thread emits so many intersections, a warp more
 
 struct BinScratch {
     uint64_t* keys[2];  // depth keys, 32-bit for float
     uint32_t* rows[2];  // visible rows, in index order and then in depth order
     uint32_t *counts, *offsets;
     uint32_t* tile_keys[2];  // 16-bit where that is enough
-    uint32_t* other_pairs;
+    uint32_t* other_intersections;
     void* temporary;
     size_t temporary_bytes;
     int tile_bits;
@@ -28,19 +28,22 @@ struct BinScratch {
 
     explicit BinScratch(const RenderArguments& a) {
         Arena arena(a.scratch);
-        const int64_t tiles = TileGrid(a).count() * a.cameras, visible = a.visible_count, pairs = a.pair_count;
+        const int64_t tiles = TileGrid(a).count() * a.cameras, visible = a.visible_count,
+                      intersections = a.intersection_count;
         tile_bits = 1;
         while ((int64_t(1) << tile_bits) <= tiles) ++tile_bits;  // one value is left for "no tile"
         short_keys = tile_bits <= 16;
         for (uint64_t*& array : keys) array = arena.take<uint64_t>(a.is_double ? visible : (visible + 1) / 2);
         for (uint32_t*& array : rows) array = arena.take<uint32_t>(visible);
         counts = arena.take<uint32_t>(visible), offsets = arena.take<uint32_t>(visible);
-        for (uint32_t*& array : tile_keys) array = arena.take<uint32_t>(short_keys ? (pairs + 1) / 2 : pairs);
-        other_pairs = arena.take<uint32_t>(pairs);
+        for (uint32_t*& array : tile_keys)
+            array = arena.take<uint32_t>(short_keys ? (intersections + 1) / 2 : intersections);
+        other_intersections = arena.take<uint32_t>(intersections);
         temporary_bytes = exclusive_sum_bytes(visible);
         const size_t depth_sort =
             a.is_double ? stable_sort_bytes<uint64_t>(visible) : stable_sort_bytes<uint32_t>(visible);
-        const size_t tile_sort = short_keys ? stable_sort_bytes<uint16_t>(pairs) : stable_sort_bytes<uint32_t>(pairs);
+        const size_t tile_sort =
+            short_keys ? stable_sort_bytes<uint16_t>(intersections) : stable_sort_bytes<uint32_t>(intersections);
         if (depth_sort > temporary_bytes) temporary_bytes = depth_sort;
         if (tile_sort > temporary_bytes) temporary_bytes = tile_sort;
         temporary = arena.take<char>(int64_t(temporary_bytes));
@@ -74,33 +77,35 @@ __global__ __launch_bounds__(THREADS) void gather_counts(RenderArguments a, cons
         keys[i] == DepthKey<S>(~DepthKey<S>(0)) ? 0 : at<const Projected<Footprint<S>>>(a.projected)[rows[i]].tiles;
 }
 
-// Writes one pair, if there is room.
+// Writes one intersection, if there is room.
 template <class Key> struct Emitter {
     Key* keys;
-    uint32_t* pairs;
+    uint32_t* intersections;
     int64_t capacity;
     uint32_t row;
     int64_t first_tile;
     SPLAT_DEVICE void emit(int64_t place, int64_t tile) const {
-        if (place < capacity) keys[place] = Key(first_tile + tile), pairs[place] = row;
+        if (place < capacity) keys[place] = Key(first_tile + tile), intersections[place] = row;
     }
 };
 
 template <class S, class Key>
-__global__ __launch_bounds__(THREADS) void emit_pairs(RenderArguments a, const uint32_t* rows, const uint32_t* counts,
-                                                      const uint32_t* offsets, Key* keys, uint32_t* pairs) {
+__global__ __launch_bounds__(THREADS) void emit_intersections(RenderArguments a, const uint32_t* rows,
+                                                              const uint32_t* counts, const uint32_t* offsets,
+                                                              Key* keys, uint32_t* intersections) {
     const int64_t i = int64_t(blockIdx.x) * THREADS + threadIdx.x;
     const TileGrid grid(a);
     const S log2_alpha_min = log_base2(S(a.alpha_min));
     const uint32_t count = i < a.visible_count ? counts[i] : 0;
     const uint32_t row = count ? rows[i] : 0, offset = count ? offsets[i] : 0;
     const Projected<Footprint<S>>* projected = at<const Projected<Footprint<S>>>(a.projected);
-    if (count && a.pair_offsets) at<int64_t>(a.pair_offsets)[row] = offset;
+    if (count && a.intersection_offsets) at<int64_t>(a.intersection_offsets)[row] = offset;
 
     if (count && count <= OWN_TILES && rect_tiles(projected[row].rect) <= MASK_TILES) {
         const TileRect rect = projected[row].rect;
         const int width = rect_width(rect);
-        const Emitter<Key> emitter = {keys, pairs, a.pair_count, row, int64_t(row / a.gaussians) * grid.count()};
+        const Emitter<Key> emitter = {keys, intersections, a.intersection_count, row,
+                                      int64_t(row / a.gaussians) * grid.count()};
         uint32_t place = offset;
         for (uint64_t mask = projected[row].mask; mask; mask &= mask - 1) {
             const int bit = __ffsll(static_cast<long long>(mask)) - 1, y = bit / width;
@@ -116,7 +121,7 @@ __global__ __launch_bounds__(THREADS) void emit_pairs(RenderArguments a, const u
         const Projected<Footprint<S>>& p = projected[its_row];
         const TileRect rect = p.rect;
         const int width = rect_width(rect);
-        const Emitter<Key> emitter = {keys, pairs, a.pair_count, its_row,
+        const Emitter<Key> emitter = {keys, intersections, a.intersection_count, its_row,
                                       int64_t(its_row / a.gaussians) * grid.count()};
         int64_t place = __shfl_sync(ALL_LANES, offset, from);
         if (rect_tiles(rect) <= MASK_TILES) {
@@ -143,34 +148,36 @@ __global__ __launch_bounds__(THREADS) void emit_pairs(RenderArguments a, const u
     }
 }
 
-// Where each tile's pairs begin, from the sorted keys: thread i closes the tiles that end before pair i.
+// Where each tile's intersections begin, from the sorted keys: thread i closes the tiles that end before intersection i.
 template <class Key>
-__global__ __launch_bounds__(THREADS) void find_tiles(const Key* keys, int64_t pairs, int64_t tiles, int64_t* offsets) {
+__global__ __launch_bounds__(THREADS) void find_tiles(const Key* keys, int64_t intersections, int64_t tiles,
+                                                      int64_t* offsets) {
     const int64_t i = int64_t(blockIdx.x) * THREADS + threadIdx.x;
-    if (i > pairs) return;
-    int64_t here = i < pairs ? int64_t(keys[i]) : tiles, before = i > 0 ? int64_t(keys[i - 1]) : -1;
+    if (i > intersections) return;
+    int64_t here = i < intersections ? int64_t(keys[i]) : tiles, before = i > 0 ? int64_t(keys[i - 1]) : -1;
     if (here > tiles) here = tiles;
     for (int64_t tile = before + 1; tile <= here; ++tile) offsets[tile] = i;
 }
 
-template <class S, class Key> void bin_pairs(const RenderArguments& a, const BinScratch& scratch,
-                                             const uint32_t* rows) {
+template <class S, class Key> void bin_intersections(const RenderArguments& a, const BinScratch& scratch,
+                                                     const uint32_t* rows) {
     const cudaStream_t stream = stream_of(a);
     const int64_t tiles = TileGrid(a).count() * a.cameras;
     Key *keys = reinterpret_cast<Key*>(scratch.tile_keys[0]), *other = reinterpret_cast<Key*>(scratch.tile_keys[1]);
     Key* sorted = keys;
-    uint32_t* pairs = at<uint32_t>(a.pairs);
-    if (a.pair_count && a.visible_count) {
-        if (a.pair_capacity) check_cuda(cudaMemsetAsync(keys, 0xff, size_t(a.pair_count) * sizeof(Key), stream), "bin");
-        SPLAT_LAUNCH((emit_pairs<S, Key>), dim3(blocks_for(a.visible_count, THREADS)), dim3(THREADS), stream, a, rows,
-                     scratch.counts, scratch.offsets, keys, pairs);
-        stable_sort(scratch.temporary, scratch.temporary_bytes, keys, other, pairs, scratch.other_pairs, a.pair_count,
-                    scratch.tile_bits, stream, &sorted);
-    } else if (a.pair_count) {
-        check_cuda(cudaMemsetAsync(keys, 0xff, size_t(a.pair_count) * sizeof(Key), stream), "bin");
+    uint32_t* intersections = at<uint32_t>(a.intersections);
+    if (a.intersection_count && a.visible_count) {
+        if (a.intersection_capacity)
+            check_cuda(cudaMemsetAsync(keys, 0xff, size_t(a.intersection_count) * sizeof(Key), stream), "bin");
+        SPLAT_LAUNCH((emit_intersections<S, Key>), dim3(blocks_for(a.visible_count, THREADS)), dim3(THREADS), stream, a,
+                     rows, scratch.counts, scratch.offsets, keys, intersections);
+        stable_sort(scratch.temporary, scratch.temporary_bytes, keys, other, intersections, scratch.other_intersections,
+                    a.intersection_count, scratch.tile_bits, stream, &sorted);
+    } else if (a.intersection_count) {
+        check_cuda(cudaMemsetAsync(keys, 0xff, size_t(a.intersection_count) * sizeof(Key), stream), "bin");
     }
-    SPLAT_LAUNCH((find_tiles<Key>), dim3(blocks_for(a.pair_count + 1, THREADS)), dim3(THREADS), stream, sorted,
-                 a.pair_count, tiles, at<int64_t>(a.tile_offsets));
+    SPLAT_LAUNCH((find_tiles<Key>), dim3(blocks_for(a.intersection_count + 1, THREADS)), dim3(THREADS), stream, sorted,
+                 a.intersection_count, tiles, at<int64_t>(a.tile_offsets));
 }
 
 template <class S> void bin_rows(const RenderArguments& a) {
@@ -182,7 +189,7 @@ template <class S> void bin_rows(const RenderArguments& a) {
     Depth *keys = reinterpret_cast<Depth*>(scratch.keys[0]), *other = reinterpret_cast<Depth*>(scratch.keys[1]);
     if (a.visible_count) {
         exclusive_sum(from.scan, from.scan_bytes, from.block_visible, from.block_offsets, from.blocks, stream);
-        if (a.pair_capacity) check_cuda(cudaMemsetAsync(keys, 0xff, depth_bytes, stream), "bin");
+        if (a.intersection_capacity) check_cuda(cudaMemsetAsync(keys, 0xff, depth_bytes, stream), "bin");
         SPLAT_LAUNCH((compact<Depth>), dim3(unsigned(from.blocks)), dim3(PROJECT_THREADS), stream, from, keys,
                      scratch.rows[0]);
         Depth* sorted = keys;
@@ -194,16 +201,16 @@ template <class S> void bin_rows(const RenderArguments& a) {
                       stream);
     }
     if (scratch.short_keys)
-        bin_pairs<S, uint16_t>(a, scratch, scratch.rows[0]);
+        bin_intersections<S, uint16_t>(a, scratch, scratch.rows[0]);
     else
-        bin_pairs<S, uint32_t>(a, scratch, scratch.rows[0]);
+        bin_intersections<S, uint32_t>(a, scratch, scratch.rows[0]);
 }
 
 }  // namespace
 
 int64_t cuda::forward_scratch_bytes(const RenderArguments& a) { return BinScratch(a).bytes; }
 
-// Fills tile_offsets and pairs, and pair_offsets where they are wanted.
+// Fills tile_offsets and intersections, and intersection_offsets where they are wanted.
 void cuda::bin(const RenderArguments& a) {
     const DeviceScope scope(a.device);
     a.is_double ? bin_rows<double>(a) : bin_rows<float>(a);

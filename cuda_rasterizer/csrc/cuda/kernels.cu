@@ -9,7 +9,7 @@ namespace {
 int64_t projected_bytes(const RenderArguments& a) {
     return a.is_double ? int64_t(sizeof(Projected<Footprint<double>>)) : int64_t(sizeof(Projected<Footprint<float>>));
 }
-int64_t pair_bytes(const RenderArguments&) { return int64_t(sizeof(uint32_t)); }
+int64_t intersection_bytes(const RenderArguments&) { return int64_t(sizeof(uint32_t)); }
 int64_t project_scratch_bytes(const RenderArguments& a) { return ProjectScratch(a).bytes; }
 
 }  // namespace
@@ -60,12 +60,12 @@ int cuda_driver_version() {
 
 const Kernels kernels_cuda = {"cuda",
                               projected_bytes,
-                              pair_bytes,
+                              intersection_bytes,
                               project_scratch_bytes,
                               cuda::forward_scratch_bytes,
                               cuda::backward_scratch_bytes,
                               cuda::gradient_rows,
-                              cuda::pair_gradient_floats,
+                              cuda::intersection_gradient_floats,
                               cuda::project,
                               cuda::bin,
                               cuda::rasterize_forward,

@@ -100,8 +100,8 @@ template <class S> __global__ __launch_bounds__(PROJECT_THREADS) void project_ro
         at<S>(a.radii)[row] = radius;
         reinterpret_cast<DepthKey<S>*>(scratch.keys)[row] = p.tiles > 0 ? depth_key(p.depth) : ~DepthKey<S>(0);
     }
-    const unsigned long long pairs = warp_sum(static_cast<unsigned long long>(p.tiles));
-    if (lane_index() == 0 && pairs) atomicAdd(&scratch.totals[1], pairs);
+    const unsigned long long intersections = warp_sum(static_cast<unsigned long long>(p.tiles));
+    if (lane_index() == 0 && intersections) atomicAdd(&scratch.totals[1], intersections);
     const int visible = __syncthreads_count(p.tiles > 0);
     if (threadIdx.x == 0) {
         scratch.block_visible[blockIdx.x] = uint32_t(visible);
@@ -111,7 +111,7 @@ template <class S> __global__ __launch_bounds__(PROJECT_THREADS) void project_ro
 
 }  // namespace
 
-// Fills projected and radii, and tells how many rows are visible and how many pairs they make.
+// Fills projected and radii, and tells how many rows are visible and how many intersections they make.
 void cuda::project(RenderArguments& a) {
     const DeviceScope scope(a.device);
     const ProjectScratch scratch(a);
@@ -121,12 +121,12 @@ void cuda::project(RenderArguments& a) {
         SPLAT_LAUNCH((project_rows<double>), dim3(unsigned(scratch.blocks)), dim3(PROJECT_THREADS), stream, a, scratch);
     else
         SPLAT_LAUNCH((project_rows<float>), dim3(unsigned(scratch.blocks)), dim3(PROJECT_THREADS), stream, a, scratch);
-    a.visible_count = scratch.rows, a.pair_count = a.pair_capacity;
-    if (a.pair_capacity) return;
+    a.visible_count = scratch.rows, a.intersection_count = a.intersection_capacity;
+    if (a.intersection_capacity) return;
     unsigned long long totals[2];
     check_cuda(cudaMemcpyAsync(totals, scratch.totals, sizeof totals, cudaMemcpyDeviceToHost, stream), "project");
     check_cuda(cudaStreamSynchronize(stream), "project");
-    a.visible_count = int64_t(totals[0]), a.pair_count = int64_t(totals[1]);
+    a.visible_count = int64_t(totals[0]), a.intersection_count = int64_t(totals[1]);
 }
 
 }  // namespace splat

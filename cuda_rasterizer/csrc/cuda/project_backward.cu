@@ -48,14 +48,15 @@ template <class S> SPLAT_DEVICE void camera_numbers(const CameraGradient<S>& v, 
     numbers[12] = double(v.fx), numbers[13] = double(v.fy), numbers[14] = double(v.cx), numbers[15] = double(v.cy);
 }
 
-// Sums of a row's gradients: those of its pairs in order if deterministic, one row otherwise.
+// Sums of a row's gradients: those of its intersections in order if deterministic, one row otherwise.
 template <class S> SPLAT_DEVICE S gathered(const RenderArguments& a, int64_t row, uint32_t tiles, int floats, int k) {
-    const S* gradients = at<const S>(a.pair_gradients);
+    const S* gradients = at<const S>(a.intersection_gradients);
     if (!a.deterministic) return gradients[row * floats + k];
     S sum = S(0);
-    const int64_t first = at<const int64_t>(a.pair_offsets)[row];
-    const int64_t last = first + tiles < a.pair_count ? first + tiles : a.pair_count;  // beyond a capacity nothing is
-    for (int64_t pair = first; pair < last; ++pair) sum += gradients[pair * floats + k];
+    const int64_t first = at<const int64_t>(a.intersection_offsets)[row];
+    const int64_t last =
+        first + tiles < a.intersection_count ? first + tiles : a.intersection_count;  // beyond a capacity nothing is
+    for (int64_t intersection = first; intersection < last; ++intersection) sum += gradients[intersection * floats + k];
     return sum;
 }
 

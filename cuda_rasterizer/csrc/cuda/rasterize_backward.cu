@@ -1,10 +1,10 @@
 // The derivative of compositing: a warp per 8 x 8 pixels, front to back exactly as it was composited.
 //
 // Each pixel knows from its final value what all its Gaussians together contribute to the loss; subtracting what lies in
-// front leaves what lies behind, so nothing per pair was kept by the forward, and no second direction is needed. Culling
+// front leaves what lies behind, so nothing per intersection was kept by the forward, and no second direction is needed. Culling
 // and staging are those of the forward. A Gaussian's sums over the 64 pixels (six moments, its values) are reduced over
 // the lanes all at once, in about as many shuffles as there are sums, and added by as many lanes in one instruction:
-// to the Gaussian, in any order; or, deterministic, to the pair's own place, where the four sub-tiles of a tile come in
+// to the Gaussian, in any order; or, deterministic, to the intersection's own place, where the four sub-tiles of a tile come in
 // four launches. Bound by arithmetic.
 #include "cuda/sub_tile.h"
 
@@ -17,7 +17,8 @@ constexpr int FEATURES = 8;  // features whose sums are reduced together
 
 // Number of a tile among the tiles of a Gaussian, in the order in which they were emitted.
 template <class S>
-SPLAT_DEVICE uint32_t pair_rank(const Projected<Footprint<S>>& p, S log2_alpha_min, int tile_column, int tile_row) {
+SPLAT_DEVICE uint32_t intersection_rank(const Projected<Footprint<S>>& p, S log2_alpha_min, int tile_column,
+                                        int tile_row) {
     const TileRect rect = p.rect;
     if (rect_tiles(rect) <= MASK_TILES) {
         const int bit = (tile_row - rect.y0) * rect_width(rect) + tile_column - rect.x0;
@@ -106,9 +107,9 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArgu
             staged[to] = mine;
             slots[to] = mine.row;
             if (a.deterministic)
-                slots[to] = uint32_t(at<const int64_t>(a.pair_offsets)[mine.row]) +
-                            pair_rank(at<const Projected<Footprint<S>>>(a.projected)[mine.row], log2_alpha_min,
-                                      place.tile_column, place.tile_row);
+                slots[to] = uint32_t(at<const int64_t>(a.intersection_offsets)[mine.row]) +
+                            intersection_rank(at<const Projected<Footprint<S>>>(a.projected)[mine.row], log2_alpha_min,
+                                              place.tile_column, place.tile_row);
         }
         __syncwarp();
         for (int i = 0, count = __popc(hits); i < count; ++i) {
@@ -149,7 +150,7 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArgu
             for (int c = 0; c < CHANNELS; ++c) sums[MOMENTS + c] = v_value[c];
             if (ABSOLUTE) sums[SUMS - 2] = absolute[0], sums[SUMS - 1] = absolute[1];
             TransposedSum<SUMS>::run(sums, lane);
-            S* gradients = at<S>(a.pair_gradients) + int64_t(slots[i]) * floats;
+            S* gradients = at<S>(a.intersection_gradients) + int64_t(slots[i]) * floats;
             if (target >= 0) add_to(a.deterministic, gradients + target, sums[0]);
             if (WITH_FEATURES && a.v_image_features) {
                 for (int first = 0; first < features; first += FEATURES) {
@@ -197,18 +198,19 @@ void launch_any(const RenderArguments& a, int first, int sub_tiles) {
 }  // namespace
 
 int64_t cuda::gradient_rows(const RenderArguments& a) {
-    return a.deterministic ? a.pair_count : a.cameras * a.gaussians;
+    return a.deterministic ? a.intersection_count : a.cameras * a.gaussians;
 }
 
-int64_t cuda::pair_gradient_floats(const RenderArguments& a) {
+int64_t cuda::intersection_gradient_floats(const RenderArguments& a) {
     return MOMENTS + channels_of(a) + (a.v_mean2d_abs ? 2 : 0);
 }
 
-// Fills pair_gradients: sums per row, or per pair if deterministic.
+// Fills intersection_gradients: sums per row, or per intersection if deterministic.
 void cuda::rasterize_backward(const RenderArguments& a) {
     const DeviceScope scope(a.device);
-    const size_t bytes = size_t(gradient_rows(a) * pair_gradient_floats(a)) * (a.is_double ? 8 : 4);
-    if (bytes) check_cuda(cudaMemsetAsync(at<char>(a.pair_gradients), 0, bytes, stream_of(a)), "rasterize_backward");
+    const size_t bytes = size_t(gradient_rows(a) * intersection_gradient_floats(a)) * (a.is_double ? 8 : 4);
+    if (bytes)
+        check_cuda(cudaMemsetAsync(at<char>(a.intersection_gradients), 0, bytes, stream_of(a)), "rasterize_backward");
     if (a.cameras == 0) return;
     if (!a.deterministic) return launch_any(a, 0, SUB_TILES);
     for (int sub_tile = 0; sub_tile < SUB_TILES; ++sub_tile) launch_any(a, sub_tile, 1);

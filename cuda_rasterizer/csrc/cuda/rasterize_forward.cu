@@ -75,8 +75,8 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, 
     if (a.evaluations && lane == 0 && staged_in_all)
         atomicAdd(at<unsigned long long>(a.evaluations), staged_in_all * (SUB_TILE * SUB_TILE));
 
-    // More pairs than there was room for: the lists are not complete, and nobody may take this for the image.
-    const bool incomplete = int64_t(totals[1]) > a.pair_count;
+    // More intersections than there was room for: the lists are not complete, and nobody may take this for the image.
+    const bool incomplete = int64_t(totals[1]) > a.intersection_count;
     const S spoil = incomplete ? S(0) / S(0) : S(0);
     const S* background = at<const S>(a.background) + 3 * place.camera;
 #pragma unroll

@@ -9,7 +9,7 @@
 namespace splat {
 
 constexpr int PROJECT_THREADS = 256;
-// What `project` leaves for `bin`. totals: visible rows, pairs.
+// What `project` leaves for `bin`. totals: visible rows, intersections.
 struct ProjectScratch {
     unsigned long long* totals;
     uint32_t *block_visible, *block_offsets;  // [blocks + 1]
@@ -59,7 +59,7 @@ void bin(const RenderArguments& a);
 void rasterize_forward(const RenderArguments& a);
 void contribution(const RenderArguments& a);
 int64_t gradient_rows(const RenderArguments& a);
-int64_t pair_gradient_floats(const RenderArguments& a);
+int64_t intersection_gradient_floats(const RenderArguments& a);
 void rasterize_backward(const RenderArguments& a);
 int64_t backward_scratch_bytes(const RenderArguments& a);
 void project_backward(const RenderArguments& a);

@@ -43,7 +43,7 @@ template <class S> struct SubTile {
 template <class S> class TileList {
   public:
     SPLAT_DEVICE TileList(const RenderArguments& a, int64_t tile)
-        : pairs_(at<const uint32_t>(a.pairs)),
+        : intersections_(at<const uint32_t>(a.intersections)),
           projected_(at<const Projected<Footprint<S>>>(a.projected)),
           place_(at<const int64_t>(a.tile_offsets)[tile] + lane_index()),
           end_(at<const int64_t>(a.tile_offsets)[tile + 1]) {
@@ -66,7 +66,7 @@ template <class S> class TileList {
     }
 
   private:
-    SPLAT_DEVICE uint32_t row_at(int64_t place) const { return place < end_ ? pairs_[place] : 0; }
+    SPLAT_DEVICE uint32_t row_at(int64_t place) const { return place < end_ ? intersections_[place] : 0; }
     SPLAT_DEVICE void fetch(uint32_t row, int64_t place) {
         row_ = row;
         if (place >= end_) return;
@@ -74,7 +74,7 @@ template <class S> class TileList {
         footprint_ = p.footprint, depth_ = p.depth;
         rgb_[0] = p.rgb[0], rgb_[1] = p.rgb[1], rgb_[2] = p.rgb[2];
     }
-    const uint32_t* pairs_;
+    const uint32_t* intersections_;
     const Projected<Footprint<S>>* projected_;
     int64_t place_, end_;
     uint32_t next_row_, row_ = 0;

@@ -31,7 +31,7 @@ SPLAT_HD float exp2_of(float x) {
 }
 SPLAT_HD double exp2_of(double x) { return exp2(x); }
 
-// One pixel's share of what compositing does with vectors of pixels (see cpu/simd.h).
+// One pixel's fraction of what compositing does with vectors of pixels (see cpu/simd.h).
 template <class S> SPLAT_HD S select(bool condition, S a, S b) { return condition ? a : b; }
 template <class S> SPLAT_HD S negative_magnitude(S x) { return -magnitude(x); }
 

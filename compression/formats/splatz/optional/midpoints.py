@@ -81,8 +81,8 @@ def shared_weights(weights: Tensor, parents: Tensor) -> Tensor:  # [N]
 
 
 @torch.no_grad()
-def choose(gaussians: Gaussians, losses: Tensor, share: float) -> Tensor:  # [N, 2] int64
-    """The two neighbors of every Gaussian that becomes their midpoint, -1 for those that stay: at most a share of all, those
+def choose(gaussians: Gaussians, losses: Tensor, fraction: float) -> Tensor:  # [N, 2] int64
+    """The two neighbors of every Gaussian that becomes their midpoint, -1 for those that stay: at most a fraction of all, those
     whose squared change of the picture is least as far as each alone can tell.
 
     Args:
@@ -94,7 +94,7 @@ def choose(gaussians: Gaussians, losses: Tensor, share: float) -> Tensor:  # [N,
         return parents.to(gaussians.device)
     errors, pairs = _candidates(scene)
     order = (errors * losses.to(errors)[:, None]).flatten().argsort(stable=True)
-    wanted, found = round(share * len(scene)), list[tuple[int, int, int]]()
+    wanted, found = round(fraction * len(scene)), list[tuple[int, int, int]]()
     gone, needed, owns = (bytearray(len(scene)) for _ in range(3))
     for part in order.split(ROWS):
         if len(found) == wanted:

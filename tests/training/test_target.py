@@ -11,8 +11,8 @@ from splat.datasets.images.cache import Photo
 from splat.training.config import DensifyConfig, TrainConfig
 from splat.training.densify.choose import default_budget
 from splat.training.losses.objective import Objective
-from splat.training.losses.target import Truth, camera_for, make_truth
-from splat.training.schedules import Moment
+from splat.training.losses.target import TargetImage, camera_for, make_target
+from splat.training.schedules import Iteration
 
 BLACK = torch.zeros(3)
 
@@ -24,9 +24,9 @@ def photo(height: int = 20, width: int = 30, **more: torch.Tensor) -> Photo:
 
 
 def test_without_companions_the_photo_is_compared_as_it_is():
-    truth = make_truth(photo(), 1.0, BLACK, "ignore")
+    target = make_target(photo(), 1.0, BLACK, "ignore")
     rgb = torch.rand(20, 30, 3)
-    shown, image = truth.beside(rgb)
+    shown, image = target.beside(rgb)
     assert shown is rgb and torch.equal(image, photo().image)
 
 
@@ -34,13 +34,13 @@ def test_without_companions_the_photo_is_compared_as_it_is():
 def test_masked_pixels_have_no_error_and_no_gradient(grad_source):
     mask = torch.ones(40, 48, dtype=torch.bool)
     mask[10:30, 12:36] = False
-    truth = make_truth(photo(40, 48, mask=mask), 1.0, BLACK, "ignore")
+    target = make_target(photo(40, 48, mask=mask), 1.0, BLACK, "ignore")
     rgb = torch.rand(40, 48, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
-    assert float(truth.error(rgb)[~mask].max()) == 0 and float(truth.error(rgb)[mask].mean()) > 0.2
+    assert float(target.error(rgb)[~mask].max()) == 0 and float(target.error(rgb)[mask].mean()) > 0.2
     objective = Objective(TrainConfig(densify=DensifyConfig(grad_source=grad_source)), 1.0)
     scene, camera = cloud(3), cameras(1)
     frame, result = Frame("a", camera, None), splat.render(scene, camera)
-    loss = objective(rgb, result, truth, frame, camera, scene, Moment(10, 0.1))
+    loss = objective(rgb, result, target, frame, camera, scene, Iteration(10, 0.1))
     (loss.rest if loss.ssim is None else loss.rest + loss.ssim).backward()
     assert float(rgb.grad[~mask].abs().max()) == 0 and float(rgb.grad[mask].abs().min()) > 0
 
@@ -48,7 +48,7 @@ def test_masked_pixels_have_no_error_and_no_gradient(grad_source):
 def test_clipped_values_stand_for_all_brighter_ones():
     image = torch.tensor([250, 255, 255, 100], dtype=torch.uint8)[None, :, None].expand(1, 4, 3)
     rgb = torch.tensor([1.2, 1.2, 0.9, 0.5])[None, :, None].repeat(1, 1, 3).requires_grad_()
-    shown, compared = Truth(image).beside(rgb, clipped=True)
+    shown, compared = TargetImage(image).beside(rgb, clipped=True)
     wanted = torch.tensor([250 / 255, 1.2, 1.0, 100 / 255])
     torch.testing.assert_close(compared[0, :, 0], wanted)
     (shown - compared).abs().sum().backward()
@@ -59,9 +59,9 @@ def test_segmented_photos_are_cut_out():
     mask = torch.zeros(20, 30, dtype=torch.bool)
     mask[:, :15] = True
     white = torch.ones(3)
-    truth = make_truth(photo(mask=mask), 1.0, white, "segment")
-    assert truth.used is None and torch.equal(truth.alpha, mask.float())
-    shown = truth.as_float(torch.zeros(20, 30, 3))
+    target = make_target(photo(mask=mask), 1.0, white, "segment")
+    assert target.used is None and torch.equal(target.alpha, mask.float())
+    shown = target.as_float(torch.zeros(20, 30, 3))
     assert torch.equal(shown[~mask], torch.ones_like(shown[~mask]))
     assert torch.allclose(shown[mask], photo().image[mask].float() / 255)
 
@@ -70,28 +70,28 @@ def test_a_masked_photo_with_alpha_is_cut_out_by_both():
     mask = torch.zeros(20, 30, dtype=torch.bool)
     mask[:, :15] = True
     alpha = torch.full((20, 30), 128, dtype=torch.uint8)
-    truth = make_truth(photo(mask=mask, alpha=alpha), 1.0, BLACK, "segment")
-    assert torch.allclose(truth.alpha, 128 / 255 * mask)
+    target = make_target(photo(mask=mask, alpha=alpha), 1.0, BLACK, "segment")
+    assert torch.allclose(target.alpha, 128 / 255 * mask)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.77, 1.0])
-def test_everything_has_the_size_of_the_step(share):
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 0.77, 1.0])
+def test_everything_has_the_size_of_the_step(fraction):
     everything = photo(
         mask=torch.rand(20, 30) > 0.5, alpha=torch.full((20, 30), 9, dtype=torch.uint8), depth=torch.rand(20, 30)
     )
-    truth = make_truth(everything, share, BLACK, "ignore")
-    height, width = max(8, round(20 * share)), max(8, round(30 * share))
-    assert truth.image.shape == (height, width, 3)
-    assert {tuple(plane.shape) for plane in (truth.used, truth.alpha, truth.depth)} == {(height, width)}
+    target = make_target(everything, fraction, BLACK, "ignore")
+    height, width = max(8, round(20 * fraction)), max(8, round(30 * fraction))
+    assert target.image.shape == (height, width, 3)
+    assert {tuple(plane.shape) for plane in (target.used, target.alpha, target.depth)} == {(height, width)}
     camera = Camera.look_at((0, 0, -3), (0, 0, 0), width=30, height=20)
-    small = camera_for(camera, truth)
+    small = camera_for(camera, target)
     assert (small.width, small.height) == (width, height)
     assert float(small.K[0, 0] / camera.K[0, 0]) == pytest.approx(width / 30)
 
 
 def test_a_smaller_photo_keeps_its_mean_color():
     even = Photo(torch.full((40, 60, 3), 77, dtype=torch.uint8), None, None, None)
-    assert torch.equal(make_truth(even, 0.3, BLACK, "ignore").image, torch.full((12, 18, 3), 77, dtype=torch.uint8))
+    assert torch.equal(make_target(even, 0.3, BLACK, "ignore").image, torch.full((12, 18, 3), 77, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("photos, size, start, expected", [(10, 100, 10, 50_000), (400, 1000, 10, 2_000_000)])
