@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-ABI = 6
+ABI = 7
 """Number of the layout shared with csrc/bindings.cpp."""
 
 

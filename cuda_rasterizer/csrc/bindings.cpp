@@ -26,7 +26,7 @@ using namespace splat;
 namespace {
 
 // Raised when a struct, function or constant here changes: cuda_rasterizer/native.py refuses a module of another number.
-constexpr int ABI = 6;
+constexpr int ABI = 7;
 
 const Kernels* chosen = nullptr;
 

@@ -40,8 +40,8 @@ def draw(inputs: Inputs, options: Options, limits: Limits) -> Drawn:
     if intersections > limits.max_intersections:
         raise RuntimeError(
             f"this render needs {intersections:,} intersections of tiles and Gaussians, more than max_intersections = "
-            f"{limits.max_intersections:,}. Many Gaussians cover a large part of the image: remove those, render a smaller image, or raise "
-            "RenderSettings.max_intersections"
+            f"{limits.max_intersections:,}. Many Gaussians cover a large part of the image: remove those, render a "
+            "smaller image, or raise RenderSettings.max_intersections"
         )
     with memory.explained(options, intersections):
         outputs = outputs._replace(
