@@ -73,7 +73,7 @@ def _fuse(arguments: Any, fused: FusedAdam) -> None:
 def gradients_of(inputs: Inputs, wanted: Wanted) -> Gradients:
     """Room for all gradients, uninitialized."""
     own = [memory.empty(inputs.means, parameter.shape) for parameter in inputs.parameters]
-    return Gradients(*own, *other_gradients_of(inputs, wanted))
+    return Gradients._make([*own, *other_gradients_of(inputs, wanted)])
 
 
 def other_gradients_of(inputs: Inputs, wanted: Wanted) -> OtherGradients:

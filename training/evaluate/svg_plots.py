@@ -107,6 +107,4 @@ def map_chart(places: np.ndarray, ahead: np.ndarray, marked: Sequence[bool], poi
 def _svg(width: int, height: int, parts: Sequence[str], grows: bool = False) -> str:
     """A chart that shrinks with the page. Unless it `grows` too, its text is never larger than it was drawn."""
     bound = "" if grows else f' style="max-width:{width}px"'
-    return (
-        f'<svg viewBox="0 0 {width} {height}"{bound} xmlns="http://www.w3.org/2000/svg" role="img">{"".join(parts)}</svg>'
-    )
+    return f'<svg viewBox="0 0 {width} {height}"{bound} xmlns="http://www.w3.org/2000/svg" role="img">{"".join(parts)}</svg>'
