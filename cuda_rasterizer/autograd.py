@@ -167,7 +167,7 @@ def rasterize(
 ) -> RasterizedImage:
     """Draw the Gaussians by every camera: project, bin, composite. `splat.render` is the comfortable way to call it.
 
-    With `adam` the backward changes the Gaussians in place by an Adam step, and leaves no gradients by them.
+    With `adam` the backward changes the Gaussians in place by an Adam step, and leaves no gradients with respect to them.
 
     The probes' values are not read; their gradients receive the gradient with respect to the projected means, signed and
     absolute, in NDC-scaled units.
@@ -205,7 +205,7 @@ def l1_ssim_loss(
     target: Tensor,  # [C, H, W, 3] float32 in 0..1, or uint8
     ssim_weight: float = 0.2,
 ) -> Tensor:
-    """(1 - w) L1 + w (1 - SSIM), fused with its gradient by the image (Kerbl et al. 2023, equation 7).
+    """(1 - w) L1 + w (1 - SSIM), fused with its gradient with respect to the image (Kerbl et al. 2023, equation 7).
 
     SSIM uses an 11 x 11 Gaussian window of sigma 1.5 with zeros outside the image, averaged over all values.
 

@@ -139,7 +139,7 @@ class Gaussians:
         return self.map(torch.Tensor.detach)
 
     def requires_grad_(self, requires_grad: bool = True) -> "Gaussians":
-        """Mark every parameter, in place, as one to differentiate by."""
+        """Mark every parameter, in place, as one to differentiate with respect to."""
         for tensor in self.tensors().values():
             tensor.requires_grad_(requires_grad)
         return self

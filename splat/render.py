@@ -48,7 +48,7 @@ def render(
         statistics: whether to return `statistics`.
         absgrad: whether the statistics include the sum of absolute gradients, which costs a tenth of the backward.
         settings: thresholds and the antialiased mode.
-        adam: take this Adam step inside the backward, on the tensors of `gaussians` in place, and leave no gradients by
+        adam: take this Adam step inside the backward, on the tensors of `gaussians` in place, and leave no gradients for
             them: on a GPU that saves writing and reading them. Not together with `normals`.
 
     Raises:

@@ -10,7 +10,7 @@ class Statistics:
     """What adaptive density control needs to know about one render. Shapes have the leading C of the cameras, if any."""
 
     radii: Tensor  # [..., N] larger half-extent of the footprint in pixels; 0 where the Gaussian was not drawn
-    mean2d: Tensor  # [..., N, 2] zeros whose .grad becomes the gradient by the projected mean
+    mean2d: Tensor  # [..., N, 2] zeros whose .grad becomes the gradient with respect to the projected mean
     mean2d_abs: Tensor | None = (
         None  # [..., N, 2] zeros whose .grad becomes the sum over pixels of the absolute gradient
     )
@@ -39,7 +39,7 @@ class Statistics:
                 "Statistics: absolute gradients are summed only by render(..., statistics=True, absgrad=True)"
             )
         if probe.grad is None:
-            raise RuntimeError("Statistics: gradients by the projected means exist only after backward()")
+            raise RuntimeError("Statistics: gradients with respect to the projected means exist only after backward()")
         return probe.grad
 
 

@@ -20,7 +20,8 @@ HIDDEN_LOGIT = -20.0
 def masked(gaussians: Gaussians, logits: Tensor) -> Gaussians:
     """The Gaussians with their masks applied.
 
-    Those that are on keep their bits. The gradient by sigmoid(m) is that of opacity and scale times the mask, at mask 1.
+    Those that are on keep their bits. The gradient with respect to sigmoid(m) is that of opacity and scale times the mask, at
+    mask 1.
     """
     soft = logits.sigmoid()
     on = soft > MASK_THRESHOLD

@@ -4,7 +4,8 @@ removal      squared change of the images if only this Gaussian were left out: e
 weight       sum over pixels of its blend weight (Mini-Splatting, Fang and Wang 2024)
 peak         largest blend weight in any pixel (RadSplat, Niemeyer et al. 2024)
 volume       the weight times a power of the volume (LightGaussian, Fan et al. 2023)
-sensitivity  logarithms of the squared gradients by position and scale (PUP 3D-GS, Hanson et al. 2024, by the diagonal)
+sensitivity  logarithms of the squared gradients with respect to position and scale (PUP 3D-GS, Hanson et al. 2024,
+             by the diagonal)
 """
 
 from collections.abc import Sequence

@@ -74,7 +74,7 @@ struct RenderArguments {
     uint64_t v_viewmats = 0, v_Ks = 0;
     uint64_t v_mean2d = 0, v_mean2d_abs = 0;  // [C, N, 2] NDC-scaled
 
-    // CUDA, float: one Adam step inside project_backward, in place of writing the gradients by the Gaussians. The arrays
+    // CUDA, float: one Adam step inside project_backward, in place of writing the gradients with respect to the Gaussians. The arrays
     // are those of means, quats, log_scales, logit_opacities, sh0 and sh_rest.
     bool fuse_adam = false, adam_visible_only = false;
     int64_t adam_step = 1;

@@ -80,7 +80,7 @@ def _render_one(
     extra: list[Tensor],  # each [N, F]
     sh_degree: int,
     depth: bool,
-    shift: Tensor | None,  # [N, 2] zeros in NDC-scaled units, to differentiate by
+    shift: Tensor | None,  # [N, 2] zeros in NDC-scaled units, to differentiate with respect to
     settings: RenderSettings,
 ) -> dict[str, Tensor]:
     width, height = camera.width, camera.height
@@ -186,7 +186,7 @@ def contribution(
 def absolute_gradients(
     gaussians: Gaussians, camera: Camera, v_rgb: Tensor, settings: RenderSettings | None = None
 ) -> Tensor:  # [N, 2]
-    """Sum over pixels of the absolute gradient by the projected mean, NDC-scaled, by one backward per pixel.
+    """Sum over pixels of the absolute gradient with respect to the projected mean, NDC-scaled, by one backward per pixel.
 
     Args:
         camera: one camera.

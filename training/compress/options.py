@@ -35,7 +35,7 @@ class CompressOptions:
 
     score: Literal["removal", "weight", "peak", "volume", "sensitivity"] = "removal"
     """What matters: removal: squared change of the pictures without it. weight, peak: sum and largest of blend weights.
-    volume: weight times a power of the volume. sensitivity: gradients by position and scale."""
+    volume: weight times a power of the volume. sensitivity: gradients with respect to position and scale."""
 
     finetune: Annotated[int | None, tyro.conf.arg(metavar="ITERATIONS")] = None
     """Train on for so many iterations with what the file can hold, so that the file written is the one that was optimized.

@@ -25,7 +25,7 @@ class View:
     """What one training view has shown of every Gaussian, after its backward."""
 
     visible: Tensor  # [N] bool
-    gradient: Tensor  # [N] norm of the gradient by the projected mean, in NDC-scaled units
+    gradient: Tensor  # [N] norm of the gradient with respect to the projected mean, in NDC-scaled units
     abs_gradient: Tensor | None = None  # [N] the same of the sums of absolute gradients
     score: Tensor | None = None  # [N] sum over pixels of the blend weight times the pixel's error (see scores.py)
 

@@ -17,7 +17,7 @@ constexpr int MOMENTS = Footprint<float>::MOMENTS;
 int64_t chunks(const RenderArguments& a) { return (a.gaussians + CHUNK - 1) / CHUNK; }
 
 // Writes v_sh0 and v_sh_rest at the first camera that sees the Gaussian and adds to them after that, for the
-// coefficients of the evaluated degree; returns the gradient by the direction's end, the mean.
+// coefficients of the evaluated degree; returns the gradient with respect to the direction's end, the mean.
 template <class S>
 Vec3<S> shade_backward(const RenderArguments& a, int64_t i, const PinholeCamera<S>& camera, Vec3<S> v_rgb, bool first) {
     S Y[SH_BASES_MAX], v_Y[SH_BASES_MAX], length;

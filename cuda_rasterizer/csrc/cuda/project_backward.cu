@@ -3,7 +3,7 @@
 // A thread takes one Gaussian through all cameras, so every gradient has one writer. The gradients by the coefficients of
 // spherical harmonics, three quarters of all that is written, are collected per warp in shared memory and written in whole
 // lines. Gradients by the cameras are summed over a block in double, and over the blocks by a last small kernel, always
-// in the same order. On request the gradients by the Gaussians are not written at all: each is used for an Adam step on
+// in the same order. On request the gradients with respect to the Gaussians are not written at all: each is used for an Adam step on
 // the spot, which saves writing and reading them once. Bound by memory.
 #include "cuda/stages.h"
 #include "math/adam.h"
@@ -21,7 +21,7 @@ int64_t blocks_of(const RenderArguments& a) {
     return blocks_for(a.gaussians, a.is_double ? THREADS<double> : THREADS<float>);
 }
 
-// Adds to v_sh0 and v_rest; returns the gradient by the direction's end, the mean.
+// Adds to v_sh0 and v_rest; returns the gradient with respect to the direction's end, the mean.
 template <class S>
 SPLAT_DEVICE Vec3<S> shade_backward(const RenderArguments& a, int64_t i, const PinholeCamera<S>& camera, Vec3<S> v_rgb,
                                     Vec3<S>& v_sh0, S* v_rest) {

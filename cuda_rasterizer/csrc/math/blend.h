@@ -35,8 +35,8 @@ template <class V> SPLAT_HD V removal_change(const Blend<V>& step, V value, V re
     return select(step.weight > V{}, step.weight * (value - remaining / step.transmittance), V{});
 }
 
-// v_sigma = -alpha dL/dalpha of a contribution. `dot` is its values times the gradients by the pixel's values;
-// `remaining` is what comes behind it: sum of weight * dot there, plus the gradient by the final transmittance times
+// v_sigma = -alpha dL/dalpha of a contribution. `dot` is its values times the gradients with respect to the pixel's values;
+// `remaining` is what comes behind it: sum of weight * dot there, plus the gradient with respect to the final transmittance times
 // that transmittance. Where alpha was clamped the gradient is zero.
 template <class S, class V>
 SPLAT_HD V blend_vjp(const Blend<V>& step, V alpha_unclamped, V dot, V remaining, const BlendSettings<S>& settings) {

@@ -35,7 +35,7 @@ template <class S> SPLAT_HD Covariance2<S> covariance2(const ProjectedAxes<S>& a
     const S determinant0 = dot(area, area);
     return {xx + eps2d, xy, yy + eps2d, determinant0 + eps2d * (xx + yy + eps2d), determinant0};
 }
-// v.xx, v.xy, v.yy: gradients by the three numbers xx, xy, yy.
+// v.xx, v.xy, v.yy: gradients with respect to the three numbers xx, xy, yy.
 template <class S>
 SPLAT_HD ProjectedAxes<S> covariance2_vjp(const ProjectedAxes<S>& axes, S v_xx, S v_xy, S v_yy) {
     return {2 * v_xx * axes.row0 + v_xy * axes.row1, 2 * v_yy * axes.row1 + v_xy * axes.row0};

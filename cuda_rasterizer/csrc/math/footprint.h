@@ -78,7 +78,7 @@ SPLAT_HD FootprintSlopes<S> footprint_slopes(const GaussianFootprint<S>& f) {
     return {scale * f.l11, scale * f.l12, scale * f.l22 * f.l22};
 }
 
-// Adds |v_sigma C d|: the absolute gradients by the center.
+// Adds |v_sigma C d|: the absolute gradients with respect to the center.
 template <class S, class V>
 SPLAT_HD void add_absolute_gradient(const FootprintSlopes<S>& s, const FootprintSample<V>& sample, V v_sigma, S dy,
                                     V& x, V& y) {

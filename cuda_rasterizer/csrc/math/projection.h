@@ -73,7 +73,7 @@ template <class S> struct GaussianGradient {
     S logit_opacity;
 };
 
-// Adds to v_in and v_camera. v_x, v_y receive the gradient by the projected mean, in pixels.
+// Adds to v_in and v_camera. v_x, v_y receive the gradient with respect to the projected mean, in pixels.
 template <class S>
 SPLAT_HD void project_gaussian_vjp(const GaussianParameters<S>& in, const PinholeCamera<S>& camera,
                                    const ProjectionSettings<S>& settings, const ProjectedGaussian<S>& out,

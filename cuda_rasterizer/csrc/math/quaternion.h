@@ -23,7 +23,7 @@ template <class S> SPLAT_HD Mat3<S> rotation(Quat<S> q) {
             {2 * (xz - wy), 2 * (yz + wx), S(1) - 2 * (xx + yy)}};
 }
 
-// Gradient by the raw quaternion, given its unit version, 1 / its length, and the gradient by R.
+// Gradient with respect to the raw quaternion, given its unit version, 1 / its length, and the gradient with respect to R.
 template <class S> SPLAT_HD Quat<S> rotation_vjp(Quat<S> q, S inverse_norm, Mat3<S> v) {
     const S a = v.row2.y - v.row1.z, b = v.row0.z - v.row2.x, c = v.row1.x - v.row0.y;  // antisymmetric part
     const S d = v.row0.y + v.row1.x, e = v.row0.z + v.row2.x, f = v.row1.z + v.row2.y;  // symmetric part

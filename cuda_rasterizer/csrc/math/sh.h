@@ -1,5 +1,5 @@
 // Real spherical harmonics up to degree 4, in the order and with the signs of the published scenes (Kerbl et al. 2023;
-// Sloan 2013), as polynomials of a unit direction, and their derivative by the direction.
+// Sloan 2013), as polynomials of a unit direction, and their derivative with respect to the direction.
 #pragma once
 
 #include "math/vec.h"
@@ -46,7 +46,7 @@ template <class S> SPLAT_HD void sh_basis(int degree, Vec3<S> d, S* Y) {
     Y[24] = S(0.6258357354491761) * (xx * (xx - 3 * yy) - yy * (3 * xx - yy));
 }
 
-// Gradient by the direction, given the gradients v by the bases.
+// Gradient with respect to the direction, given the gradients v by the bases.
 template <class S> SPLAT_HD Vec3<S> sh_basis_vjp(int degree, Vec3<S> d, const S* v) {
     const S x = d.x, y = d.y, z = d.z;
     Vec3<S> g = {S(0), S(0), S(0)};

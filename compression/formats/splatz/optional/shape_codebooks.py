@@ -66,7 +66,7 @@ def rotation_weights(log_scales: Tensor, steps: Steps) -> Tensor:  # [N, 3] floa
 
 def bit_prices(shifts: Tensor) -> Tensor:  # [N] float32
     """What a bit may save at least of such errors. Steps of 2^k make a mean square of 4^k / 12, a bit more makes it a quarter:
-    its derivative by bits."""
+    its derivative with respect to bits."""
     return math.log(2) / 6 * 4.0**shifts
 
 
