@@ -18,10 +18,10 @@ from pathlib import Path
 
 import torch
 
+from splat.compression.formats.quantizers import SplatzQuantizer
 from splat.compression.formats.splatz import container as splatz
 from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.splatz.view_metric import view_metric
-from splat.compression.quantize_aware import SplatzQuantizer
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.contribution import contribution

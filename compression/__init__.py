@@ -1,5 +1,4 @@
-"""Scenes made small: file formats, coding, simplification, and what formats can represent, to train on.
+"""Scenes made small: file formats and their quantizers, coding, simplification.
 
-formats.registry stands above quantize_aware, which stands above the formats, which stand above coding; simplify is beside them,
-commands on top. May import splat and splat.cuda_rasterizer.
+formats stands above coding, simplify is beside them, commands on top. May import splat and splat.cuda_rasterizer.
 """

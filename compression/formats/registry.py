@@ -8,17 +8,17 @@ from torch import Tensor
 
 from splat.compression.formats import compressed_ply, glb, ksplat, spz
 from splat.compression.formats import splat as splat_records
-from splat.compression.formats.sog import writer as sog
-from splat.compression.formats.splatz import container as splatz
-from splat.compression.formats.splatz.options import SplatzOptions
-from splat.compression.formats.spz import SpzOptions
-from splat.compression.quantize_aware import (
+from splat.compression.formats.quantizers import (
     CompressedPlyQuantizer,
     Quantizer,
     SogQuantizer,
     SplatzQuantizer,
     SpzQuantizer,
 )
+from splat.compression.formats.sog import writer as sog
+from splat.compression.formats.splatz import container as splatz
+from splat.compression.formats.splatz.options import SplatzOptions
+from splat.compression.formats.spz import SpzOptions
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io import ply

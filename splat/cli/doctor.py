@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-import splat
 from splat.cameras import Camera
 from splat.cuda_rasterizer import native
 from splat.gaussians import Gaussians
 from splat.render import render
+from splat.version import __version__
 
 PACKAGES = dict(
     numpy="numpy",
@@ -60,7 +60,7 @@ def examine() -> dict[str, Any]:
     """
     problems: list[dict[str, str]] = []
     report: dict[str, Any] = {
-        "splat": {"version": splat.__version__, "folder": str(Path(splat.__file__).parent)},
+        "splat": {"version": __version__, "folder": str(Path(__file__).parents[1])},
         "python": {"version": platform.python_version(), "program": sys.executable},
         "system": system(),
         "torch": {

@@ -17,11 +17,11 @@ from typing import Any, TextIO
 import docstring_parser
 import tyro
 
-from splat import __version__
 from splat.cli.verbs import VERBS
 from splat.cuda_rasterizer.native import NativeModuleError
 from splat.errors import InputError
 from splat.plugins import find
+from splat.version import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

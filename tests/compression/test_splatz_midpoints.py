@@ -15,6 +15,7 @@ import splat
 from scenes import cloud
 from splat import Gaussians
 from splat.compression.coding.byte_reader import ByteReader
+from splat.compression.formats.quantizers import SplatzQuantizer
 from splat.compression.formats.splatz import container as splatz
 from splat.compression.formats.splatz.canonical import nearest_equivalent
 from splat.compression.formats.splatz.optional.midpoints import (
@@ -28,7 +29,6 @@ from splat.compression.formats.splatz.optional.midpoints import (
 )
 from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.splatz.quantization import fit_quantization
-from splat.compression.quantize_aware import SplatzQuantizer
 from splat.errors import InputError
 
 THIRD = SplatzOptions(midpoints=0.3)

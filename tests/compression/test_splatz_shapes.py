@@ -16,6 +16,7 @@ import splat
 from scenes import cloud
 from splat import Gaussians
 from splat.compression.coding.byte_reader import ByteReader
+from splat.compression.formats.quantizers import SplatzQuantizer
 from splat.compression.formats.splatz import container as splatz
 from splat.compression.formats.splatz.canonical import canonical
 from splat.compression.formats.splatz.optional.residual_codebooks import (
@@ -27,7 +28,6 @@ from splat.compression.formats.splatz.optional.residual_codebooks import (
 from splat.compression.formats.splatz.optional.shape_codebooks import rotation_weights
 from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.splatz.quantization import fit_quantization
-from splat.compression.quantize_aware import SplatzQuantizer
 from splat.errors import InputError
 
 PUBLISHED = SplatzOptions(shape_stages=6, shape_codes=64)

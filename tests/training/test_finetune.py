@@ -8,9 +8,9 @@ import torch
 import splat
 from splat import Gaussians
 from splat.compression.formats import registry as formats
+from splat.compression.formats.quantizers import SogQuantizer, SplatzQuantizer, SpzQuantizer, straight_through
 from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.spz import SpzOptions
-from splat.compression.quantize_aware import SogQuantizer, SplatzQuantizer, SpzQuantizer, straight_through
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune
 from splat.datasets.capture import Scene

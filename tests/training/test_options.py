@@ -87,7 +87,7 @@ def test_a_small_image_cache_changes_nothing_but_time(capture, tmp_path, run_spl
 
 def test_a_time_limit_ends_the_run_with_its_schedules_finished(capture, tmp_path, run_splat, capsys):
     start = time.monotonic()
-    flags = ("--time-limit", "3s", "--iterations", 1_000_000, "--budget", 400)
+    flags = ("--time-limit", "3s", "--iterations", 1_000_000, "--budget", 400, "--densify-every", 25)
     assert run_splat("train", capture, "-o", tmp_path / "run", *flags) == 0
     assert time.monotonic() - start < 60
     done = json.loads((tmp_path / "run/metrics.json").read_text())

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from splat.compression.commands.format_flags import format_options
 from splat.compression.formats import registry as formats
+from splat.compression.formats.quantizers import Quantizer
 from splat.compression.formats.registry import FormatOptions
 from splat.compression.formats.splatz.view_metric import view_metric
-from splat.compression.quantize_aware import Quantizer
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.contribution import contribution

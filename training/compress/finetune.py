@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from splat.compression.quantize_aware import Quantizer
+from splat.compression.formats.quantizers import Quantizer
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.datasets.capture import Frame

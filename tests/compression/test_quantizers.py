@@ -13,9 +13,7 @@ from splat import Gaussians
 from splat.compression.coding import smallest_three
 from splat.compression.formats import compressed_ply, spz
 from splat.compression.formats import registry as formats
-from splat.compression.formats.sog import codes as sog_codes
-from splat.compression.formats.spz import SpzOptions
-from splat.compression.quantize_aware import (
+from splat.compression.formats.quantizers import (
     CompressedPlyQuantizer,
     Quantizer,
     SogQuantizer,
@@ -23,6 +21,8 @@ from splat.compression.quantize_aware import (
     SpzQuantizer,
     straight_through,
 )
+from splat.compression.formats.sog import codes as sog_codes
+from splat.compression.formats.spz import SpzOptions
 from splat.geometry.morton import morton_order
 from splat.geometry.quaternions import rotation_matrix
 
