@@ -7,7 +7,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from draw_architecture import PICTURE, Picture, draw
+from draw_architecture import PICTURE, WRONG, Picture, draw
 from imports import FOLDERS, imports_of, modules_from
 from layers import GAP, layered
 
@@ -17,6 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def test_the_picture_is_that_of_the_sources() -> None:
     remedy = "docs/architecture.svg is not the picture of these sources; run python docs/draw_architecture.py"
     assert PICTURE.read_text(encoding="utf-8") == draw(), remedy
+
+
+def test_no_rooms_import_each_other_in_a_circle() -> None:
+    """Stricter than for modules: a room that uses another is not used by it, not even by other modules."""
+    assert WRONG not in draw()
 
 
 @pytest.mark.parametrize("seed", ["1", "2"])
