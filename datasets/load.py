@@ -277,12 +277,10 @@ class _Reader:
 
 def _depths_of_points(points: torch.Tensor, camera: Camera) -> torch.Tensor:  # [K, 3]: pixel x, y and depth
     """World points as a camera sees them, those inside its picture."""
-    local = points @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
-    pixel = local @ camera.K.T
-    place = pixel[:, :2] / pixel[:, 2:].clamp_min(1e-9)
-    inside = (local[:, 2] > 1e-6) & (place >= 0).all(1)
+    place, depth = camera.project(points)
+    inside = (depth > 1e-6) & (place >= 0).all(1)
     inside &= (place < torch.tensor([camera.width, camera.height])).all(1)
-    return torch.cat([place, local[:, 2:]], dim=1)[inside]
+    return torch.cat([place, depth[:, None]], dim=1)[inside]
 
 
 def _notes(readers: dict[str, _Reader], options: PhotoOptions) -> tuple[str, ...]:

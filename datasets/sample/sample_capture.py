@@ -84,10 +84,8 @@ def _surface_points(
 
 def _observe(camera: Camera, points: Tensor) -> tuple[Tensor, Tensor]:
     """Image positions [P, 2] of points, and whether the camera sees them [P]: inside the picture, nothing in front."""
-    local = points @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
-    pixel = local @ camera.K.T
-    place = pixel[:, :2] / pixel[:, 2:].clamp_min(1e-6)
-    inside = (local[:, 2] > 0.05) & (place > 1).all(1)
+    place, depth = camera.project(points)
+    inside = (depth > 0.05) & (place > 1).all(1)
     inside &= (place[:, 0] < camera.width - 1) & (place[:, 1] < camera.height - 1)
     origins, directions = rays(camera, place[:, 0], place[:, 1])
     distance, _ = trace(origins, directions)

@@ -108,8 +108,5 @@ def points_in_view(scene: Scene, count: int, generator: torch.Generator) -> Tens
         rows = which == index
         camera = frame.camera
         pixels = uniform[rows, :2] * torch.tensor([camera.width, camera.height])
-        x = (pixels[:, 0] - camera.K[0, 2]) / camera.K[0, 0]
-        y = (pixels[:, 1] - camera.K[1, 2]) / camera.K[1, 1]
-        local = torch.stack([x, y, torch.ones_like(x)], dim=1) * depth[rows, None]
-        points[rows] = (local - camera.viewmat[:3, 3]) @ camera.viewmat[:3, :3]
+        points[rows] = camera.unproject(pixels, depth[rows])
     return points

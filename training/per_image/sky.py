@@ -115,9 +115,8 @@ def fibonacci_sphere(count: int) -> Tensor:  # [count, 3]
 
 def _seen(points: Tensor, camera: Camera) -> Tensor:  # [P] bool
     """Which points fall into a camera's picture, or close to it."""
-    local = points @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
-    x = local[:, 0] / local[:, 2] * camera.K[0, 0] + camera.K[0, 2]
-    y = local[:, 1] / local[:, 2] * camera.K[1, 1] + camera.K[1, 2]
+    pixels, depth = camera.project(points)
+    x, y = pixels.unbind(1)
     margin_x, margin_y = 0.15 * camera.width, 0.15 * camera.height
     inside = (x > -margin_x) & (x < camera.width + margin_x) & (y > -margin_y) & (y < camera.height + margin_y)
-    return inside & (local[:, 2] > 0)
+    return inside & (depth > 0)

@@ -26,10 +26,9 @@ def view_metric(gaussians: Gaussians, cameras: Sequence[Camera], weights: Tensor
     degree, count = gaussians.sh_degree, gaussians.sh_rest.shape[1]
     total, moments = 0.0, torch.zeros(count, count, dtype=torch.float64, device=gaussians.device)
     for camera in cameras:
-        local = gaussians.means @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
-        pixels = local @ camera.K.T
-        x, y = (pixels[:, :2] / pixels[:, 2:].clamp_min(1e-9)).unbind(1)
-        seen = (local[:, 2] > 0) & (x >= 0) & (x <= camera.width) & (y >= 0) & (y <= camera.height)
+        pixels, depth = camera.project(gaussians.means)
+        x, y = pixels.unbind(1)
+        seen = (depth > 0) & (x >= 0) & (x <= camera.width) & (y >= 0) & (y <= camera.height)
         directions = torch.nn.functional.normalize(gaussians.means[seen] - camera.position, dim=1)
         rows = basis(degree, directions)[:, 1:].double()
         moments += (rows * weights[seen, None]).T @ rows
