@@ -10,6 +10,8 @@ renders/                                  photo, render and error of every held-
 report.html                               all of it to look at, in one file
 events/                                   for TensorBoard, where that was asked for
 ckpts/                                    to resume from
+capture/                                  cameras that `splat train` found for photos that had none
+paths/                                    camera paths that the viewer saved
 
 Opening what a person names, a scene of any format or a run, is `splat.opening.open_scene`.
 """

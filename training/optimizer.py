@@ -15,7 +15,7 @@ class GaussianOptimizer:
     """The Gaussians being trained and the two moments of every number of theirs.
 
     Rows of parameters, moments and memory always belong together: every edit goes through `keep`, `append`, `assign` or
-    `replace`. With `masks`, every Gaussian has a learnable mask besides (see mask.py).
+    `replace`. With `masks`, every Gaussian has a learnable mask besides (see learned_mask.py).
     """
 
     EPS = 1e-15

@@ -104,6 +104,7 @@ SOG = Format(
     quantizer=_sog_quantizer,
     any_order=True,
 )
+# A new format is a module beside this one, and an entry here; longer endings stand before those that they end in.
 FORMATS = {
     "meta.json": replace(SOG, name="SOG, unzipped"),
     ".compressed.ply": Format(

@@ -48,7 +48,7 @@ class TrainOptions:
     resume: bool = False
     """Go on with the run in the output folder from its latest checkpoint, with the settings it was started with."""
     overwrite: bool = False
-    """Replace the run in the output run."""
+    """Replace the run in the output folder."""
     view: bool = False
     """Show the run in the browser while it trains."""
     view_port: int = 8080
@@ -147,7 +147,7 @@ def show_live(options: TrainOptions, scene: Scene, trainer: Trainer) -> LiveView
 
 
 def with_cameras(source: Path, run: Run) -> Path:
-    """The capture itself, or one made from photos whose cameras nobody has found yet, in the run's run."""
+    """The capture itself, or one made from photos whose cameras nobody has found yet, in the run's folder."""
     made = run.path / "capture"
     if not sfm.holds_photos(source) or colmap.find_models(source) or transforms_json.is_capture(source):
         return source

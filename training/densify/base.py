@@ -1,4 +1,4 @@
-"""What a strategy of density control is: views in, edits of the set of Gaussians out."""
+"""What a densification strategy is: views in, edits of the set of Gaussians out. choose.py makes the one that is asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class View:
     visible: Tensor  # [N] bool
     gradient: Tensor  # [N] norm of the gradient with respect to the projected mean, in NDC-scaled units
     abs_gradient: Tensor | None = None  # [N] the same of the sums of absolute gradients
-    score: Tensor | None = None  # [N] sum over pixels of the blend weight times the pixel's error (see scores.py)
+    score: Tensor | None = None  # [N] sum over pixels of the blend weight times the pixel's error
 
 
 @dataclass(frozen=True)

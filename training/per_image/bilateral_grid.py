@@ -12,7 +12,7 @@ RATE, FINAL_RATE = 5e-4, 5e-6
 PUBLISHED_VISITS = 150
 RATE_MAX = 2e-2
 """As for exposures, photos that are used less need larger steps. A quarter of the published rates: what all of a photo
-fractions is left to exposures here, and faster grids take up what the scene should learn."""
+shares is left to exposures here, and faster grids take up what the scene should learn."""
 HOLD = 0.005
 """Weight of the mean absolute difference from no change, summed over the twelve numbers."""
 
