@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -326,7 +327,8 @@ def _watched(
         try:
             while thread.is_alive():
                 thread.join(0.5)
-                bar.update(max(0, min(total, _rows(database, table)) - bar.n))
+                if progress:
+                    bar.update(max(0, min(total, _rows(database, table)) - bar.n))
             bar.update(total - bar.n)
         except KeyboardInterrupt:
             token.cancel()
@@ -337,10 +339,14 @@ def _watched(
 
 
 def _rows(database: Path, table: str) -> int:
+    """How many rows a table has, as far as they have reached the file.
+
+    Takes no lock: one of ours would make a write of COLMAP's fail, which ends the whole process.
+    """
     if not database.is_file():
         return 0
     try:
-        with sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=0.1) as connection:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro&immutable=1", uri=True)) as connection:
             return int(connection.execute(f"select count(*) from {table}").fetchone()[0])
     except sqlite3.Error:  # not made yet, or just being written
         return 0

@@ -1,6 +1,8 @@
 """Photos and videos to captures: real photos are registered, and what cannot be used is said before any work is done."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from splat.cli import main as cli
 from splat.datasets.load import load_scene
+from splat.datasets.sfm import reconstruct as sfm
 from splat.datasets.sfm.reconstruct import (
     SfmOptions,
     choose_matching,
@@ -163,3 +166,14 @@ def test_training_finds_the_cameras_by_itself(photos, tmp_path, capsys):
     assert (tmp_path / "run/point_cloud/iteration_5/point_cloud.ply").is_file()
     cli.main(["train", str(photos), "-o", str(tmp_path / "run"), "--iterations", "6", "-r", "4", "--overwrite"])
     assert "using the cameras found before" in capsys.readouterr().out
+
+
+def test_progress_takes_no_lock(tmp_path: Path) -> None:
+    """A lock held by the progress bar once made COLMAP fail to write, and abort."""
+    with closing(sqlite3.connect(tmp_path / "database.db", isolation_level=None)) as writer:
+        writer.execute("create table keypoints (data blob)")
+        writer.executemany("insert into keypoints values (?)", [(b"",)] * 3)
+        writer.execute("begin exclusive")  # nobody may take a lock from now on
+        assert sfm._rows(tmp_path / "database.db", "keypoints") == 3
+        writer.execute("commit")
+    assert sfm._rows(tmp_path / "database.db", "nothing") == sfm._rows(tmp_path / "none.db", "keypoints") == 0
