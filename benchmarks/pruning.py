@@ -25,10 +25,10 @@ from splat.datasets.split import split
 from splat.gaussians import Gaussians
 from splat.run import Run
 from splat.settings import RenderSettings
-from splat.training.commands.commands import read_capture
 from splat.training.compress.finetune import finetune, prune_and_finetune
 from splat.training.config import evaluation_background, load_config
 from splat.training.evaluate.evaluate import evaluate
+from splat.training.open_run import read_capture
 from splat.training.optimizer import GaussianOptimizer
 
 BAR = 0.1  # dB
