@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.run import Run
 from splat.training.config import DensifyConfig, TrainConfig
 from splat.training.init.initialize import initial_gaussians
@@ -24,18 +24,18 @@ from splat.training.trainer import Trainer
 
 
 def milliseconds_per_step(capture: Path, resolution: int, steps: int) -> dict[str, object]:
-    scene = load_scene(capture, PhotoOptions(resolution=resolution))
+    loaded = load_capture(capture, PhotoOptions(resolution=resolution))
     still = DensifyConfig(strategy="classic", grad_threshold=float("inf"), prune_opacity=0.0, reset_every=0)
     config = TrainConfig(densify=still)
-    initial = initial_gaussians(scene, config, torch.Generator().manual_seed(0))
+    initial = initial_gaussians(loaded, config, torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(config, scene.frames, scene.extent, initial, Run(Path(folder)))
+        trainer = Trainer(config, loaded.frames, loaded.extent, initial, Run(Path(folder)))
         times = []
         for _ in range(steps + 10):  # ten to warm up
             start = time.perf_counter()
             trainer.step()
             times.append(time.perf_counter() - start)
-    camera = scene.frames[0].camera
+    camera = loaded.frames[0].camera
     return {
         "size": f"{camera.width}x{camera.height}",
         "gaussians": len(initial),

@@ -13,7 +13,7 @@ from PIL import Image
 
 import splat
 from splat.datasets.images.decode import as_tensor, resize
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.split import split
 from splat.io.images import colorize_depth, side_by_side, to_uint8, write_image
 from splat.run import Run
@@ -25,9 +25,9 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 @torch.no_grad()
 def held_out(run: Path, view: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Photo, render and colored depth of one held-out view, [H, W, 3] uint8."""
-    config, capture = load_config(Run(run))
-    scene = load_scene(capture, PhotoOptions(config.data.resolution, config.data.max_size))
-    frame = split(scene, config.data.test_every)[1][view]
+    config, folder = load_config(Run(run))
+    capture = load_capture(folder, PhotoOptions(config.data.resolution, config.data.max_size))
+    frame = split(capture, config.data.test_every)[1][view]
     result = splat.render(splat.load(Run(run).latest_scene()[1]), frame.camera, depth=True)
     assert result.depth is not None
     return frame.image, to_uint8(result.rgb.clamp(0, 1)), colorize_depth(result.depth)

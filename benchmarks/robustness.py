@@ -26,7 +26,7 @@ import numpy as np
 import pycolmap
 from PIL import Image, ImageDraw
 
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 
 EVERY = 8
 BLOB_FRACTION = 0.1
@@ -68,7 +68,7 @@ def spoil_by_occlusion(capture: Path, random: np.random.Generator) -> None:
 
 def spoil_poses(capture: Path, random: np.random.Generator) -> None:
     model = pycolmap.Reconstruction(capture / "sparse" / "0")
-    extent = load_scene(capture, PhotoOptions(resolution=8)).extent
+    extent = load_capture(capture, PhotoOptions(resolution=8)).extent
     spoiled = {path.name for path in training_photos(capture)}
     for image in model.images.values():
         if image.name not in spoiled:

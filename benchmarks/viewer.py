@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "viewe
 from wire import Wire, decoded
 
 from splat import Camera
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.viewer.app import Viewer
 from splat.viewer.slots import SceneSlot
 
@@ -127,7 +127,7 @@ def main() -> None:
     print(f"moving         {result['fps_moving']:6.1f} pictures/s of {moving}   (bar: 8)")
     print(f"full picture   {result['seconds_to_full']:6.2f} s after the camera stops   (bar: 1)")
     if options.capture:
-        camera = load_scene(options.capture, PhotoOptions(max_size=160)).frames[0].camera
+        camera = load_capture(options.capture, PhotoOptions(max_size=160)).frames[0].camera
         with tempfile.TemporaryDirectory() as scratch:
             pairs = []
             for number in range(options.rounds):

@@ -1,4 +1,4 @@
-"""Scene: a capture that is ready to train on. Photos with their cameras, and the sparse points triangulated from them."""
+"""Capture: photos with their cameras and the sparse points triangulated from them, ready to train on."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,8 +36,8 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A capture: its frames in the order of their names, and its points."""
+class Capture:
+    """Frames in the order of their names, and its points."""
 
     path: Path
     frames: tuple[Frame, ...]

@@ -1,4 +1,4 @@
-"""load_scene: a capture's folder in, photos and cameras out. Everything is looked at once here, so that a run never ends
+"""load_capture: a folder in, photos and cameras out. Everything is looked at once here, so that a run never ends
 later because of a file that could have been seen to be unusable."""
 
 import os
@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from splat.cameras import Camera
-from splat.datasets.capture import Frame, Scene
+from splat.datasets.capture import Capture, Frame
 from splat.datasets.images.cache import Photo, PhotoCache
 from splat.datasets.images.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
 from splat.datasets.images.decode import UnusablePhoto, as_tensor, decode, resize, stored_size, target_size
@@ -44,13 +44,13 @@ class PhotoOptions:
     cache_bytes: int | None = None  # limit for decoded photos
 
 
-def load_scene(
+def load_capture(
     path: Path | str,
     options: PhotoOptions | None = None,
     *,
     mask_provider: MaskProvider | None = None,
     progress: bool = False,
-) -> Scene:
+) -> Capture:
     """Read a capture: a COLMAP model in sparse/0, sparse or the folder itself, or a transforms.json.
 
     Every photo, mask and depth map is read once and resized; as many stay in memory as options.cache_bytes allows.
@@ -102,7 +102,7 @@ def load_scene(
             f"{capture}: {len(skipped)} of {len(frames) + len(skipped)} photos cannot be used, more than a tenth; mend "
             f"them, or name the right folder of photos with --images{_listed(skipped)}"
         )
-    return Scene(
+    return Capture(
         folder, tuple(frames), points, torch.from_numpy(model.colors), tuple(skipped), _notes(readers, options)
     )
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from splat.datasets.capture import Scene
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.capture import Capture
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.device import choose_device
 from splat.gaussians import Gaussians
 from splat.io.parsing import parse_bytes
@@ -96,15 +96,15 @@ def photo_options(config: TrainConfig) -> PhotoOptions:
     )
 
 
-def read_capture(source: Path, config: TrainConfig) -> Scene:
+def read_capture(source: Path, config: TrainConfig) -> Capture:
     """Load the photos as the run wants them, and say what was left out.
 
     Raises:
         InputError: there is no capture, or it cannot be used.
     """
-    scene = load_scene(source, photo_options(config), progress=sys.stderr.isatty())
-    for name, reason in scene.skipped:
+    capture = load_capture(source, photo_options(config), progress=sys.stderr.isatty())
+    for name, reason in capture.skipped:
         print(f"warning: {name} {reason}; left out", file=sys.stderr)
-    for note in scene.notes:
+    for note in capture.notes:
         print(note)
-    return scene
+    return capture

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import viser
 
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.viewpoints import first_view
@@ -67,7 +67,7 @@ class Viewer:
         self,
         scenes: Sequence[SceneSlot],
         *,
-        capture: Scene | None = None,
+        capture: Capture | None = None,
         run: Path | None = None,
         host: str = "127.0.0.1",
         port: int = 8080,

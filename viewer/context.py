@@ -7,7 +7,7 @@ from typing import Protocol
 
 import viser
 
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.viewer.draw.client_view import ClientView
@@ -18,7 +18,7 @@ from splat.viewer.slots import SceneSlot
 class ViewerContext(Drawable, Protocol):
     """What panels may use of the viewer, besides what is drawn of it."""
 
-    capture: Scene | None  # whose cameras and photos can be looked at
+    capture: Capture | None  # whose cameras and photos can be looked at
     run: Path | None  # folder of the run that is shown
     background: tuple[int, int, int]  # of pictures at first, 0 to 255
     lock: threading.RLock  # held while slots are changed

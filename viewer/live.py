@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from splat.callbacks import Action, Step
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.gaussians import Gaussians
 from splat.viewer.address import address
 from splat.viewer.app import Viewer
@@ -36,7 +36,7 @@ class LiveTraining:
     def __init__(
         self,
         initial: Gaussians,
-        capture: Scene,
+        capture: Capture,
         folder: Path,
         *,
         iterations: int,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from splat.datasets.capture import Scene
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.capture import Capture
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.errors import InputError
 from splat.opening import open_scene as open_saved_scene
 from splat.run import Run, RunSettings
@@ -61,7 +61,7 @@ def first_run(slots: list[SceneSlot]) -> Run | None:
     return next((Run(slot.path) for slot in slots if slot.path is not None and saved_iterations(slot)), None)
 
 
-def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Scene | None, str | None]:
+def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Capture | None, str | None]:
     """The capture that was named, or else the one that the first run was trained on, if it is still there.
 
     Returns:
@@ -83,7 +83,7 @@ def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Scene | No
         cache_bytes=PHOTO_MEMORY,
     )
     try:
-        return load_scene(path, options), None
+        return load_capture(path, options), None
     except (InputError, OSError) as problem:
         if given is not None or run is None:
             raise

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.readers.colmap_binary import check_binary_model
 from splat.errors import InputError
 
@@ -32,7 +32,7 @@ def capture(tmp_path) -> Path:
 
 def refused(capture: Path, *parts: str) -> str:
     with pytest.raises(InputError) as error:
-        load_scene(capture)
+        load_capture(capture)
     for part in parts:
         assert part in str(error.value)
     return str(error.value)
@@ -64,7 +64,7 @@ def test_a_missing_model_file(capture, name):
 
 def test_missing_points_are_fine(capture):
     (capture / "sparse/0/points3D.bin").unlink()
-    assert load_scene(capture).points.shape == (0, 3)
+    assert load_capture(capture).points.shape == (0, 3)
 
 
 def test_missing_text_file(tmp_path):
@@ -109,7 +109,7 @@ def test_every_truncation_is_noticed(good, tmp_path, name):
 FUZZ = """
 import random, sys
 from pathlib import Path
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.errors import InputError
 good, folder, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
 chance = random.Random(seed)
@@ -126,7 +126,7 @@ for _ in range(40):
             data[chance.randrange(min(len(data), chance.choice([40, 200, 10**9])))] = chance.randrange(256)
     path.write_bytes(data)
     try:
-        load_scene(folder)
+        load_capture(folder)
         read += 1
     except InputError:
         pass
@@ -165,7 +165,7 @@ def test_any_bytes_as_cameras(tmp_path_factory, data):
 def test_one_bad_photo_is_left_out_and_named(capture):
     path = capture / "images/003.png"
     path.write_bytes(path.read_bytes()[:100])
-    scene = load_scene(capture)
+    scene = load_capture(capture)
     assert len(scene) == 11 and [name for name, _ in scene.skipped] == ["003.png"]
 
 
@@ -200,7 +200,7 @@ def test_poses_that_are_not_finite_are_left_out(tmp_path):
         frames.unlink()
         (path.parent / "rigs.txt").unlink()
     try:
-        scene = load_scene(tmp_path)
+        scene = load_capture(tmp_path)
     except InputError as error:
         assert "sparse/0" in str(error)  # the parser itself may refuse the whole model
     else:
@@ -212,7 +212,7 @@ def test_points_that_are_not_finite_are_dropped(capture):
     data = bytearray(path.read_bytes())
     struct.pack_into("<d", data, 16, float("nan"))
     path.write_bytes(data)
-    assert len(load_scene(capture).points) == 299
+    assert len(load_capture(capture).points) == 299
 
 
 def test_ambiguous_names_are_not_guessed(tmp_path):
@@ -227,4 +227,4 @@ def test_ambiguous_names_are_not_guessed(tmp_path):
 @pytest.mark.parametrize("options", [{"resolution": 0}, {"resolution": -2}, {"max_size": 0}])
 def test_impossible_sizes(good, options):
     with pytest.raises(InputError, match="at least 1"):
-        load_scene(good, PhotoOptions(**options))
+        load_capture(good, PhotoOptions(**options))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
 from splat.datasets.images.decode import UnusablePhoto
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.errors import InputError
 
 SIZE = (48, 32)
@@ -28,7 +28,7 @@ def test_habits_of_naming(tmp_path, name):
     write_capture(tmp_path, photos=4)
     (tmp_path / "masks").mkdir()
     Image.fromarray(half()).save(tmp_path / "masks" / name, format="PNG")
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     masks = [frame.photo.mask for frame in scene.frames]
     assert masks[0] is not None and masks[1:] == [None] * 3
     assert torch.equal(masks[0], torch.from_numpy(half() > 0))
@@ -72,7 +72,7 @@ def test_a_mask_of_another_shape_leaves_its_photo_out(tmp_path):
     write_capture(tmp_path, photos=12)
     (tmp_path / "masks").mkdir()
     Image.fromarray(np.zeros((40, 40), dtype=np.uint8)).save(tmp_path / "masks/001.png")
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     assert len(scene) == 11 and "40 x 40, but a camera of 48 x 32" in scene.skipped[0][1]
 
 
@@ -81,10 +81,10 @@ def test_masks_that_belong_to_no_photo(tmp_path):
     (tmp_path / "masks").mkdir()
     Image.fromarray(half()).save(tmp_path / "masks/other.png")
     with pytest.raises(InputError, match="none of its 1 files is named like a photo"):
-        load_scene(tmp_path)
-    assert load_scene(tmp_path, PhotoOptions(masks=None)).frames[0].photo.mask is None
+        load_capture(tmp_path)
+    assert load_capture(tmp_path, PhotoOptions(masks=None)).frames[0].photo.mask is None
     with pytest.raises(InputError, match="no such folder"):
-        load_scene(tmp_path, PhotoOptions(masks="segmentation"))
+        load_capture(tmp_path, PhotoOptions(masks="segmentation"))
 
 
 def test_depth_maps(tmp_path):
@@ -109,7 +109,7 @@ def test_a_provider_makes_the_masks_that_are_missing(tmp_path):
     write_capture(tmp_path, photos=3)
     (tmp_path / "masks").mkdir()
     Image.fromarray(half()).save(tmp_path / "masks/002.png")
-    scene = load_scene(tmp_path, mask_provider=lambda name, image: image[..., 0] >= 0)
+    scene = load_capture(tmp_path, mask_provider=lambda name, image: image[..., 0] >= 0)
     assert [float(frame.photo.mask.float().mean()) for frame in scene.frames] == [1.0, 0.5, 1.0]
     with pytest.raises(InputError, match=r"given a mask of \[2\]"):
-        load_scene(tmp_path, PhotoOptions(masks=None), mask_provider=lambda name, image: torch.ones(2))
+        load_capture(tmp_path, PhotoOptions(masks=None), mask_provider=lambda name, image: torch.ones(2))

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from splat.cli import main as cli
-from splat.datasets.load import load_scene
+from splat.datasets.load import load_capture
 from splat.datasets.sample.ray_tracer import rays, trace
 from splat.datasets.sample.sample_capture import KEYPOINT_NOISE, sample_cameras, write_sample
 
@@ -19,7 +19,7 @@ def sample(tmp_path_factory):
 
 
 def test_it_reads_back_with_its_exact_cameras(sample):
-    scene = load_scene(sample)
+    scene = load_capture(sample)
     assert len(scene) == 8 and len(scene.points) > 1500 and not scene.skipped
     for frame, camera in zip(scene.frames, sample_cameras(8, 96, 64), strict=True):
         torch.testing.assert_close(frame.camera.viewmat, camera.viewmat, atol=1e-5, rtol=0)
@@ -42,7 +42,7 @@ def test_tracks_are_true(sample):
 
 
 def test_points_have_the_color_of_the_photos(sample):
-    scene = load_scene(sample)
+    scene = load_capture(sample)
     frame = scene.frames[0]
     origins = frame.camera.position
     local = scene.points @ frame.camera.viewmat[:3, :3].T + frame.camera.viewmat[:3, 3]
@@ -59,7 +59,7 @@ def test_points_have_the_color_of_the_photos(sample):
 
 def test_photos_are_pictures(sample):
     """Bright, contrasty, colorful, and no two alike."""
-    images = [frame.image.float() for frame in load_scene(sample).frames]
+    images = [frame.image.float() for frame in load_capture(sample).frames]
     for image in images:
         assert 60 < image.mean() < 200 and image.std() > 35
         assert (image.amax(2) - image.amin(2)).mean() > 20

@@ -12,7 +12,7 @@ from captures import write_capture
 from PIL import Image
 
 from splat.cli import main as cli
-from splat.datasets.load import load_scene
+from splat.datasets.load import load_capture
 from splat.datasets.sfm import reconstruct as sfm
 from splat.datasets.sfm.reconstruct import (
     SfmOptions,
@@ -61,7 +61,7 @@ def test_photos_become_a_capture(photos, tmp_path):
     assert "8 of 8 photos registered" in done.describe() and "broken.jpg" in done.describe()
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "masks", "sparse"]
 
-    scene = load_scene(tmp_path / "out")
+    scene = load_capture(tmp_path / "out")
     assert len(scene) == 8 and len(scene.points) == done.points
     by_name = {frame.name: frame for frame in scene.frames}
     assert by_name[turned.name].camera.height > by_name[turned.name].camera.width  # upright again

@@ -10,7 +10,7 @@ from captures import write_capture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from splat.datasets.load import load_scene
+from splat.datasets.load import load_capture
 from splat.datasets.readers.transforms_json import read_model
 from splat.datasets.split import split
 from splat.errors import InputError
@@ -53,10 +53,10 @@ def assert_cameras(scene, cameras) -> None:
 
 def test_the_same_cameras_as_colmap(tmp_path):
     cameras = write(tmp_path)
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     assert [frame.name for frame in scene.frames][:2] == ["001.png", "002.png"]
     assert_cameras(scene, cameras)
-    assert_cameras(load_scene(tmp_path / "transforms.json"), cameras)
+    assert_cameras(load_capture(tmp_path / "transforms.json"), cameras)
 
 
 def test_blender_names_no_suffix_and_only_an_angle(tmp_path):
@@ -69,7 +69,7 @@ def test_blender_names_no_suffix_and_only_an_angle(tmp_path):
     (tmp_path / "transforms.json").unlink()
     (tmp_path / "transforms_train.json").write_text(json.dumps({"camera_angle_x": angle, "frames": train}))
     (tmp_path / "transforms_test.json").write_text(json.dumps({"camera_angle_x": angle, "frames": test}))
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     assert_cameras(scene, cameras)
     training, tested = split(scene)
     assert [frame.name for frame in tested] == ["007.png", "008.png"] and len(training) == 6
@@ -84,7 +84,7 @@ def test_intrinsics_masks_and_depth_of_each_frame(tmp_path):
     np.save(tmp_path / "d.npy", np.full((32, 48), 2.0))
     values["frames"][2] |= {"fl_x": 99.0, "mask_path": "m.png", "depth_file_path": "d.npy"}
     (tmp_path / "transforms.json").write_text(json.dumps(values))
-    frame = load_scene(tmp_path).frames[2]
+    frame = load_capture(tmp_path).frames[2]
     assert float(frame.camera.K[0, 0]) == pytest.approx(99.0)
     assert not frame.photo.mask.any() and float(frame.photo.depth.mean()) == 2.0
 
@@ -94,7 +94,7 @@ def test_intrinsics_masks_and_depth_of_each_frame(tmp_path):
 )
 def test_distortion_is_taken_out(tmp_path, lens):
     write(tmp_path, **lens)
-    for frame in load_scene(tmp_path).frames:
+    for frame in load_capture(tmp_path).frames:
         assert frame.image.shape[:2] == (frame.camera.height, frame.camera.width)
 
 
@@ -103,7 +103,7 @@ def test_points_and_splits_of_nerfstudio(tmp_path):
 
     write(tmp_path, ply_file_path="points.ply", test_filenames=["images/003.png"], train_filenames=["images/001.png"])
     save_points(tmp_path / "points.ply", torch.rand(20, 3), torch.full((20, 3), 7, dtype=torch.uint8))
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     assert scene.points.shape == (20, 3) and int(scene.colors[0, 0]) == 7
     assert [frame.name for frame in split(scene)[1]] == ["003.png"]
 
@@ -131,7 +131,7 @@ def test_what_is_wrong_is_named(tmp_path, break_it, message):
     break_it(values)
     (tmp_path / "transforms.json").write_text(json.dumps(values))
     with pytest.raises(InputError, match=message):
-        load_scene(tmp_path)
+        load_capture(tmp_path)
 
 
 json_values = st.recursive(

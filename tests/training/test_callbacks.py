@@ -14,7 +14,7 @@ import torch
 from captures import write_capture
 
 from splat.callbacks import Action, Step, TrainingCallback
-from splat.datasets.load import load_scene
+from splat.datasets.load import load_capture
 from splat.run import Run
 from splat.training.callback_guard import CallbackGuard
 from splat.training.config import TrainConfig
@@ -28,14 +28,14 @@ Make = Callable[..., Trainer]
 def trainer_of(tmp_path: Path) -> Make:
     """A run of 30 iterations on a small capture."""
     write_capture(tmp_path / "capture", photos=4, width=24, height=16)
-    scene = load_scene(tmp_path / "capture")
+    capture = load_capture(tmp_path / "capture")
 
     def make(callback: TrainingCallback | None = None, name: str = "run") -> Trainer:
         torch.set_num_threads(1)
         config = TrainConfig.from_dict({"optimization": {"iterations": 30, "sh_degree": 0}})
         (tmp_path / name).mkdir()
-        initial = initial_gaussians(scene, config, torch.Generator().manual_seed(0))
-        return Trainer(config, scene.frames, scene.extent, initial, Run(tmp_path / name), callback)
+        initial = initial_gaussians(capture, config, torch.Generator().manual_seed(0))
+        return Trainer(config, capture.frames, capture.extent, initial, Run(tmp_path / name), callback)
 
     return make
 

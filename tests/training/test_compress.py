@@ -5,7 +5,7 @@ import json
 import pytest
 
 from splat.compression.formats import registry as formats
-from splat.datasets.load import load_scene
+from splat.datasets.load import load_capture
 from splat.datasets.split import split
 from splat.run import scene_file
 from splat.training.compress.judge import PhotoJudge
@@ -31,7 +31,7 @@ def test_the_steps_are_measured_on_the_file_itself(compress, small_run):
     scene = formats.load(out)
     assert last["size"] == out.stat().st_size and last["gaussians"] == len(scene)
     assert len(scene) == pytest.approx(0.6 * first["gaussians"], abs=1) and scene.sh_degree == 0
-    _, held_out = split(load_scene(small_run[0]), 8)
+    _, held_out = split(load_capture(small_run[0]), 8)
     found = PhotoJudge(held_out, [], TrainConfig(), True)(scene)
     assert last["psnr"] == pytest.approx(found.psnr, abs=1e-6)
     assert last["ssim"] == pytest.approx(found.ssim, abs=1e-6)

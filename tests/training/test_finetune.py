@@ -13,8 +13,8 @@ from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.spz import SpzOptions
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune
-from splat.datasets.capture import Scene
-from splat.datasets.load import load_scene
+from splat.datasets.capture import Capture
+from splat.datasets.load import load_capture
 from splat.errors import InputError
 from splat.run import Run
 from splat.settings import RenderSettings
@@ -25,13 +25,13 @@ from splat.training.schedules import active_sh_degree, rate_fraction
 
 
 @pytest.fixture(scope="module")
-def trained(small_run) -> tuple[Scene, Gaussians, TrainConfig]:
+def trained(small_run) -> tuple[Capture, Gaussians, TrainConfig]:
     capture, run = small_run
     scene = splat.load(Run(run).latest_scene()[1])
-    return load_scene(capture), scene, load_config(Run(run))[0]
+    return load_capture(capture), scene, load_config(Run(run))[0]
 
 
-def psnr(gaussians: Gaussians, scene: Scene) -> float:
+def psnr(gaussians: Gaussians, scene: Capture) -> float:
     return evaluate(gaussians, scene.frames, background=torch.zeros(3), settings=RenderSettings())["psnr"]
 
 

@@ -5,18 +5,18 @@ from pathlib import Path
 import torch
 from captures import ring
 
-from splat.datasets.capture import Frame, Scene
+from splat.datasets.capture import Capture, Frame
 from splat.datasets.images.cache import Photo, PhotoCache
 from splat.gaussians import SH_C0
 from splat.training.config import DensifyConfig, OptimizationConfig, TrainConfig
 from splat.training.init.initialize import RANDOM_POINTS, initial_gaussians, neighbor_distance, with_midpoints
 
 
-def scene(points: torch.Tensor) -> Scene:
+def capture_of(points: torch.Tensor) -> Capture:
     photos = PhotoCache.holding({str(i): Photo(torch.zeros(32, 48, 3, dtype=torch.uint8)) for i in range(6)})
     frames = tuple(Frame(str(i), camera, photos) for i, camera in enumerate(ring(6, 48, 32)))
     colors = torch.full((len(points), 3), 51, dtype=torch.uint8)
-    return Scene(Path("x"), frames, points, colors)
+    return Capture(Path("x"), frames, points, colors)
 
 
 def test_distance_to_three_neighbors_by_brute_force():
@@ -31,7 +31,7 @@ def test_points_on_top_of_each_other_have_a_size():
 
 def test_one_gaussian_per_point():
     points = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
-    gaussians = initial_gaussians(scene(points), TrainConfig(), torch.Generator().manual_seed(0))
+    gaussians = initial_gaussians(capture_of(points), TrainConfig(), torch.Generator().manual_seed(0))
     assert torch.equal(gaussians.means, points) and gaussians.sh_degree == 3
     torch.testing.assert_close(gaussians.opacities, torch.full((50,), 0.1))
     torch.testing.assert_close(gaussians.sh0 * SH_C0 + 0.5, torch.full((50, 3), 0.2))
@@ -39,7 +39,7 @@ def test_one_gaussian_per_point():
 
 
 def test_without_points_they_are_random_and_in_view():
-    gaussians = initial_gaussians(scene(torch.zeros(0, 3)), TrainConfig(), torch.Generator().manual_seed(0))
+    gaussians = initial_gaussians(capture_of(torch.zeros(0, 3)), TrainConfig(), torch.Generator().manual_seed(0))
     assert len(gaussians) == RANDOM_POINTS and bool(gaussians.means.isfinite().all())
     in_view = torch.zeros(len(gaussians), dtype=torch.bool)
     for camera in ring(6, 48, 32):
@@ -53,13 +53,13 @@ def test_without_points_they_are_random_and_in_view():
 def test_mcmc_starts_small_and_half_opaque_in_full_runs_only():
     points = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
     plain, mcmc = (
-        initial_gaussians(scene(points), TrainConfig(densify=DensifyConfig(strategy=strategy)), torch.Generator())
+        initial_gaussians(capture_of(points), TrainConfig(densify=DensifyConfig(strategy=strategy)), torch.Generator())
         for strategy in ("classic", "mcmc")
     )
     torch.testing.assert_close(mcmc.opacities, torch.full((50,), 0.5))
     torch.testing.assert_close(mcmc.scales, 0.1 * plain.scales)
     short = TrainConfig(optimization=OptimizationConfig(iterations=3), densify=DensifyConfig(strategy="mcmc"))
-    start = initial_gaussians(scene(points), short, torch.Generator())
+    start = initial_gaussians(capture_of(points), short, torch.Generator())
     torch.testing.assert_close(start.opacities, plain.opacities, rtol=1e-3, atol=0)
     torch.testing.assert_close(start.scales, plain.scales, rtol=1e-3, atol=0)
 

@@ -138,9 +138,9 @@ def test_segment_leaves_nothing_where_the_mask_is(tmp_path, run_splat):
         flags = ("--iterations", 300, "--sh-degree", 0, "--mask-mode", mode, "-o", tmp_path / mode)
         assert run_splat("train", tmp_path / "capture", *flags) == 0
         scene = splat.load(next((tmp_path / mode / "point_cloud").rglob("*.ply")))
-        from splat.datasets.load import load_scene
+        from splat.datasets.load import load_capture
 
-        camera = load_scene(tmp_path / "capture").frames[3].camera
+        camera = load_capture(tmp_path / "capture").frames[3].camera
         alphas[mode] = splat.render(scene, camera).alpha
     inside = torch.from_numpy(mask > 0)
     assert float(alphas["segment"][~inside].mean()) < 0.25 * float(alphas["ignore"][~inside].mean())

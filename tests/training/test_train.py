@@ -130,14 +130,14 @@ def test_a_kill_loses_nothing_that_was_saved(capture, tmp_path):
     process.wait()
     saved = torch.load(max((tmp_path / "killed/ckpts").glob("ckpt_*.pt")), weights_only=True)
     # An uninterrupted run to the same iteration, with the schedules of the long one.
-    from splat.datasets.load import load_scene
+    from splat.datasets.load import load_capture
     from splat.run import Run
     from splat.training.config import load_config
     from splat.training.init.initialize import initial_gaussians
     from splat.training.trainer import Trainer
 
     config, _ = load_config(Run(tmp_path / "killed"))
-    scene = load_scene(capture)
+    scene = load_capture(capture)
     initial = initial_gaussians(scene, config, torch.Generator().manual_seed(0))
     trainer = Trainer(config, scene.frames, scene.extent, initial, Run(tmp_path / "other"))
     while trainer.iteration < saved["iteration"]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from captures import write_capture
 
-from splat.datasets.capture import Scene
-from splat.datasets.load import load_scene
+from splat.datasets.capture import Capture
+from splat.datasets.load import load_capture
 from splat.viewer.app import Viewer
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def browser() -> "Iterator[Browser]":
 
 
 @pytest.fixture(scope="session")
-def capture(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+def capture(tmp_path_factory: pytest.TempPathFactory) -> Capture:
     """Twelve photos of 96 x 64 pixels around `subject`."""
     folder = tmp_path_factory.mktemp("viewed")
     write_capture(folder, photos=12, width=96, height=64)
-    return load_scene(folder)
+    return load_capture(folder)
 
 
 @pytest.fixture

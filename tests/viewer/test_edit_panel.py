@@ -11,7 +11,7 @@ from windows import Window
 
 import splat
 from splat.compression.formats import registry as formats
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.errors import InputError
 from splat.geometry.alignment import UP
 from splat.geometry.camera_path import Keyframe
@@ -207,7 +207,7 @@ def test_standing_on_the_ground(viewer_of: Callable[..., Viewer]) -> None:
         panel.move.stand_up("Cameras", None)
 
 
-def test_standing_as_the_cameras_did(viewer_of: Callable[..., Viewer], capture: Scene) -> None:
+def test_standing_as_the_cameras_did(viewer_of: Callable[..., Viewer], capture: Capture) -> None:
     viewer = viewer_of(capture=capture)
     panel = next(panel for panel in viewer.panels if isinstance(panel, EditPanel))
     panel.session().select(torch.arange(300) < 5)  # the whole scene is turned, whatever is selected

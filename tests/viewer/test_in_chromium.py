@@ -15,7 +15,7 @@ from PIL import Image
 from viewing import viewers
 
 import splat
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.io.images import to_uint8
 from splat.viewer.app import Viewer
 from splat.viewer.draw.client_view import ClientView
@@ -28,7 +28,7 @@ WAIT = 60.0
 
 
 @pytest.fixture(scope="module")
-def shown(capture: Scene) -> Iterator[Viewer]:
+def shown(capture: Capture) -> Iterator[Viewer]:
     """A viewer with photos and two scenes."""
     with viewers() as make:
         yield make(SceneSlot("first", subject()), SceneSlot("second", subject()[:150], visible=False), capture=capture)

@@ -12,7 +12,7 @@ from captures import ring, subject
 from wire import Wire
 
 from splat.callbacks import Action, Step
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.gaussians import Gaussians
 from splat.viewer.live import LiveTraining
 from splat.viewer.panels.training_history import MOST_POINTS, History
@@ -21,7 +21,7 @@ FRONT = ring(4, 96, 64)[0]
 
 
 @pytest.fixture
-def live(capture: Scene, tmp_path: Path) -> Iterator[LiveTraining]:
+def live(capture: Capture, tmp_path: Path) -> Iterator[LiveTraining]:
     made = LiveTraining(
         subject(),
         capture,

@@ -7,7 +7,7 @@ from captures import ring, subject
 import splat
 from scenes import cloud
 from splat import Camera, Gaussians, RenderSettings
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.viewer.draw.contribution import ranks, score
 from splat.viewer.draw.look import MODES as NAMES
 from splat.viewer.draw.look import Look
@@ -66,7 +66,7 @@ def test_normals_face_the_camera() -> None:
     assert blue > 0.9
 
 
-def test_contribution_is_the_fraction_of_the_photos(capture: Scene) -> None:
+def test_contribution_is_the_fraction_of_the_photos(capture: Capture) -> None:
     """Against weights found by taking each Gaussian away is too dear; two bounds that hold exactly are not."""
     gaussians = subject()
     gaussians.means[0] = torch.tensor([0.0, 100.0, 0.0])
@@ -77,7 +77,7 @@ def test_contribution_is_the_fraction_of_the_photos(capture: Scene) -> None:
     assert len(score(alone, capture.frames, RenderSettings()).blame) == 0
 
 
-def test_blame_finds_what_is_wrong(capture: Scene) -> None:
+def test_blame_finds_what_is_wrong(capture: Capture) -> None:
     gaussians = subject()
     wrong = int(score(gaussians, capture.frames, RenderSettings()).contribution.argmax())
     gaussians.sh0[wrong] = torch.tensor([3.0, -3.0, 3.0])
@@ -131,7 +131,7 @@ def test_preparing_is_done_once() -> None:
 
 
 @pytest.mark.parametrize("window", [(96, 64), (200, 64), (96, 200), (33, 77)])
-def test_a_photo_is_in_the_middle_of_any_window(capture: Scene, window: tuple[int, int]) -> None:
+def test_a_photo_is_in_the_middle_of_any_window(capture: Capture, window: tuple[int, int]) -> None:
     view = PhotoView(0, capture.frames[0])
     left, top, width, height = view.rectangle(*window)
     assert width == window[0] or height == window[1]

@@ -12,7 +12,7 @@ from wire import Wire, seen_by
 import splat
 from scenes import cloud
 from splat import Camera
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.geometry.similarity import Similarity
 from splat.io.images import to_uint8
 from splat.viewer.app import Viewer
@@ -171,7 +171,7 @@ def test_several_scenes(viewer_of: Make) -> None:
         assert torch.equal(wire.settled(), direct(FRONT, slots[1].gaussians))
 
 
-def test_photos(viewer_of: Make, capture: Scene) -> None:
+def test_photos(viewer_of: Make, capture: Capture) -> None:
     viewer = viewer_of(capture=capture)
     with Wire(viewer, (192, 160)) as wire:
         wire.look(FRONT)
@@ -207,7 +207,7 @@ def test_photos(viewer_of: Make, capture: Scene) -> None:
         assert next(iter(viewer.loop.views.values())).photo is None
 
 
-def test_scores_of_gaussians(viewer_of: Make, capture: Scene) -> None:
+def test_scores_of_gaussians(viewer_of: Make, capture: Capture) -> None:
     gaussians = subject()
     gaussians.means[0] = torch.tensor([0.0, 100.0, 0.0])  # which no photo sees
     viewer = viewer_of(SceneSlot("subject", gaussians), capture=capture)

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from splat.cameras import Camera
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -129,14 +129,14 @@ def choose_cameras(options: RenderOptions, trained: TrainedScene) -> list[tuple[
         cameras = orbit_around(trained.gaussians.means.cpu(), options.frames, *ORBIT_SIZE)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
     data = trained.config.data
-    scene = load_scene(trained.capture, PhotoOptions(data.resolution, data.max_size, data.images))
+    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_size, data.images))
     if options.along == "orbit":
-        points = scene.points if len(scene.points) else trained.gaussians.means.cpu()
-        cameras = orbit([frame.camera for frame in scene.frames], points, options.frames)
+        points = capture.points if len(capture.points) else trained.gaussians.means.cpu()
+        cameras = orbit([frame.camera for frame in capture.frames], points, options.frames)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
-    frames = list(scene.frames)
+    frames = list(capture.frames)
     if options.along != "all":
-        train, test = split(scene, data.test_every)
+        train, test = split(capture, data.test_every)
         frames = train if options.along == "train" else test
     return [(Path(frame.name).with_suffix("").as_posix().replace("/", "_"), frame.camera) for frame in frames]
 

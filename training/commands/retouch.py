@@ -8,8 +8,8 @@ from typing import Annotated
 import tyro
 from tqdm import tqdm
 
-from splat.datasets.capture import Frame, Scene
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.capture import Capture, Frame
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.errors import InputError
 from splat.io.images import read_image
 from splat.io.ply import save
@@ -53,8 +53,8 @@ def retouch(options: RetouchOptions) -> None:
         raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     edited = read_image(options.edited).float() / 255
     data, device = trained.config.data, trained.device
-    scene = load_scene(trained.capture, PhotoOptions(data.resolution, data.max_size, data.images, masks=None))
-    frame = find_view(scene, options.view, options.edited)
+    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_size, data.images, masks=None))
+    frame = find_view(capture, options.view, options.edited)
     size = frame.camera.height, frame.camera.width
     if edited.shape[:2] == (size[0], 3 * size[1]):
         edited = edited[:, size[1] : 2 * size[1]]  # photo, render, error: a picture of renders/, retouched as a whole
@@ -85,18 +85,18 @@ def retouch(options: RetouchOptions) -> None:
     print(f"scene     {output}")
 
 
-def find_view(scene: Scene, name: str | None, edited: Path) -> Frame:
+def find_view(capture: Capture, name: str | None, edited: Path) -> Frame:
     """The frame whose view was edited.
 
     Raises:
         InputError: there is none of that name.
     """
     wanted = name if name is not None else edited.name
-    for frame in scene.frames:
+    for frame in capture.frames:
         same = {frame.name, Path(frame.name).name, Path(frame.name).stem, picture_name(frame.name)}
         if wanted in same or Path(wanted).stem in same:
             return frame
-    shown = ", ".join(frame.name for frame in scene.frames[:5])
+    shown = ", ".join(frame.name for frame in capture.frames[:5])
     raise InputError(
-        f"{wanted}: no view of {scene.path} has this name (there: {shown} ...); say which it is with --view"
+        f"{wanted}: no view of {capture.path} has this name (there: {shown} ...); say which it is with --view"
     )

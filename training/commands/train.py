@@ -9,7 +9,7 @@ import torch
 import tyro
 
 from splat.callbacks import LiveViewer
-from splat.datasets.capture import Frame, Scene
+from splat.datasets.capture import Capture, Frame
 from splat.datasets.readers import colmap, transforms_json
 from splat.datasets.sfm import reconstruct as sfm
 from splat.datasets.split import split
@@ -83,14 +83,14 @@ def train(options: TrainOptions) -> None:
         torch.set_num_threads(config.run.threads)
 
     source = with_cameras(source, run)
-    scene = read_capture(source, config)
-    check_use(config, scene)
-    frames, held_out = split(scene, config.data.test_every) if config.data.eval else (list(scene.frames), [])
+    capture = read_capture(source, config)
+    check_use(config, capture)
+    frames, held_out = split(capture, config.data.test_every) if config.data.eval else (list(capture.frames), [])
     generator = torch.Generator().manual_seed(config.run.seed)
-    initial = initial_gaussians(scene, config, generator)
+    initial = initial_gaussians(capture, config, generator)
     if config.densify.budget is not None and len(initial) > config.densify.budget:
         initial = initial[torch.randperm(len(initial), generator=generator)[: config.densify.budget].sort().values]
-    trainer = Trainer(config, frames, scene.extent, initial, run, device=device, points=scene.points)
+    trainer = Trainer(config, frames, capture.extent, initial, run, device=device, points=capture.points)
     if options.resume:
         state, notes = load_latest_checkpoint(run)
         for note in notes:
@@ -99,9 +99,9 @@ def train(options: TrainOptions) -> None:
         print(f"resuming {run.path} at iteration {trainer.iteration:,}")
     else:
         run.clear()  # not before the capture has proved usable
-        write_start(run, config, scene)
-    describe_start(scene, frames, held_out, trainer)
-    live = show_live(options, scene, trainer) if options.view else None
+        write_start(run, config, capture)
+    describe_start(capture, frames, held_out, trainer)
+    live = show_live(options, capture, trainer) if options.view else None
 
     finished = trainer.run()
     seconds = trainer.clock.seconds
@@ -128,12 +128,12 @@ def train(options: TrainOptions) -> None:
         live.end(gaussians)
 
 
-def show_live(options: TrainOptions, scene: Scene, trainer: Trainer) -> LiveViewer:
+def show_live(options: TrainOptions, capture: Capture, trainer: Trainer) -> LiveViewer:
     """Let a viewer watch the run."""
     config = trainer.config
     live = live_viewer()(
         trainer.scene(),
-        scene,
+        capture,
         trainer.folder.path,
         iterations=config.optimization.iterations,
         antialiased=config.optimization.antialiased,
@@ -168,33 +168,33 @@ def check_packages(config: TrainConfig) -> None:
         lpips_metric()
 
 
-def check_use(config: TrainConfig, scene: Scene) -> None:
+def check_use(config: TrainConfig, capture: Capture) -> None:
     """Whether the capture has what the options are about.
 
     Raises:
         InputError: it has not.
     """
     geometry = config.geometry
-    has_points = any(frame.sparse is not None for frame in scene.frames)
+    has_points = any(frame.sparse is not None for frame in capture.frames)
     if geometry.depth_points_weight and not has_points:
-        raise InputError(f"--depth-points-weight: {scene.path} does not say which points each photo has seen")
+        raise InputError(f"--depth-points-weight: {capture.path} does not say which points each photo has seen")
     if geometry.depth_maps_weight and geometry.depth_scale is None and not has_points:
         raise InputError(
-            f"--depths: {scene.path} has no sparse points to fit depth maps to; if they are metric, say --depth-scale"
+            f"--depths: {capture.path} has no sparse points to fit depth maps to; if they are metric, say --depth-scale"
         )
     if config.data.mask_mode == "segment" and not any(
-        photo.mask is not None or photo.alpha is not None for photo in (frame.photo for frame in scene.frames)
+        photo.mask is not None or photo.alpha is not None for photo in (frame.photo for frame in capture.frames)
     ):
         raise InputError(
-            f"--mask-mode segment: {scene.path} has no masks; put them into {config.data.masks or 'masks'}/"
+            f"--mask-mode segment: {capture.path} has no masks; put them into {config.data.masks or 'masks'}/"
         )
 
 
-def describe_start(scene: Scene, frames: list[Frame], held_out: list[Frame], trainer: Trainer) -> None:
+def describe_start(capture: Capture, frames: list[Frame], held_out: list[Frame], trainer: Trainer) -> None:
     sizes = sorted({(frame.camera.width, frame.camera.height) for frame in frames})
     size = f"{sizes[0][0]}x{sizes[0][1]}" + ("" if len(sizes) == 1 else f" to {sizes[-1][0]}x{sizes[-1][1]}")
-    points = f"{len(scene.points):,} points" if len(scene.points) >= 4 else "no points, so random ones in view"
-    print(f"{scene.path}: {len(frames)} photos to train on, {len(held_out)} held out, {size}; {points}")
+    points = f"{len(capture.points):,} points" if len(capture.points) >= 4 else "no points, so random ones in view"
+    print(f"{capture.path}: {len(frames)} photos to train on, {len(held_out)} held out, {size}; {points}")
     place = f"{torch.get_num_threads()} CPU threads"
     if trainer.device.type == "cuda":
         place = torch.cuda.get_device_name(trainer.device)
@@ -203,15 +203,15 @@ def describe_start(scene: Scene, frames: list[Frame], held_out: list[Frame], tra
     print(f"starting with {len(trainer.optimizer):,} Gaussians{limit}, strategy {strategy}, {place}")
 
 
-def write_start(run: Run, config: TrainConfig, scene: Scene) -> None:
+def write_start(run: Run, config: TrainConfig, capture: Capture) -> None:
     """Write what is known before the first iteration: settings, cameras, and the points it starts from."""
-    save_config(config, scene.path, run)
-    if len(scene.points):
-        save_points(run.points_file, scene.points, scene.colors)
-    run.write_cameras([frame.name for frame in scene.frames], [frame.camera for frame in scene.frames])
+    save_config(config, capture.path, run)
+    if len(capture.points):
+        save_points(run.points_file, capture.points, capture.colors)
+    run.write_cameras([frame.name for frame in capture.frames], [frame.camera for frame in capture.frames])
     with replacing(run.path / "cfg_args") as temporary:
         temporary.write_text(
-            f"Namespace(sh_degree={config.optimization.sh_degree}, source_path={str(scene.path.resolve())!r}, "
+            f"Namespace(sh_degree={config.optimization.sh_degree}, source_path={str(capture.path.resolve())!r}, "
             f"model_path={str(run.path.resolve())!r}, images={config.data.images!r}, "
             f"resolution={config.data.resolution}, white_background={config.optimization.background == 'white'}, "
             f"data_device='cpu', eval={config.data.eval})"

@@ -6,7 +6,7 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from splat.datasets.capture import Scene
+from splat.datasets.capture import Capture
 from splat.gaussians import SH_C0, Gaussians
 from splat.training.config import FULL_RUN, TrainConfig
 
@@ -19,14 +19,14 @@ NEIGHBORS = 10
 MIDPOINTS_ELSEWHERE = 2
 
 
-def initial_gaussians(scene: Scene, config: TrainConfig, generator: torch.Generator) -> Gaussians:
+def initial_gaussians(capture: Capture, config: TrainConfig, generator: torch.Generator) -> Gaussians:
     """One isotropic Gaussian per sparse point, or per random point in view where the capture has none.
 
     The size is the root mean square distance to the three nearest neighbors (Kerbl et al. 2023, section 5.1).
     """
-    points, colors = scene.points, scene.colors.float() / 255
+    points, colors = capture.points, capture.colors.float() / 255
     if len(points) < 4:
-        points = points_in_view(scene, RANDOM_POINTS, generator)
+        points = points_in_view(capture, RANDOM_POINTS, generator)
         colors = torch.rand(len(points), 3, generator=generator)
     if config.densify.init_midpoints:
         points, colors = with_midpoints(points, colors)
@@ -92,19 +92,19 @@ def neighbor_distance(points: Tensor) -> Tensor:  # [P] from [P, 3]
     return mean_square.sqrt().clamp_min(max(1e-6 * spread, 1e-7))
 
 
-def points_in_view(scene: Scene, count: int, generator: torch.Generator) -> Tensor:  # [count, 3]
+def points_in_view(capture: Capture, count: int, generator: torch.Generator) -> Tensor:  # [count, 3]
     """Random points in the cameras' frustums, uniform in the logarithm of depth.
 
     Nothing is known of the scene but where the cameras are: depths go from a tenth of the extent to ten times it.
     """
-    near, far = 0.1 * scene.extent, 10 * scene.extent
-    if scene.extent < 1e-3:
+    near, far = 0.1 * capture.extent, 10 * capture.extent
+    if capture.extent < 1e-3:
         near, far = 0.1, 10.0
-    which = torch.randint(len(scene), (count,), generator=generator)
+    which = torch.randint(len(capture), (count,), generator=generator)
     uniform = torch.rand(count, 3, generator=generator)
     depth = near * (far / near) ** uniform[:, 2]
     points = torch.empty(count, 3)
-    for index, frame in enumerate(scene.frames):
+    for index, frame in enumerate(capture.frames):
         rows = which == index
         camera = frame.camera
         pixels = uniform[rows, :2] * torch.tensor([camera.width, camera.height])

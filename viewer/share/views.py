@@ -57,9 +57,9 @@ def views_of_capture(path: Path) -> list[View]:
     Raises:
         InputError: there is no capture.
     """
-    from splat.datasets.load import PhotoOptions, load_scene
+    from splat.datasets.load import PhotoOptions, load_capture
 
-    frames = load_scene(path, PhotoOptions(max_size=4 * THUMB_HEIGHT)).frames
+    frames = load_capture(path, PhotoOptions(max_size=4 * THUMB_HEIGHT)).frames
     shown = set(_evenly(len(frames), THUMBS))
     views = [
         View(frame.camera, Path(frame.name).stem, thumbnail(frame.image) if index in shown else None)

@@ -12,7 +12,7 @@ from captures import add_photo, ring, write_capture
 from PIL import Image
 
 from splat.datasets.images.decode import target_size
-from splat.datasets.load import PhotoOptions, load_scene
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.split import split
 from splat.errors import InputError
 
@@ -21,7 +21,7 @@ from splat.errors import InputError
     "name, photos, points, size", [("fox", 50, 13_340, (448, 797)), ("brighton", 18, 6_629, (794, 446))]
 )
 def test_real_captures(capture_path, name, photos, points, size):
-    scene = load_scene(capture_path(name))
+    scene = load_capture(capture_path(name))
     assert (len(scene), len(scene.points), scene.skipped) == (photos, points, ())
     camera = scene.frames[0].camera
     assert (camera.width, camera.height) == size and scene.frames[0].image.shape == (size[1], size[0], 3)
@@ -36,7 +36,7 @@ def test_real_captures(capture_path, name, photos, points, size):
 
 
 def test_resolution_rescales_each_photo_and_its_K(capture_path):
-    full, half = load_scene(capture_path("fox")), load_scene(capture_path("fox"), PhotoOptions(resolution=2))
+    full, half = load_capture(capture_path("fox")), load_capture(capture_path("fox"), PhotoOptions(resolution=2))
     a, b = full.frames[3].camera, half.frames[3].camera
     assert (b.width, b.height) == (224, 398)
     torch.testing.assert_close(b.K[0], a.K[0] * 224 / 448)
@@ -60,7 +60,7 @@ def test_sizes():
 @pytest.mark.parametrize("text", [False, True])
 def test_places_and_both_formats(tmp_path, model, text):
     cameras = write_capture(tmp_path, photos=4, model=model, text=text)
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     assert [frame.name for frame in scene.frames] == ["001.png", "002.png", "003.png", "004.png"]
     for frame, camera in zip(scene.frames, cameras, strict=True):
         torch.testing.assert_close(frame.camera.viewmat, camera.viewmat, atol=1e-5, rtol=0)
@@ -72,12 +72,12 @@ def test_the_largest_sub_model_is_used(tmp_path):
     write_capture(tmp_path, photos=3, model="sparse/0")
     write_capture(tmp_path, photos=6, model="sparse/1")
     with pytest.warns(UserWarning, match="2 sub-models.*using the largest, 1"):
-        assert len(load_scene(tmp_path)) == 6
+        assert len(load_capture(tmp_path)) == 6
 
 
 def test_photos_in_sub_folders(tmp_path):
     write_capture(tmp_path, photos=3, prefix="left/cam_")
-    assert load_scene(tmp_path).frames[0].name == "left/cam_001.png"
+    assert load_capture(tmp_path).frames[0].name == "left/cam_001.png"
 
 
 def test_photos_moved_or_renamed_are_found_by_name_or_stem(tmp_path):
@@ -85,16 +85,16 @@ def test_photos_moved_or_renamed_are_found_by_name_or_stem(tmp_path):
     shutil.move(tmp_path / "images/a/001.png", tmp_path / "images/001.png")
     Image.open(tmp_path / "images/a/002.png").save(tmp_path / "images/a/002.JPG", quality=95)
     (tmp_path / "images/a/002.png").unlink()
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     assert len(scene) == 3 and not scene.skipped
 
 
 def test_other_photo_folder(tmp_path):
     write_capture(tmp_path, photos=2)
     (tmp_path / "images").rename(tmp_path / "images_2")
-    assert len(load_scene(tmp_path, PhotoOptions(images="images_2"))) == 2
+    assert len(load_capture(tmp_path, PhotoOptions(images="images_2"))) == 2
     with pytest.raises(InputError, match=r"--images.*images_2"):
-        load_scene(tmp_path)
+        load_capture(tmp_path)
 
 
 LENSES = {
@@ -128,7 +128,7 @@ def test_every_lens(tmp_path, lens, resolution):
     (tmp_path / "sparse/0").mkdir(parents=True)
     reconstruction.write_binary(tmp_path / "sparse/0")
 
-    frame = load_scene(tmp_path, PhotoOptions(resolution=resolution)).frames[0]
+    frame = load_capture(tmp_path, PhotoOptions(resolution=resolution)).frames[0]
     height, width = frame.image.shape[:2]
     assert (frame.camera.width, frame.camera.height) == (width, height)
     expected = frame.camera.K.double().numpy() @ direction
@@ -147,7 +147,7 @@ def test_photos_of_any_kind(tmp_path):
     Image.fromarray(np.dstack([gray, gray, gray, np.full_like(gray, 255)])).save(folder / "003.png")
     Image.fromarray(np.dstack([gray, gray, gray, np.zeros_like(gray)])).save(folder / "004.png")
     Image.fromarray(gray).convert("P").save(folder / "005.png")
-    frames = load_scene(tmp_path).frames
+    frames = load_capture(tmp_path).frames
     assert [frame.image.float().mean().item() for frame in frames] == pytest.approx([128] * 5, abs=1.5)
     assert [frame.photo.alpha is not None for frame in frames] == [False, False, True, True, False]
     white = torch.ones(3)
@@ -163,9 +163,9 @@ def test_exif_rotation_only_where_it_makes_the_shape_fit(tmp_path):
     upright = Image.open(tmp_path / "images/001.png")
     upright.save(tmp_path / "images/001.png", exif=exif)  # shape fits as it is: the tag is ignored, as COLMAP does
     lying = Image.open(tmp_path / "images/002.png").transpose(Image.Transpose.ROTATE_90)
-    before = load_scene(tmp_path).frames[1].image
+    before = load_capture(tmp_path).frames[1].image
     lying.save(tmp_path / "images/002.png", exif=exif)
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     assert torch.equal(scene.frames[0].image, torch.from_numpy(np.array(upright)))
     assert torch.equal(scene.frames[1].image, before)
 
@@ -175,32 +175,32 @@ def test_photos_smaller_than_their_camera(tmp_path):
     cameras = write_capture(tmp_path, photos=2)
     for path in (tmp_path / "images").iterdir():
         Image.open(path).resize((24, 16)).save(path)
-    camera = load_scene(tmp_path).frames[0].camera
+    camera = load_capture(tmp_path).frames[0].camera
     assert (camera.width, camera.height) == (24, 16)
     torch.testing.assert_close(camera.K[:2], cameras[0].K[:2] / 2)
 
 
 def test_split_holds_out_every_eighth(tmp_path):
     write_capture(tmp_path, photos=17)
-    train, test = split(load_scene(tmp_path))
+    train, test = split(load_capture(tmp_path))
     assert [frame.name for frame in test] == ["001.png", "009.png", "017.png"] and len(train) == 14
     with pytest.raises(ValueError, match="at least 2"):
-        split(load_scene(tmp_path), 1)
+        split(load_capture(tmp_path), 1)
 
 
 def test_split_of_a_tiny_capture_is_explained(tmp_path):
     write_capture(tmp_path, photos=2)
     with pytest.raises(InputError, match="without --eval"):
-        split(load_scene(tmp_path))
+        split(load_capture(tmp_path))
 
 
 def test_extent_is_the_published_radius(tmp_path):
     write_capture(tmp_path, photos=6)
-    scene = load_scene(tmp_path)
+    scene = load_capture(tmp_path)
     positions = scene.camera_positions
     assert scene.extent == pytest.approx(1.1 * float((positions - positions.mean(0)).norm(dim=1).max()))
 
 
 def test_one_camera_has_an_extent_too(tmp_path):
     write_capture(tmp_path, photos=1)
-    assert 1 < load_scene(Path(tmp_path)).extent < 10
+    assert 1 < load_capture(Path(tmp_path)).extent < 10
