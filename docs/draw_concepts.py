@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from drawing import cameras, density, footprints, pixels, sizes, style, tiles, views
+from matplotlib.figure import Figure
 
 FOLDER = Path(__file__).resolve().parent / "concepts" / "pictures"
 

@@ -48,7 +48,7 @@ def draw_conventions() -> Figure:
         space.set_axis_off()
         space.set_title(name, y=1.02)
 
-    camera, points, pixels = grid_points()
+    camera, _, pixels = grid_points()
     image = drawn.add_subplot(grid[0, 2])
     for row in range(camera.height):
         for column in range(camera.width):

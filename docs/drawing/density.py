@@ -45,17 +45,27 @@ def after(taken: Round) -> tuple[Gaussians, int]:
     return Gaussians.cat([kept, taken.edit.append]), len(kept)
 
 
+def prominent(scene: Gaussians, camera: Camera) -> Tensor:  # [N] bool
+    """Which Gaussians draw a large part of a pixel of a view."""
+    return contribution(scene, camera).peak > PEAK
+
+
 def outlines(axes: Axes, scene: Gaussians, camera: Camera, groups: list[tuple[Tensor, str, float]]) -> None:
-    """Ellipses at one standard deviation of the Gaussians that contribute to the view, in the color of their group."""
+    """Ellipses at one standard deviation, in the color of their group."""
     projection = seen(scene, camera)
     covs = covariances(projection)
-    shows = projection.drawn & (contribution(scene, camera).weight > 0.8)
     for rows, color, width in groups:
-        for index in (rows & shows).nonzero()[:, 0].tolist():
-            axes.add_patch(style.ellipse(projection.mean2d[index], covs[index], 1, ec=color, lw=width))
+        for index in (rows & projection.drawn).nonzero()[:, 0].tolist():
+            shape = projection.mean2d[index], covs[index], 1
+            if color != FAINT:
+                axes.add_patch(style.ellipse(*shape, fill=True, fc=color, alpha=0.18, lw=0))
+            axes.add_patch(style.ellipse(*shape, ec=color, lw=width))
 
 
-LOOK = (66, 34, 138, 82)
+PEAK = 0.25
+"""Only Gaussians that draw so much of a pixel are outlined."""
+
+LOOK = (50, 47, 80, 67)
 """Left, top, right and bottom in pixels of the part of the view that is shown."""
 
 
@@ -69,23 +79,25 @@ def draw_round() -> Figure:
     drawn, axes = style.figure(3, 11, 3.5)
     style.show(axes[0], render(taken.before, camera).rgb)
     axes[0].set_title(f"Render at iteration {taken.iteration}")
+    shown = prominent(taken.before, camera)
     rest = ~(kinds.pruned | kinds.split | kinds.cloned)
     count = {name: int(getattr(kinds, name).sum()) for name in ("split", "cloned", "pruned")}
-    groups = [(rest, FAINT, 0.4), (kinds.cloned, BLUE, 0.9), (kinds.split, ORANGE, 1.1), (kinds.pruned, RED, 1.1)]
-    outlines(axes[1], taken.before, camera, groups)
+    looks = ((rest, FAINT, 0.7), (kinds.cloned, BLUE, 0.9), (kinds.split, ORANGE, 1.1), (kinds.pruned, RED, 1.1))
+    outlines(axes[1], taken.before, camera, [(rows & shown, *look) for rows, *look in looks])
     axes[1].set_title(f"Before: {len(taken.before):,} Gaussians")
     for name, color in (("split", ORANGE), ("cloned", BLUE), ("pruned", RED)):
         axes[1].plot([], [], color=color, label=f"{name}: {count[name]:,}")
-    axes[1].plot([], [], color=FAINT, lw=0.6, label="kept")
-    place = torch.arange(len(now))
+    axes[1].plot([], [], color=FAINT, lw=0.8, label="kept")
     clones = len(now) - kept - 2 * count["split"]
-    fresh = place >= kept
-    groups = [
-        (~fresh, FAINT, 0.4),
-        (fresh & (place < kept + clones), BLUE, 0.9),
+    # Those that were outlined before, their clones and their children, in the order in which an edit leaves them.
+    heirs = [shown[~(kinds.pruned | kinds.split)], shown[kinds.cloned], shown[kinds.split], shown[kinds.split]]
+    still, place = torch.cat(heirs), torch.arange(len(now))
+    looks = (
+        (place < kept, FAINT, 0.7),
+        ((place >= kept) & (place < kept + clones), BLUE, 0.9),
         (place >= kept + clones, ORANGE, 1.1),
-    ]
-    outlines(axes[2], now, camera, groups)
+    )
+    outlines(axes[2], now, camera, [(rows & still, *look) for rows, *look in looks])
     axes[2].set_title(f"After: {len(now):,} Gaussians")
     axes[2].plot([], [], color=ORANGE, label=f"children of splits: {2 * count['split']:,}")
     axes[2].plot([], [], color=BLUE, label=f"clones: {clones:,}")
@@ -103,7 +115,7 @@ def draw_counts() -> Figure:
     drawn, (axes,) = style.figure(1, 7.5, 3.3)
     colors = {"budget": BLUE, "classic": ORANGE, "absgrad": PURPLE, "mcmc": GREEN}
     iterations = list(range(1, ITERATIONS + 1))
-    for name in training_runs.STRATEGIES:
+    for name in training_runs.SHOWN:
         counts = training_runs.trained(name).counts
         axes.plot(iterations, counts, color=colors[name], lw=1.7, drawstyle="steps-post")
         below = -11 if name == "budget" else 0  # mcmc ends with as many

@@ -210,7 +210,11 @@ def covered_area(sigmas: list[float], antialiased: bool) -> list[float]:
     for sigma in sigmas:
         world = sigma / float(camera.K[0, 0])
         scene = gaussians([(0, 0, 1)], [(world, world, world)], [(1, 0, 0, 0)], [opacity], [(0, 0, 0)])
-        alpha = render(scene.to(dtype=torch.float64), camera.to(dtype=torch.float64), settings=RenderSettings(antialiased=antialiased)).alpha
+        alpha = render(
+            scene.to(dtype=torch.float64),
+            camera.to(dtype=torch.float64),
+            settings=RenderSettings(antialiased=antialiased),
+        ).alpha
         found.append(float(alpha.sum()) / (2 * math.pi * opacity * sigma**2))
     return found
 
@@ -267,5 +271,3 @@ def draw_thresholds() -> Figure:
     clamp.set_title("The Jacobian is clamped outside the image")
     clamp.legend(loc="upper left")
     return drawn
-
-

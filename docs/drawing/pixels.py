@@ -61,7 +61,7 @@ def walk(scene: Gaussians, camera: Camera, column: int, row: int) -> Walk:
     )
 
 
-PIXEL = (100, 41)
+PIXEL = (77, 20)
 """Column and row of the pixel that is walked through."""
 
 
@@ -85,7 +85,7 @@ def draw_walk() -> Figure:
     top.set_ylabel("alpha")
     top.set_title("Front (left) to back (right), each bar in the color of its Gaussian")
     steps = torch.cat([torch.ones(1), found.behind.float()])
-    middle.stairs(steps[:-1].numpy(), torch.arange(count + 1).numpy() - 0.5, color=BLUE, lw=1.5)
+    middle.stairs(steps[:-1].numpy(), torch.arange(count + 1).numpy() - 0.5, color=BLUE, lw=1.5, baseline=None)
     middle.axhline(0.5, color=FAINT, lw=0.8, ls="--")
     half = int((found.behind <= 0.5).nonzero()[0, 0])
     middle.annotate(

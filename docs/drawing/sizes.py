@@ -57,7 +57,9 @@ def draw_rates() -> Figure:
     for index, (scene, words) in enumerate(names.items()):
         points = measured()[scene]
         ordered = sorted(points, key=lambda point: point[1])
-        rates.plot([p[1] for p in ordered], [p[2] for p in ordered], color=FAINT, lw=0.8, ls=("-", "--")[index], zorder=1)
+        rates.plot(
+            [p[1] for p in ordered], [p[2] for p in ordered], color=FAINT, lw=0.8, ls=("-", "--")[index], zorder=1
+        )
         for name, size, psnr in points:
             marker, color = MARKS[name]
             label = f".{name.replace('compressed ply', 'compressed.ply')}" if index == 0 else None
@@ -78,5 +80,3 @@ def draw_rates() -> Figure:
     pruning.set_title("Sample scene: pruning by several orders")
     pruning.legend(loc="upper right")
     return drawn
-
-

@@ -183,8 +183,12 @@ def draw_sorting() -> Figure:
             words = f"{NAMES[index]}  z = {depth:.1f}"
             lists.text(place + 0.47, tile + 0.5, words, ha="center", va="center", color="white", weight="bold")
     longest = max(last - first for first, last in zip(begin, end, strict=True))
-    lists.annotate("", (longest, found.rows * found.columns + 0.35), (0, found.rows * found.columns + 0.35),
-                   arrowprops={"arrowstyle": "->", "color": FAINT})
+    lists.annotate(
+        "",
+        (longest, found.rows * found.columns + 0.35),
+        (0, found.rows * found.columns + 0.35),
+        arrowprops={"arrowstyle": "->", "color": FAINT},
+    )
     lists.text(longest / 2, found.rows * found.columns + 0.75, "deeper", ha="center", color=FAINT, fontsize=8)
     lists.set(xlim=(-1.1, longest), ylim=(found.rows * found.columns + 1, 0))
     style.bare(lists)
@@ -199,9 +203,11 @@ def draw_heat_map() -> Figure:
     """A trained scene, and how many Gaussians each tile of it has."""
     trained, camera = training_runs.scene(), training_runs.view().resized(768, 512)
     found, boxes = binned(trained, camera), rectangle_counts(trained, camera)
-    drawn, (image, heat) = style.figure(2, 10, 3.7, width_ratios=(1, 1.12))
+    drawn, (image, heat) = style.figure(2, 10, 4.2, width_ratios=(1, 1.1))
     style.show(image, render(trained, camera).rgb)
-    image.set_title(f"{len(trained):,} Gaussians,\n{camera.width} x {camera.height} pixels, {found.columns} x {found.rows} tiles")
+    image.set_title(
+        f"{len(trained):,} Gaussians,\n{camera.width} x {camera.height} pixels, {found.columns} x {found.rows} tiles"
+    )
     style.show(heat, found.counts, cmap="magma", vmin=0)
     exact, whole = int(found.counts.sum()), int(boxes.sum())
     heat.set_title(f"Gaussians in each tile: {exact:,} intersections\n(bounding boxes would give {whole:,})")

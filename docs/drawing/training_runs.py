@@ -15,8 +15,9 @@ from splat.datasets.load import load_capture
 from splat.datasets.sample.sample_capture import write_sample
 from splat.gaussians import Gaussians
 from splat.run import Run
-from splat.training.config import DensifyConfig, OptimizationConfig, TrainConfig
+from splat.training.config import OptimizationConfig, TrainConfig
 from splat.training.densify.base import Edit, Memory
+from splat.training.densify.choose import STRATEGIES
 from splat.training.init.initialize import initial_gaussians
 from splat.training.schedules import Iteration
 from splat.training.trainer import Trainer
@@ -24,8 +25,9 @@ from splat.training.trainer import Trainer
 WIDTH, HEIGHT, VIEWS = 168, 112, 20
 ITERATIONS = 900
 BUDGET = 9000
-STRATEGIES = ("budget", "classic", "absgrad", "mcmc")
-ROUND = 200
+SHOWN = ("budget", "classic", "absgrad", "mcmc")
+"""Strategies that change the number of Gaussians."""
+ROUND = 500
 """Iteration whose round of densification is drawn."""
 
 
@@ -65,9 +67,10 @@ def capture() -> Capture:
 
 def config(strategy: str) -> TrainConfig:
     """A short run at the full size of the photos."""
+    budget = BUDGET if strategy in ("budget", "mcmc") else None
     return TrainConfig(
-        optimization=OptimizationConfig(iterations=ITERATIONS, full_size=True),
-        densify=DensifyConfig(strategy=strategy, budget=BUDGET if strategy in ("budget", "mcmc") else None),
+        optimization=OptimizationConfig(iterations=ITERATIONS, progressive="off"),
+        densify=STRATEGIES[strategy](budget=budget),
     )
 
 
@@ -99,6 +102,6 @@ def scene() -> Gaussians:
     return trained("classic").gaussians
 
 
-def view(index: int = 3) -> Camera:
+def view(index: int = 0) -> Camera:
     """A camera of the capture."""
     return capture().frames[index].camera
