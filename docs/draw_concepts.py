@@ -1,6 +1,6 @@
 """Draw the pictures of docs/concepts/ from what the renderer, its reference and training really compute.
 
-    python docs/draw_concepts.py                  write every picture: about three minutes, most of it training
+    python docs/draw_concepts.py                  write every picture: some minutes, most of it training
     python docs/draw_concepts.py tiles.svg ...    only these
     python docs/draw_concepts.py --list           name them
 

@@ -47,10 +47,13 @@ def figure(columns: int, width: float = 9.0, height: float = 3.4, **grid: object
     return made, list(axes[0])
 
 
+METADATA = {".svg": {"Date": None}, ".png": {"Software": None}, ".jpg": None}
+"""By suffix, what keeps a file from depending on when and by which version it is written."""
+
+
 def save(drawn: Figure, path: Path) -> None:
-    metadata = {"Date": None} if path.suffix == ".svg" else {"Software": None} if path.suffix == ".png" else {}
-    options = {"pil_kwargs": {"quality": 88, "optimize": True}} if path.suffix == ".jpg" else {}
-    drawn.savefig(path, dpi=DPI, metadata=metadata, **options)
+    quality = {"pil_kwargs": {"quality": 88, "optimize": True}} if path.suffix == ".jpg" else {}
+    drawn.savefig(path, dpi=DPI, metadata=METADATA[path.suffix], **quality)
     pyplot.close(drawn)
 
 
