@@ -51,11 +51,14 @@ def prominent(scene: Gaussians, camera: Camera) -> Tensor:  # [N] bool
 
 
 def outlines(axes: Axes, scene: Gaussians, camera: Camera, groups: list[tuple[Tensor, str, float]]) -> None:
-    """Ellipses at one standard deviation, in the color of their group."""
+    """Ellipses at one standard deviation, in the color of their group, of what reaches into the part that is shown."""
     projection = seen(scene, camera)
     covs = covariances(projection)
+    left, top, right, bottom = LOOK
+    low, high = projection.mean2d - projection.half_extent, projection.mean2d + projection.half_extent
+    near = (high > torch.tensor([left, top])).all(1) & (low < torch.tensor([right, bottom])).all(1)
     for rows, color, width in groups:
-        for index in (rows & projection.drawn).nonzero()[:, 0].tolist():
+        for index in (rows & near & projection.drawn).nonzero()[:, 0].tolist():
             shape = projection.mean2d[index], covs[index], 1
             if color != FAINT:
                 axes.add_patch(style.ellipse(*shape, fill=True, fc=color, alpha=0.18, lw=0))
@@ -122,10 +125,10 @@ def draw_counts() -> Figure:
         place = {"textcoords": "offset points", "va": "center", "color": colors[name]}
         axes.annotate(name, (ITERATIONS, counts[-1]), (5, below), **place)
     start = len(training_runs.capture().points)
-    axes.axhline(start, color=INK, lw=1.2)
+    axes.plot([0, ITERATIONS], [start, start], color=INK, lw=1.2)
     axes.annotate("fixed", (ITERATIONS, start), (5, 0), textcoords="offset points", va="center", color=INK)
-    axes.axhline(BUDGET, color=FAINT, lw=0.8, ls="--", zorder=0)
-    axes.text(0, BUDGET * 1.02, f"--budget {BUDGET:,} (budget and mcmc)", color=FAINT, fontsize=8)
+    axes.plot([0, ITERATIONS], [BUDGET, BUDGET], color=FAINT, lw=0.8, ls="--", zorder=0)
+    axes.text(6, BUDGET * 1.04, f"--budget {BUDGET} (budget and mcmc)", color=FAINT, fontsize=8)
     axes.set(xlabel="iteration", ylabel="Gaussians", xlim=(0, ITERATIONS * 1.1), ylim=0)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     return drawn
