@@ -19,9 +19,9 @@ from splat.cuda_rasterizer.ops.schema import (
     Limits,
     Options,
     OtherGradients,
+    OutputGradients,
     Settings,
     State,
-    OutputGradients,
     Wanted,
     split,
 )

@@ -13,8 +13,8 @@ from splat.cuda_rasterizer.ops.schema import (
     Inputs,
     Options,
     OtherGradients,
-    State,
     OutputGradients,
+    State,
     Wanted,
     register,
 )

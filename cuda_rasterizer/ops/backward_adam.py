@@ -10,8 +10,8 @@ from splat.cuda_rasterizer.ops.schema import (
     Inputs,
     Options,
     OtherGradients,
-    State,
     OutputGradients,
+    State,
     Wanted,
     register,
 )
