@@ -42,7 +42,12 @@ def parse(options: type[Options], arguments: Sequence[str], prog: str, descripti
         prog=prog,
         description=description,
         args=list(arguments),
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, tyro.conf.OmitArgPrefixes),
+        config=(
+            tyro.conf.FlagCreatePairsOff,
+            tyro.conf.DisallowNone,
+            tyro.conf.OmitArgPrefixes,
+            tyro.conf.PositionalMetavarFromFieldName,
+        ),
         registry=registry(options, chosen, shown),
     )
     return result

@@ -61,24 +61,9 @@ class TrainOptions:
     training: TrainConfig = field(default_factory=TrainConfig)
 
     COMMON: ClassVar[Sequence[str]] = (
-        "capture",
-        "output",
-        "resume",
-        "overwrite",
-        "view",
-        "images",
-        "resolution",
-        "eval",
-        "masks",
-        "iterations",
-        "time_limit",
-        "background",
-        "densify",
-        "budget",
-        "exposure",
-        "refine_poses",
-        "device",
-    )
+        "capture output resume overwrite view images resolution eval masks "
+        "iterations time_limit background densify budget exposure refine_poses device"
+    ).split()
 
 
 def train(options: TrainOptions) -> None:
