@@ -32,7 +32,7 @@ def trained(small_run) -> tuple[Capture, Gaussians, TrainConfig]:
 
 
 def psnr(gaussians: Gaussians, scene: Capture) -> float:
-    return evaluate(gaussians, scene.frames, background=torch.zeros(3), settings=RenderSettings())["psnr"]
+    return evaluate(gaussians, scene.frames, background=torch.zeros(3), settings=RenderSettings()).psnr
 
 
 def test_a_pruned_scene_recovers_without_growing(trained):
