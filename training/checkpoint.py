@@ -54,4 +54,4 @@ def load_latest_checkpoint(run: Run) -> tuple[dict[str, Any], list[str]]:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             notes.append(f"{path} cannot be read ({reason}); going back to the one before")
     tried = "".join(f"\n  {note}" for note in notes)
-    raise InputError(f"{run.checkpoints}: no checkpoint to resume from; start again with --overwrite{tried}")
+    raise InputError(f"{run.checkpoints}: no checkpoint to resume from; start again with `overwrite`{tried}")
