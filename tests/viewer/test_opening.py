@@ -125,7 +125,7 @@ def test_one_bad_scene_among_several(tmp_path: Path) -> None:
         ((), "which scene?"),
         (("nothing.ply",), "no such file"),
         (("nothing.ply", "--port", 0), "--port"),
-        (("nothing.ply", "--max-size", 9), "--max-size"),
+        (("nothing.ply", "--max-image-size", 9), "--max-image-size"),
     ],
 )
 def test_what_cannot_be_viewed(

@@ -103,7 +103,7 @@ def encode(
             scene, options, None if weights is None else weights.detach().cpu()[fine], metric
         )
     else:
-        quantization = quantization[fine]
+        quantization = quantization.to("cpu")[fine]
     parents, stored = quantization.parents, quantization.stored
     if parents is not None:
         scene, quantization = scene[stored], quantization[stored]
