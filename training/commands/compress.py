@@ -1,8 +1,9 @@
 """`splat compress`: make a scene small, and say what it costs."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -24,7 +25,7 @@ class CompressOptions:
     """The capture that the scene was trained on: its photos measure what is lost, say which Gaussians matter, and fine-tune.
     A run knows it; without one the scene's own renders have to do."""
 
-    settings: tyro.conf.OmitArgPrefixes[CompressSettings] = field(default_factory=CompressSettings)
+    settings: CompressSettings = field(default_factory=CompressSettings)
 
     device: str = "auto"
     """cpu, cuda, cuda:1 ...; auto takes the GPU where this build and this machine have one."""
@@ -34,6 +35,10 @@ class CompressOptions:
 
     overwrite: bool = False
     """Replace an output that exists."""
+
+    COMMON: ClassVar[Sequence[str]] = (
+        "scene output capture max_bytes max_psnr_drop prune finetune sh_degree device json overwrite"
+    ).split()
 
 
 def compress(options: CompressOptions) -> None:
