@@ -253,7 +253,7 @@ def index() -> str:
     lines = [
         "# Verbs",
         "",
-        "`splat VERB --help` shows the options that people change. `splat VERB --help-all` shows all of them, as these pages do.",
+        "`splat VERB --help` shows the options that people change; `splat VERB --help-all` and these pages show all of them.",
         "",
         "| verb | what it does |",
         "|---|---|",
