@@ -140,7 +140,7 @@ sanitize-emulation: $(VENV)/.test-tools
 # The variable silences an announcement of the theme, which is no warning about the documentation.
 docs: $(VENV)/.docs-tools
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "the documentation: build/docs/index.html"
+	@echo "the documentation: build/docs/index.html; with search: python3 -m http.server -d build/docs"
 
 docs-serve: $(VENV)/.docs-tools
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --livereload

@@ -131,11 +131,31 @@ def pages() -> dict[str, str]:
 
 
 def stage(target: Path) -> None:
-    """Copy the Python sources to `target/splat`, laid out as they are installed."""
+    """Copy the Python sources to `target/splat`, laid out as they are installed, for mkdocstrings to read."""
     shutil.rmtree(target, ignore_errors=True)
     for folder in FOLDERS:
         place = target / "splat" if folder == "splat" else target / "splat" / folder
         for source in sorted((ROOT / folder).rglob("*.py")):
             copy = place / source.relative_to(ROOT / folder)
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, copy)
+            copy.write_text(with_field_comments(source.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_field_comments(source: str) -> str:
+    """The source of a module in which the comment behind a field, its shape for instance, is the field's docstring.
+
+    `means: Tensor,  # [N, 3]` says what a reader of the code wants to know; mkdocstrings shows docstrings only.
+    """
+    lines = source.splitlines()
+    for kind in ast.walk(ast.parse(source)):
+        if not isinstance(kind, ast.ClassDef):
+            continue
+        for field, below in zip(kind.body, [*kind.body[1:], None], strict=True):
+            has_text = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
+            if isinstance(field, ast.AnnAssign) and not has_text and field.end_lineno == field.lineno:
+                line = lines[field.lineno - 1]
+                comment = line.encode()[field.end_col_offset :].decode().strip()
+                if comment.startswith("#"):
+                    text = comment.lstrip("# ").replace("\\", "").replace('"', "'")
+                    lines[field.lineno - 1] = f'{line[: field.col_offset]}{ast.unparse(field)}; """{text}"""'
+    return "\n".join(lines) + "\n"

@@ -235,7 +235,7 @@ def page(verb: str) -> str:
 def table(group: Group, anchors: set[str]) -> list[str]:
     """A group's options as a Markdown table. `anchors` are those of the page so far: the first row of a flag has its name,
     so that `train.md#budget` leads to `--budget`."""
-    heads = ["name", "default", ""] if group.of_pairs else ["option", "value", "default", ""]
+    heads = ["name", "default", "meaning"] if group.of_pairs else ["option", "value", "default", "meaning"]
     rows = [heads, ["---"] * len(heads)]
     for one in group.options:
         names = ", ".join(f"`{name}`" for name in one.names)
