@@ -18,14 +18,15 @@ import torch
 
 from splat.datasets.load import PhotoOptions, load_capture
 from splat.run import Run
-from splat.training.config import DensifyConfig, TrainConfig
+from splat.training.config import TrainConfig
+from splat.training.densify.classic import ClassicConfig
 from splat.training.init.initialize import initial_gaussians
 from splat.training.trainer import Trainer
 
 
 def milliseconds_per_step(capture: Path, resolution: int, steps: int) -> dict[str, object]:
     loaded = load_capture(capture, PhotoOptions(resolution=resolution))
-    still = DensifyConfig(strategy="classic", grad_threshold=float("inf"), prune_opacity=0.0, reset_every=0)
+    still = ClassicConfig(grad_threshold=float("inf"), prune_opacity=0.0, reset_every=0)
     config = TrainConfig(densify=still)
     initial = initial_gaussians(loaded, config, torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:

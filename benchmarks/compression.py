@@ -36,7 +36,7 @@ def run(*arguments: str) -> None:
 def train(capture: Path, out: Path, strategy: str, options: argparse.Namespace) -> None:
     if options.reuse and (out / "metrics.json").is_file():
         return
-    flags = ["--iterations", str(options.iterations), "-r", str(options.resolution), "--strategy", strategy]
+    flags = ["--iterations", str(options.iterations), "-r", str(options.resolution), "--densify", strategy]
     run("train", str(capture), "-o", str(out), "--eval", "--overwrite", *flags, *options.flags.split())
 
 

@@ -26,7 +26,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 def held_out(run: Path, view: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Photo, render and colored depth of one held-out view, [H, W, 3] uint8."""
     config, folder = load_config(Run(run))
-    capture = load_capture(folder, PhotoOptions(config.data.resolution, config.data.max_size))
+    capture = load_capture(folder, PhotoOptions(config.data.resolution, config.data.max_image_size))
     frame = split(capture, config.data.test_every)[1][view]
     result = splat.render(splat.load(Run(run).latest_scene()[1]), frame.camera, depth=True)
     assert result.depth is not None

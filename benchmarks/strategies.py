@@ -28,8 +28,8 @@ def flags_beside(classic: dict[str, float]) -> dict[str, list[str]]:
         "budget in half time": limit,
         "half budget": half,
         "half budget in half time": [*half, *limit],
-        "mcmc": ["--strategy", "mcmc", *same],
-        "absgrad": ["--strategy", "absgrad"],
+        "mcmc": ["--densify", "mcmc", *same],
+        "absgrad": ["--densify", "absgrad"],
     }
 
 
@@ -56,7 +56,7 @@ def main() -> None:
     results = []
     print("capture    run                      iterations  PSNR [dB]  to classic    SSIM  Gaussians  training [s]")
     for capture in options.captures:
-        classic = train(capture, options.out / f"{capture.name}-classic", options, ["--strategy", "classic"])
+        classic = train(capture, options.out / f"{capture.name}-classic", options, ["--densify", "classic"])
         flags = flags_beside(classic)
         show(capture, "classic", classic, classic, results)
         for name in options.runs.split(","):

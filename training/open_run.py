@@ -87,7 +87,7 @@ def photo_options(config: TrainConfig) -> PhotoOptions:
     data = config.data
     return PhotoOptions(
         resolution=data.resolution,
-        max_size=data.max_size,
+        max_size=data.max_image_size,
         images=data.images,
         masks=data.masks or None,
         invert_masks=data.invert_masks,

@@ -4,10 +4,8 @@ import math
 import time
 from dataclasses import dataclass
 
-from splat.training.config import FULL_RUN, DensifyConfig, OptimizationConfig
-
-SHORT_RUN = 3000
-"""Iterations below which a run spends 0.7 of itself on growing instead of 0.5: there is less to settle afterwards."""
+FULL_RUN = 30_000
+"""Iterations of the published recipe; schedules are stated for it."""
 
 FIRST_SIZE = 0.35
 """Fraction of the photos' width and height with which a progressive run begins."""
@@ -66,22 +64,50 @@ class Clock:
         return Iteration(self.iteration, self.progress)
 
 
-def means_learning_rate(config: OptimizationConfig, extent: float, progress: float) -> float:
-    """Log-linear from lr_means to lr_means_final, both times the scene's extent."""
-    start, end = math.log(config.lr_means), math.log(config.lr_means_final)
-    return extent * math.exp(start + (end - start) * progress)
+@dataclass(frozen=True)
+class LearningRates:
+    """Learning rates of Adam, per iteration."""
+
+    means: float = 1.6e-4
+    """positions at the start, times the scene's extent"""
+    means_final: float = 1.6e-6
+    """positions at the end, times the scene's extent; log-linear in between"""
+    sh0: float = 2.5e-3
+    """base color"""
+    sh_rest: float = 2.5e-3 / 20
+    """view-dependent color"""
+    opacities: float = 0.05
+    """opacity logits"""
+    scales: float = 5e-3
+    """log scales"""
+    quats: float = 1e-3
+    """rotations"""
+    final: float = 1.0
+    """fraction of all rates but those of positions that is left at the end; log-linear in between"""
+
+    def at(self, progress: float, extent: float) -> dict[str, float]:
+        """Parameter of `Gaussians` -> its learning rate.
+
+        Args:
+            progress: fraction of the run that has passed.
+            extent: of the scene, world units.
+        """
+        start, end = math.log(self.means), math.log(self.means_final)
+        fraction = self.final**progress
+        return {
+            "means": extent * math.exp(start + (end - start) * progress),
+            "quats": fraction * self.quats,
+            "log_scales": fraction * self.scales,
+            "logit_opacities": fraction * self.opacities,
+            "sh0": fraction * self.sh0,
+            "sh_rest": fraction * self.sh_rest,
+        }
 
 
-def rate_fraction(config: OptimizationConfig, progress: float) -> float:
-    """Fraction of the other learning rates: log-linear from 1 to lr_final."""
-    return config.lr_final**progress
-
-
-def active_sh_degree(config: OptimizationConfig, progress: float) -> int:
-    """One degree more every 1000 iterations of a full run, in proportion in shorter ones; or all of them from the start."""
-    if config.sh_from_start:
-        return config.sh_degree
-    return min(config.sh_degree, int(progress * FULL_RUN / 1000 + 1e-6))
+def active_sh_degree(degree: int, progress: float, from_start: bool = False) -> int:
+    """One degree more every 1000 iterations of a full run up to `degree`, in proportion in shorter ones; or all of them from
+    the start."""
+    return degree if from_start else min(degree, int(progress * FULL_RUN / 1000 + 1e-6))
 
 
 def photo_fraction(progress: float, longest_side: int) -> float:
@@ -91,40 +117,3 @@ def photo_fraction(progress: float, longest_side: int) -> float:
         return 1.0
     octaves = math.log2(FIRST_SIZE) * (1 - progress / FULL_SIZE_FROM)
     return float(min(1.0, max(2 ** (round(octaves * 8) / 8), SMALLEST_SIDE / longest_side)))
-
-
-@dataclass(frozen=True)
-class DensifySchedule:
-    """When density is edited. At 30,000 iterations this is the published schedule."""
-
-    every: int
-    first: int
-    until: float  # fraction of the run after which nothing is edited
-    reset_every: int
-
-    @classmethod
-    def of(cls, config: DensifyConfig, iterations: int, until: float | None = None) -> "DensifySchedule":
-        """
-        Args:
-            until: of the strategy, unless the configuration says; without, the published one.
-        """
-        published = 0.5 if iterations >= SHORT_RUN else 0.7
-        chosen = config.densify_until if config.densify_until is not None else until
-        return cls(
-            every=config.densify_every,
-            first=config.densify_from,
-            until=published if chosen is None else chosen,
-            reset_every=config.reset_every,
-        )
-
-    def gathers(self, now: Iteration) -> bool:
-        """Whether statistics are needed at this iteration."""
-        return now.progress < self.until
-
-    def edits(self, now: Iteration) -> bool:
-        begun = now.number >= self.first or now.progress >= 0.2
-        return begun and now.progress < self.until and now.number % self.every == 0
-
-    def resets(self, now: Iteration) -> bool:
-        """Only while density is edited: what a reset makes faint needs the rest of the run to come back."""
-        return self.reset_every > 0 and now.progress < self.until and now.number % self.reset_every == 0

@@ -23,8 +23,8 @@ from splat.settings import RenderSettings
 from splat.training.callback_guard import CallbackGuard
 from splat.training.checkpoint import save_checkpoint
 from splat.training.config import TrainConfig, evaluation_background
-from splat.training.densify.base import Needs, Strategy, View
-from splat.training.densify.choose import choose_strategy, default_budget
+from splat.training.densify.base import Needs, Start, Strategy, View
+from splat.training.densify.choose import default_budget
 from splat.training.interrupt import interrupt_flag
 from splat.training.learned_mask import MASK, is_off, masked
 from splat.training.losses.grid_smoothness import GridSmoothness
@@ -37,9 +37,7 @@ from splat.training.schedules import (
     Clock,
     Iteration,
     active_sh_degree,
-    means_learning_rate,
     photo_fraction,
-    rate_fraction,
 )
 
 REORDER_EVERY = 1000
@@ -84,13 +82,14 @@ class Trainer:
         self.project = project
         self.device = torch.device(device)
         self.frames = [frame.to(self.device) for frame in frames]
-        self.optimizer = GaussianOptimizer(initial.to(self.device), masks=config.densify.mask_weight > 0)
+        self.optimizer = GaussianOptimizer(initial.to(self.device), masks=config.densify.learned_mask > 0)
         self.budget = config.densify.budget or default_budget(frames, len(initial))
-        self.strategy: Strategy = choose_strategy(config, extent, len(initial), self.budget)
+        self.strategy: Strategy = config.densify.build(
+            Start(config.optimization.iterations, extent, len(initial), self.budget)
+        )
         self.model = PhotoModel(config, self.frames, initial.means if points is None else points, extent, self.device)
         self.objective = Objective(config, extent)
-        smoothness = config.optimization.grid_smoothness
-        self.smoothness = GridSmoothness(smoothness, config.run.seed) if smoothness else None
+        self.smoothness = GridSmoothness(config.loss.grid, config.run.seed) if config.loss.grid else None
         self.clock = Clock(config.optimization.iterations, config.time_limit_seconds)
         self.generator = torch.Generator().manual_seed(config.run.seed)
         self.settings = RenderSettings(antialiased=config.optimization.antialiased)
@@ -193,7 +192,7 @@ class Trainer:
             camera,
             background=self.model.scene_background(background),
             features=probe,
-            sh_degree=active_sh_degree(optimization, now.progress),
+            sh_degree=active_sh_degree(optimization.sh_degree, now.progress, optimization.sh_from_start),
             depth=self.objective.needs_depth(),
             normals=self.objective.needs_normals(now),
             statistics=needs.gradients or optimization.sparse_adam,
@@ -235,7 +234,7 @@ class Trainer:
             rest = rest if term is None else rest + term
         if MASK in (self.leaves or {}):
             assert self.leaves is not None
-            rest = rest + self.config.densify.mask_weight * self.leaves[MASK].sigmoid().mean()
+            rest = rest + self.config.densify.learned_mask * self.leaves[MASK].sigmoid().mean()
         if probe is not None and result.features is not None:
             # Features of zero change nothing and pull at nothing; their own gradient is the sum over pixels of the blend
             # weight times what they are multiplied with here.
@@ -257,7 +256,7 @@ class Trainer:
 
     def update(self, now: Iteration, visible: Tensor | None) -> None:
         """Take the step of Adam, unless several iterations share one and more of them are to come."""
-        several = self.config.late_steps if now.progress >= LATE_FROM else 1
+        several = self.config.accumulate if now.progress >= LATE_FROM else 1
         if now.number % several and not self.clock.finished:
             return
         rates = self.learning_rates(now)
@@ -283,7 +282,7 @@ class Trainer:
         if not len(self.optimizer):
             raise InputError(
                 f"no Gaussian was left at iteration {now.number}: the photos and cameras do not agree. Look at the "
-                "capture with `splat info`, or lower --prune-opacity"
+                "capture with `splat info`, or lower `prune_opacity`"
             )
 
     def forget_rows(self) -> None:
@@ -317,7 +316,7 @@ class Trainer:
             return frame.photo
         if frame.name not in self.resident:
             photo = frame.photo.to(self.device)
-            if self.resident_bytes + photo.bytes > parse_bytes("--image-cache", self.config.data.image_cache):
+            if self.resident_bytes + photo.bytes > parse_bytes("`image_cache`", self.config.data.image_cache):
                 return photo
             self.resident[frame.name] = photo
             self.resident_bytes += photo.bytes
@@ -330,17 +329,7 @@ class Trainer:
         return self.fixed_background
 
     def learning_rates(self, now: Iteration) -> dict[str, float]:
-        optimization = self.config.optimization
-        fraction = rate_fraction(optimization, now.progress)
-        return {
-            "means": means_learning_rate(optimization, self.extent, now.progress),
-            "quats": fraction * optimization.lr_quats,
-            "log_scales": fraction * optimization.lr_scales,
-            "logit_opacities": fraction * optimization.lr_opacities,
-            "sh0": fraction * optimization.lr_sh0,
-            "sh_rest": fraction * optimization.lr_sh_rest,
-            MASK: MASK_RATE,
-        }
+        return {**self.config.lr.at(now.progress, self.extent), MASK: MASK_RATE}
 
     def scene(self) -> Gaussians:
         """What the run has made so far, as it is saved: with the sky, without what has switched itself off."""
@@ -380,7 +369,7 @@ class Trainer:
         if state["frames"] != names:
             raise InputError(
                 f"{self.folder.path}: the run was started with {len(state['frames'])} training photos, the capture now gives "
-                f"{len(names)}, or others; restore the capture to resume, or start again with --overwrite"
+                f"{len(names)}, or others; restore the capture to resume, or start again with `overwrite`"
             )
         self.optimizer = GaussianOptimizer.from_state_dict(state["optimizer"], self.device)
         self.model.load_state_dict(state["model"])

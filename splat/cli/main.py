@@ -11,15 +11,15 @@ import sys
 import traceback
 import typing
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from collections.abc import Sequence
+from typing import TextIO
 
-import docstring_parser
-import tyro
-
+from splat.cli.old_spellings import renewed
 from splat.cli.verbs import VERBS
 from splat.cuda_rasterizer.native import NativeModuleError
 from splat.errors import InputError
+from splat.options.flags import with_flags
+from splat.options.parse import parse
 from splat.plugins import find
 from splat.version import __version__
 
@@ -76,25 +76,12 @@ def run(arguments: list[str]) -> None:
         sys.exit(2)
     function = find(VERBS[name].target)
     options_type = next(iter(typing.get_type_hints(function).values()))
-    options = tyro.cli(
-        options_type,
-        prog=f"splat {name}",
-        description=inspect.getdoc(function),
-        args=arguments[1:],
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    function(options)
-
-
-def parse_help(kind: Any, parse: Callable[[Any], Any] = docstring_parser.parse_from_object) -> Any:
-    """What tyro reads the explanations of flags with. It would keep the line breaks of the source in the help."""
-    found = parse(kind)
-    for flag in found.params:
-        flag.description = " ".join((flag.description or "").split()) or None
-    return found
-
-
-setattr(docstring_parser, "parse_from_object", parse_help)  # noqa: B010 (the types of the two differ)
+    given = renewed(name, arguments[1:])
+    options = parse(options_type, given, f"splat {name}", inspect.getdoc(function) or "")
+    try:
+        function(options)
+    except InputError as error:
+        raise InputError(with_flags(str(error), options_type)) from error
 
 
 def overview() -> str:
@@ -109,7 +96,7 @@ def overview() -> str:
             "",
             *lines,
             "",
-            "`splat VERB --help` explains a verb's options.",
+            "`splat VERB --help` explains a verb's options, `--help-all` all of them.",
             "First steps: `splat sample capture`, then `splat train capture -o run --eval`.",
         ]
     )
@@ -120,7 +107,7 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, InputError | NativeModuleError):
         return str(error)
     if isinstance(error, MemoryError):
-        return "memory ran out. Use smaller images (-r 2, --max-size) or fewer Gaussians (--budget)."
+        return "memory ran out. Use smaller images (-r 2, --max-image-size) or fewer Gaussians (--budget)."
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
         match error.errno:

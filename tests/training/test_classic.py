@@ -7,10 +7,9 @@ import torch
 
 from scenes import cloud
 from splat import Gaussians
-from splat.training.config import DensifyConfig
-from splat.training.densify.absgrad import AbsGrad
+from splat.training.densify.absgrad import AbsGrad, AbsGradConfig
 from splat.training.densify.base import Memory, View
-from splat.training.densify.classic import Classic, split_children
+from splat.training.densify.classic import Classic, ClassicConfig, split_children
 from splat.training.schedules import Iteration
 
 
@@ -29,7 +28,7 @@ def seen(strategy: Classic, memory: Memory, gradients: list[float], visible: lis
 
 
 def strategy(**config) -> Classic:
-    return Classic(DensifyConfig(**config), 30_000, extent=1.0)
+    return Classic(ClassicConfig(**config), 30_000, extent=1.0)
 
 
 def at(iteration: int) -> Iteration:
@@ -124,7 +123,7 @@ def test_needles_do_not_multiply():
 
 def test_absgrad_splits_by_absolute_and_clones_by_signed_gradients():
     gaussians = scene([0.02, 0.02, 0.005, 0.005], [0.5] * 4)
-    absgrad, memory = AbsGrad(DensifyConfig(), 30_000, extent=1.0), {}
+    absgrad, memory = AbsGrad(AbsGradConfig(), 30_000, extent=1.0), {}
     signed, absolute = torch.tensor([0.0, 1.0, 3e-4, 0.0]), torch.tensor([1e-3, 7e-4, 0.0, 1.0])
     absgrad.observe(View(torch.ones(4, dtype=torch.bool), signed, absolute), memory)
     edit = absgrad.edit(at(600), gaussians, memory, GENERATOR)

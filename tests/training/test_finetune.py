@@ -143,10 +143,10 @@ def test_nothing_to_do_changes_nothing(trained):
 def test_the_strategy_fixed_trains_without_adding_or_removing(small_run, run_splat, tmp_path):
     capture, _ = small_run
     assert (
-        run_splat("train", capture, "-o", tmp_path, "--iterations", 60, "--strategy", "fixed", "--lr-final", 0.1) == 0
+        run_splat("train", capture, "-o", tmp_path, "--iterations", 60, "--densify", "fixed", "--lr", "final=0.1") == 0
     )
     assert len(splat.load(Run(tmp_path).latest_scene()[1])) == 300
-    assert run_splat("train", capture, "-o", tmp_path / "b", "--lr-final", 0) == 1
+    assert run_splat("train", capture, "-o", tmp_path / "b", "--lr", "final=0") == 1
 
 
 def test_stages_reach_the_fraction_and_lose_little(trained):

@@ -102,9 +102,9 @@ def test_a_run_is_smoother_and_as_good(capture, tmp_path, run_splat):
     last = {}
     for weight in (0.001, 1):
         out = tmp_path / f"run-{weight}"
-        flags = ("--iterations", 400, "--eval", "--sh-degree", 0, "--grid-smoothness", weight)
+        flags = ("--iterations", 400, "--eval", "--sh-degree", 0, "--loss", f"grid={weight}")
         assert run_splat("train", capture, "-o", out, *flags) == 0
-        assert json.loads((out / "config.json").read_text())["optimization"]["grid_smoothness"] == weight
+        assert json.loads((out / "config.json").read_text())["loss"]["grid"] == weight
         line = json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])
         last[weight] = line["grid_roughness"], json.loads((out / "metrics.json").read_text())["psnr"]
     assert last[1][0] < 0.3 * last[0.001][0]
@@ -112,7 +112,7 @@ def test_a_run_is_smoother_and_as_good(capture, tmp_path, run_splat):
 
 
 def test_resuming_changes_nothing(capture, tmp_path, run_splat):
-    flags = ("--iterations", 150, "--sh-degree", 0, "--grid-smoothness", 1, "--save-every", 83, "--keep-checkpoints", 5)
+    flags = ("--iterations", 150, "--sh-degree", 0, "--loss", "grid=1", "--save-every", 83, "--keep-checkpoints", 5)
     for name in "ab":
         assert run_splat("train", capture, "-o", tmp_path / name, *flags) == 0
     (tmp_path / "b/ckpts/ckpt_000150.pt").unlink()

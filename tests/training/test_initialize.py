@@ -8,7 +8,9 @@ from captures import ring
 from splat.datasets.capture import Capture, Frame
 from splat.datasets.images.cache import Photo, PhotoCache
 from splat.gaussians import SH_C0
-from splat.training.config import DensifyConfig, OptimizationConfig, TrainConfig
+from splat.training.config import OptimizationConfig, TrainConfig
+from splat.training.densify.choose import STRATEGIES
+from splat.training.densify.mcmc import MCMCConfig
 from splat.training.init.initialize import RANDOM_POINTS, initial_gaussians, neighbor_distance, with_midpoints
 
 
@@ -53,12 +55,12 @@ def test_without_points_they_are_random_and_in_view():
 def test_mcmc_starts_small_and_half_opaque_in_full_runs_only():
     points = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))
     plain, mcmc = (
-        initial_gaussians(capture_of(points), TrainConfig(densify=DensifyConfig(strategy=strategy)), torch.Generator())
+        initial_gaussians(capture_of(points), TrainConfig(densify=STRATEGIES[strategy]()), torch.Generator())
         for strategy in ("classic", "mcmc")
     )
     torch.testing.assert_close(mcmc.opacities, torch.full((50,), 0.5))
     torch.testing.assert_close(mcmc.scales, 0.1 * plain.scales)
-    short = TrainConfig(optimization=OptimizationConfig(iterations=3), densify=DensifyConfig(strategy="mcmc"))
+    short = TrainConfig(optimization=OptimizationConfig(iterations=3), densify=MCMCConfig())
     start = initial_gaussians(capture_of(points), short, torch.Generator())
     torch.testing.assert_close(start.opacities, plain.opacities, rtol=1e-3, atol=0)
     torch.testing.assert_close(start.scales, plain.scales, rtol=1e-3, atol=0)

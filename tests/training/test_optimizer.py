@@ -92,7 +92,7 @@ def test_memory_follows_every_edit_and_is_forgotten_after_one():
     optimizer.keep(torch.arange(20) >= 15)
     optimizer.append(cloud(2, seed=3))
     assert optimizer.memory["views"].tolist() == [15, 16, 17, 18, 19, 0, 0]
-    Edit(opacity_loss=0.1).apply(optimizer)
+    Edit(opacity_decay=0.1).apply(optimizer)
     assert not optimizer.memory
 
 
@@ -109,7 +109,7 @@ def test_assigned_rows_start_again_and_the_others_stay():
 
 def test_opacities_fall_by_a_little_and_keep_their_moments():
     optimizer, before = stepped(), stepped()
-    Edit(opacity_loss=0.05).apply(optimizer)
+    Edit(opacity_decay=0.05).apply(optimizer)
     expected = (before.gaussians.opacities - 0.05).clamp_min(1e-5)
     torch.testing.assert_close(optimizer.gaussians.opacities, expected)
     assert torch.equal(optimizer.exp_avg["logit_opacities"], before.exp_avg["logit_opacities"])

@@ -36,20 +36,20 @@ def flat(state, name=""):
 @pytest.mark.parametrize(
     "flags",
     [
-        ("--strategy", "absgrad"),
-        ("--strategy", "mcmc", "--budget", 400),
-        ("--strategy", "classic", "--grad-source", "ssim", "--min-axis-ratio", 0.05),
-        ("--strategy", "budget", "--grad-source", "ssim"),
-        ("--strategy", "mcmc", "--init-midpoints", "--late-steps", 3),
-        ("--strategy", "classic", "--progressive"),
-        ("--strategy", "budget", "--full-size"),
-        ("--mask-weight", 5e-4),
-        ("--grid-smoothness", 1, "--strategy", "mcmc"),
+        ("--densify", "absgrad"),
+        ("--densify", "mcmc", "--budget", 400),
+        ("--densify", "classic", "--grad-source", "ssim", "--min-axis-ratio", 0.05),
+        ("--densify", "budget", "--grad-source", "ssim"),
+        ("--densify", "mcmc", "--init-midpoints", "--accumulate", 3),
+        ("--densify", "classic", "--progressive", "on"),
+        ("--densify", "budget", "--progressive", "off"),
+        ("--learned-mask", 5e-4),
+        ("--loss", "grid=1", "--densify", "mcmc"),
         ("--bilateral-grid",),
         ("--sky", "--background", "random"),
-        ("--depth-smooth-weight", 0.01, "--flat-weight", 1, "--normal-weight", 0.05),
+        ("--loss", "depth_smooth=0.01", "flat=1", "normals=0.05"),
         ("--image-cache", "10kB"),
-        ("--fuse-adam", "--exposure", "--refine-poses", "--strategy", "absgrad"),
+        ("--fuse-adam", "--exposure", "--refine-poses", "--densify", "absgrad"),
     ],
     ids=lambda flags: " ".join(map(str, flags)),
 )
@@ -62,8 +62,8 @@ def test_options_train(capture, tmp_path, run_splat, flags):
 
 
 def test_everything_learned_resumes_to_the_same_bits(capture, tmp_path, run_splat):
-    flags = ("--iterations", 150, "--sh-degree", 1, "--exposure", "--refine-poses", "--sky", "--late-steps", 4)
-    flags += ("--mask-weight", 5e-4, "--grid-smoothness", 1, "--save-every", 85, "--keep-checkpoints", 5)
+    flags = ("--iterations", 150, "--sh-degree", 1, "--exposure", "--refine-poses", "--sky", "--accumulate", 4)
+    flags += ("--learned-mask", 5e-4, "--loss", "grid=1", "--save-every", 85, "--keep-checkpoints", 5)
     for out in (tmp_path / "a", tmp_path / "b"):
         assert run_splat("train", capture, "-o", out, *flags) == 0
     last = tmp_path / "b/ckpts/ckpt_000150.pt"
@@ -87,7 +87,7 @@ def test_a_small_image_cache_changes_nothing_but_time(capture, tmp_path, run_spl
 
 def test_a_time_limit_ends_the_run_with_its_schedules_finished(capture, tmp_path, run_splat, capsys):
     start = time.monotonic()
-    flags = ("--time-limit", "3s", "--iterations", 1_000_000, "--budget", 400, "--densify-every", 25)
+    flags = ("--time-limit", "3s", "--iterations", 1_000_000, "--budget", 400, "--densify-every", 5)
     assert run_splat("train", capture, "-o", tmp_path / "run", *flags) == 0
     assert time.monotonic() - start < 60
     done = json.loads((tmp_path / "run/metrics.json").read_text())
@@ -175,18 +175,18 @@ def test_transparent_photos_train_alpha(tmp_path, run_splat):
     [
         (("--time-limit", "soon"), "--time-limit must be a time such as 90s"),
         (("--image-cache", "much"), "--image-cache must be a size such as 500MB"),
-        (("--depths", "depth"), "--depths needs --depth-maps-weight"),
-        (("--depth-maps-weight", 0.5), "--depth-maps-weight needs --depths"),
-        (("--depths", "depth", "--depth-maps-weight", 0.5), "no such folder"),
-        (("--depth-points-weight", 0.01), "does not say which points each photo has seen"),
+        (("--depths", "depth"), "--depths needs --loss depth_maps"),
+        (("--loss", "depth_maps=0.5"), "--loss depth_maps needs --depths"),
+        (("--depths", "depth", "--loss", "depth_maps=0.5"), "no such folder"),
+        (("--loss", "depth_points=0.01"), "does not say which points each photo has seen"),
         (("--mask-mode", "segment"), "has no masks; put them into masks/"),
         (("--masks", "people"), "no such folder"),
-        (("--mask-weight", -1), "--mask-weight must be 0 or more"),
-        (("--grid-smoothness", -1), "--grid-smoothness must be 0 or more"),
-        (("--fuse-adam", "--grid-smoothness", 1), "cannot go with --grid-smoothness"),
-        (("--sparse-adam", "--late-steps", 2), "--sparse-adam steps by what one photo shows"),
-        (("--fuse-adam", "--strategy", "mcmc"), "cannot go with --strategy mcmc"),
-        (("--fuse-adam", "--late-steps", 2), "say --late-steps 1"),
+        (("--learned-mask", -1), "--learned-mask must be 0 or more"),
+        (("--loss", "grid=-1"), "--loss grid must be 0 or more"),
+        (("--fuse-adam", "--loss", "grid=1"), "cannot go with --loss grid"),
+        (("--sparse-adam", "--accumulate", 2), "--sparse-adam steps by what one photo shows"),
+        (("--fuse-adam", "--densify", "mcmc"), "cannot go with --densify mcmc"),
+        (("--fuse-adam", "--accumulate", 2), "say --accumulate 1"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, tuple) else "",
 )
@@ -215,5 +215,5 @@ def test_missing_packages_are_named_with_what_gets_them(
 
 
 def test_depth_of_sparse_points_on_a_real_capture(capture_path, tmp_path, run_splat):
-    flags = ("--iterations", 30, "-r", 8, "--depth-points-weight", 0.01)
+    flags = ("--iterations", 30, "-r", 8, "--loss", "depth_points=0.01")
     assert run_splat("train", capture_path("fox"), "-o", tmp_path / "run", *flags) == 0

@@ -52,7 +52,7 @@ def test_a_run_leaves_a_page_that_needs_nothing_else(small_run):
 def test_runs_beside_each_other(small_run, tmp_path, run_splat, capsys):
     capture, run = small_run
     other = tmp_path / 'a <b> "c"'
-    flags = ("--iterations", 50, "--eval", "--strategy", "classic")
+    flags = ("--iterations", 50, "--eval", "--densify", "classic")
     assert run_splat("train", capture, "-o", other, *flags) == 0
     assert run_splat("compare", run, other, "-o", tmp_path / "both.html") == 0
     text = (tmp_path / "both.html").read_text()

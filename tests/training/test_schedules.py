@@ -2,15 +2,15 @@
 
 import pytest
 
-from splat.training.config import DensifyConfig, OptimizationConfig
+from splat.training.densify.classic import Classic, ClassicConfig
+from splat.training.densify.growing import DensifySchedule
 from splat.training.schedules import (
     FIRST_SIZE,
     FULL_SIZE_FROM,
     Clock,
-    DensifySchedule,
     Iteration,
+    LearningRates,
     active_sh_degree,
-    means_learning_rate,
     photo_fraction,
 )
 
@@ -20,37 +20,41 @@ def at(iteration: int, iterations: int = 30_000) -> Iteration:
 
 
 def test_means_fall_log_linearly():
-    config = OptimizationConfig()
-    assert means_learning_rate(config, 2.0, 0.0) == pytest.approx(2 * 1.6e-4)
-    assert means_learning_rate(config, 2.0, 0.5) == pytest.approx(2 * 1.6e-5)
-    assert means_learning_rate(config, 2.0, 1.0) == pytest.approx(2 * 1.6e-6)
+    rates = LearningRates()
+    assert rates.at(0.0, extent=2.0)["means"] == pytest.approx(2 * 1.6e-4)
+    assert rates.at(0.5, extent=2.0)["means"] == pytest.approx(2 * 1.6e-5)
+    assert rates.at(1.0, extent=2.0)["means"] == pytest.approx(2 * 1.6e-6)
 
 
 def test_sh_degree_grows_every_thousand_iterations_of_a_full_run():
-    config = OptimizationConfig()
     iterations = (1, 999, 1000, 2000, 2999, 3000, 30_000)
-    assert [active_sh_degree(config, i / 30_000) for i in iterations] == [0, 0, 1, 2, 2, 3, 3]
-    assert active_sh_degree(OptimizationConfig(sh_degree=1), 0.3) == 1
+    assert [active_sh_degree(3, i / 30_000) for i in iterations] == [0, 0, 1, 2, 2, 3, 3]
+    assert active_sh_degree(1, 0.3) == 1 and active_sh_degree(3, 0.0, from_start=True) == 3
 
 
 def test_published_density_schedule():
-    schedule = DensifySchedule.of(DensifyConfig(), 30_000)
+    schedule = DensifySchedule.of(ClassicConfig(), 30_000)
     edits = [i for i in range(1, 30_001) if schedule.edits(at(i))]
     assert (edits[0], edits[1], edits[-1]) == (500, 600, 14_900)
-    assert [i for i in range(1, 30_001) if schedule.resets(at(i))] == [3000, 6000, 9000, 12_000]
+    assert [i for i in range(1, 30_001) if Classic(ClassicConfig(), 30_000, 1.0).resets(at(i))] == [
+        3000,
+        6000,
+        9000,
+        12_000,
+    ]
     assert schedule.gathers(at(14_999)) and not schedule.gathers(at(15_000))
 
 
 @pytest.mark.parametrize("iterations, last_edit", [(7000, 3400), (500, 300), (100, 0), (1, 0)])
 def test_shorter_runs_end_with_time_to_settle(iterations, last_edit):
-    schedule = DensifySchedule.of(DensifyConfig(), iterations)
+    schedule = DensifySchedule.of(ClassicConfig(), iterations)
     edits = [i for i in range(1, iterations + 1) if schedule.edits(at(i, iterations))]
     assert max(edits, default=0) == last_edit
 
 
 def test_no_resets_on_request():
-    schedule = DensifySchedule.of(DensifyConfig(reset_every=0), 30_000)
-    assert not any(schedule.resets(at(i)) for i in range(1, 30_001))
+    strategy = Classic(ClassicConfig(reset_every=0), 30_000, 1.0)
+    assert not any(strategy.resets(at(i)) for i in range(1, 30_001))
 
 
 def test_progressive_sizes_grow_to_the_whole_in_few_steps():

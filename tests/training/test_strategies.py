@@ -9,10 +9,9 @@ import splat
 from scenes import cameras, cloud, smooth
 from splat import Gaussians
 from splat.geometry.quaternions import rotate, rotation_matrix
-from splat.training.config import DensifyConfig
 from splat.training.densify.base import Edit, View
-from splat.training.densify.budget import Budget, draw, halves
-from splat.training.densify.mcmc import MCMC, divide
+from splat.training.densify.budget import Budget, BudgetConfig, draw, halves
+from splat.training.densify.mcmc import MCMC, MCMCConfig, divide
 from splat.training.learned_mask import is_off, masked
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.schedules import Iteration
@@ -54,7 +53,7 @@ def test_copies_together_look_like_the_one_they_came_from(opacity, copies):
 def test_the_faint_move_onto_others_and_the_number_grows():
     gaussians = cloud(200, seed=1, sh_degree=0)
     gaussians.logit_opacities[:30] = -8.0
-    mcmc = MCMC(DensifyConfig(), 30_000, budget=1000, start=200)
+    mcmc = MCMC(MCMCConfig(), 30_000, budget=1000, start=200)
     optimizer = GaussianOptimizer(gaussians)
     mcmc.edit(at(600), optimizer.gaussians, {}, GENERATOR).apply(optimizer)
     assert len(optimizer) == 210
@@ -64,19 +63,19 @@ def test_the_faint_move_onto_others_and_the_number_grows():
         offsets = rotate(alive.quats * torch.tensor([1.0, -1.0, -1.0, -1.0]), mean - alive.means)
         assert float((offsets / alive.scales).norm(dim=1).min()) < 4.5  # within a parent's distribution
     assert mcmc.edit(at(29_000), gaussians, {}, GENERATOR) is None
-    full = MCMC(DensifyConfig(), 30_000, budget=200, start=200)
+    full = MCMC(MCMCConfig(), 30_000, budget=200, start=200)
     assert len(full.edit(at(600), gaussians, {}, GENERATOR).append) == 0
 
 
 def test_short_runs_reach_the_budget_too():
     def grown_by(iterations: int) -> int:
-        mcmc, count = MCMC(DensifyConfig(), iterations, budget=100_000, start=10_000), 10_000
+        mcmc, count = MCMC(MCMCConfig(), iterations, budget=100_000, start=10_000), 10_000
         for _ in range(round(0.25 * 25 / 30 * iterations / 100)):
             count = min(100_000, int((1 + mcmc.growth) * count))
         return count
 
     assert grown_by(3000) > 90_000 and grown_by(30_000) == 100_000
-    assert MCMC(DensifyConfig(), 30_000, 20_000, 10_000).growth == pytest.approx(0.05)
+    assert MCMC(MCMCConfig(), 30_000, 20_000, 10_000).growth == pytest.approx(0.05)
 
 
 def test_relocation_hardly_changes_the_picture():
@@ -84,9 +83,7 @@ def test_relocation_hardly_changes_the_picture():
     gaussians.logit_opacities[::10] = -8.0
     optimizer = GaussianOptimizer(gaussians)
     before = splat.render(gaussians, cameras(1)).rgb
-    MCMC(DensifyConfig(), 30_000, budget=400, start=400).edit(at(600), optimizer.gaussians, {}, GENERATOR).apply(
-        optimizer
-    )
+    MCMC(MCMCConfig(), 30_000, budget=400, start=400).edit(at(600), optimizer.gaussians, {}, GENERATOR).apply(optimizer)
     after = splat.render(optimizer.gaussians, cameras(1)).rgb
     assert float((after - before).abs().mean()) < 0.01
 
@@ -95,7 +92,7 @@ def test_noise_follows_the_covariance_and_spares_the_opaque():
     gaussians = cloud(2, sh_degree=0).map(lambda tensor: tensor[:1].repeat(40_000, *[1] * (tensor.ndim - 1)))
     gaussians.logit_opacities = torch.full((40_000,), -9.0)
     start = gaussians.means.clone()
-    mcmc = MCMC(DensifyConfig(noise=10.0), 30_000, 1, 1)
+    mcmc = MCMC(MCMCConfig(noise=10.0), 30_000, 1, 1)
     mcmc.perturb(gaussians, {"means": 0.1}, torch.Generator().manual_seed(1))
     moved = gaussians.means - start
     rotation = rotation_matrix(gaussians.quats[:1])[0]
@@ -119,7 +116,7 @@ def test_budget_splits_candidates_by_score_and_follows_its_curve():
     gaussians = cloud(100, sh_degree=0)
     gaussians.logit_opacities[:] = 1.0
     gaussians.logit_opacities[3] = -9.0
-    strategy, memory = Budget(DensifyConfig(), 30_000, budget=150, start=100), {}
+    strategy, memory = Budget(BudgetConfig(), 30_000, budget=150, start=100), {}
     score = [1.0] * 60 + [0.0] * 40
     pull = [1.0] * 50 + [0.0] * 50
     strategy.observe(budget_view(score, pull), memory)
@@ -128,12 +125,12 @@ def test_budget_splits_candidates_by_score_and_follows_its_curve():
     assert 3 in gone and all(index < 50 for index in gone)
     after = 100 - len(gone) + len(edit.append)
     assert after == strategy.target(at(3000)) and 100 < after < 150
-    assert strategy.target(at(17_000)) == 150 and edit.opacity_loss > 0
+    assert strategy.target(at(17_000)) == 150 and edit.opacity_decay > 0
     assert strategy.edit(at(20_000), gaussians, memory, GENERATOR) is None
 
 
 def test_budget_never_grows_beyond_a_budget_that_is_smaller_than_the_start():
-    strategy = Budget(DensifyConfig(), 30_000, budget=50, start=100)
+    strategy = Budget(BudgetConfig(), 30_000, budget=50, start=100)
     assert {strategy.target(at(i)) for i in (0, 9000, 29_000)} == {50}
 
 

@@ -8,7 +8,8 @@ from scenes import cameras, cloud
 from splat.cameras import Camera
 from splat.datasets.capture import Frame
 from splat.datasets.images.cache import Photo
-from splat.training.config import DensifyConfig, TrainConfig
+from splat.training.config import TrainConfig
+from splat.training.densify.budget import BudgetConfig
 from splat.training.densify.choose import default_budget
 from splat.training.losses.objective import Objective
 from splat.training.losses.target import TargetImage, camera_for, make_target
@@ -37,7 +38,7 @@ def test_masked_pixels_have_no_error_and_no_gradient(grad_source):
     target = make_target(photo(40, 48, mask=mask), 1.0, BLACK, "ignore")
     rgb = torch.rand(40, 48, 3, generator=torch.Generator().manual_seed(1)).requires_grad_()
     assert float(target.error(rgb)[~mask].max()) == 0 and float(target.error(rgb)[mask].mean()) > 0.2
-    objective = Objective(TrainConfig(densify=DensifyConfig(grad_source=grad_source)), 1.0)
+    objective = Objective(TrainConfig(densify=BudgetConfig(grad_source=grad_source)), 1.0)
     scene, camera = cloud(3), cameras(1)
     frame, result = Frame("a", camera, None), splat.render(scene, camera)
     loss = objective(rgb, result, target, frame, camera, scene, Iteration(10, 0.1))

@@ -170,7 +170,7 @@ def test_a_broken_checkpoint_is_passed_over(capture, tmp_path, capsys):
 
 def test_budget_caps_the_count(capture, tmp_path):
     out = tmp_path / "run"
-    assert train(capture, out, "--budget", 350, "--grad-threshold", 1e-6, "--strategy", "classic") == 0
+    assert train(capture, out, "--budget", 350, "--grad-threshold", 1e-6, "--densify", "classic") == 0
     assert 300 < len(final_bits(out)["means"]) <= 350
 
 
@@ -183,7 +183,7 @@ def test_budget_caps_the_count(capture, tmp_path):
         ("--fuse-adam", "--sparse-adam"),
         ("--background", "white"),
         ("-r", 2),
-        ("--max-size", 30),
+        ("--max-image-size", 30),
     ],
 )
 def test_options_run(capture, tmp_path, flags):

@@ -1,9 +1,10 @@
 """`splat train`: optimize Gaussians to match the photos of a capture."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 import tyro
@@ -55,9 +56,29 @@ class TrainOptions:
     """Port of that viewer; the next free one is taken if it is in use."""
     view_host: str = "127.0.0.1"
     """Address that viewer listens on. Anyone who reaches it sees the scene and can stop the run; there is no password."""
-    view_fraction: Annotated[float, tyro.conf.arg(aliases=["--view-share"])] = 0.05
+    view_fraction: float = 0.05
     """Fraction of the run's time that drawing for the viewer may take while nobody moves."""
-    config: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    training: TrainConfig = field(default_factory=TrainConfig)
+
+    COMMON: ClassVar[Sequence[str]] = (
+        "capture",
+        "output",
+        "resume",
+        "overwrite",
+        "view",
+        "images",
+        "resolution",
+        "eval",
+        "masks",
+        "iterations",
+        "time_limit",
+        "background",
+        "densify",
+        "budget",
+        "exposure",
+        "refine_poses",
+        "device",
+    )
 
 
 def train(options: TrainOptions) -> None:
@@ -70,7 +91,7 @@ def train(options: TrainOptions) -> None:
     if source is None and not (options.resume and options.output):
         raise InputError("which capture? Give its folder: `splat train CAPTURE` (with images/ and sparse/ in it)")
     run = Run(options.output or Path("runs") / (source or Path()).resolve().name)
-    config = options.config
+    config = options.training
     if options.resume and run.config_file.is_file():
         config, recorded = load_config(run)
         source = source or recorded
@@ -174,19 +195,18 @@ def check_use(config: TrainConfig, capture: Capture) -> None:
     Raises:
         InputError: it has not.
     """
-    geometry = config.geometry
     has_points = any(frame.sparse is not None for frame in capture.frames)
-    if geometry.depth_points_weight and not has_points:
-        raise InputError(f"--depth-points-weight: {capture.path} does not say which points each photo has seen")
-    if geometry.depth_maps_weight and geometry.depth_scale is None and not has_points:
+    if config.loss.depth_points and not has_points:
+        raise InputError(f"`loss.depth_points`: {capture.path} does not say which points each photo has seen")
+    if config.loss.depth_maps and config.geometry.depth_scale is None and not has_points:
         raise InputError(
-            f"--depths: {capture.path} has no sparse points to fit depth maps to; if they are metric, say --depth-scale"
+            f"`depths`: {capture.path} has no sparse points to fit depth maps to; if they are metric, say `depth_scale`"
         )
     if config.data.mask_mode == "segment" and not any(
         photo.mask is not None or photo.alpha is not None for photo in (frame.photo for frame in capture.frames)
     ):
         raise InputError(
-            f"--mask-mode segment: {capture.path} has no masks; put them into {config.data.masks or 'masks'}/"
+            f"`mask_mode` segment: {capture.path} has no masks; put them into {config.data.masks or 'masks'}/"
         )
 
 
@@ -198,7 +218,7 @@ def describe_start(capture: Capture, frames: list[Frame], held_out: list[Frame],
     place = f"{torch.get_num_threads()} CPU threads"
     if trainer.device.type == "cuda":
         place = torch.cuda.get_device_name(trainer.device)
-    strategy = trainer.config.densify.strategy
+    strategy = trainer.config.densify.name
     limit = f", at most {trainer.budget:,}" if strategy in ("budget", "mcmc") or trainer.config.densify.budget else ""
     print(f"starting with {len(trainer.optimizer):,} Gaussians{limit}, strategy {strategy}, {place}")
 

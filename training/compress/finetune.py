@@ -21,6 +21,8 @@ from splat.gaussians import Gaussians
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import AppearanceConfig, TrainConfig, evaluation_background
+from splat.training.densify.base import FixedConfig
+from splat.training.schedules import LearningRates
 from splat.training.trainer import Trainer
 
 LR_MEANS, LR_MEANS_FINAL = 8e-5, 1.6e-6
@@ -29,7 +31,7 @@ LR_FRACTION = 4.0
 """Of a run's other rates, at the start: a scene that is trained to its end moves on only if it is shaken first."""
 LR_FINAL = 0.02
 """Fraction of those that is left at the end."""
-LATE_STEPS = 8
+ACCUMULATE = 8
 """In the second half, iterations to a step: the mean of several photos, for a finish with less noise."""
 EARLY_STAGES = 0.3
 """Fraction of the iterations that all stages of pruning but the last have together."""
@@ -151,30 +153,31 @@ def _step(trainer: Trainer) -> float:
 
 def finetune_config(config: TrainConfig, gaussians: Gaussians, iterations: int) -> TrainConfig:
     """How to go on with a run's scene."""
-    optimization, densify = config.optimization, config.densify
+    lr = config.lr
     return replace(
         config,
         optimization=replace(
-            optimization,
+            config.optimization,
             iterations=iterations,
             time_limit=None,
-            progressive=False,
-            full_size=True,
+            progressive="off",
             sh_degree=gaussians.sh_degree,
             sh_from_start=True,
             sparse_adam=False,
             fuse_adam=False,
-            late_steps=LATE_STEPS,
-            lr_means=LR_MEANS,
-            lr_means_final=LR_MEANS_FINAL,
-            lr_sh0=LR_FRACTION * optimization.lr_sh0,
-            lr_sh_rest=LR_FRACTION * optimization.lr_sh_rest,
-            lr_opacities=LR_FRACTION * optimization.lr_opacities,
-            lr_scales=LR_FRACTION * optimization.lr_scales,
-            lr_quats=LR_FRACTION * optimization.lr_quats,
-            lr_final=LR_FINAL,
+            accumulate=ACCUMULATE,
         ),
-        densify=replace(densify, strategy="fixed", budget=len(gaussians), mask_weight=0.0, grad_source="loss"),
+        lr=LearningRates(
+            means=LR_MEANS,
+            means_final=LR_MEANS_FINAL,
+            sh0=LR_FRACTION * lr.sh0,
+            sh_rest=LR_FRACTION * lr.sh_rest,
+            opacities=LR_FRACTION * lr.opacities,
+            scales=LR_FRACTION * lr.scales,
+            quats=LR_FRACTION * lr.quats,
+            final=LR_FINAL,
+        ),
+        densify=FixedConfig(budget=len(gaussians)),
         appearance=AppearanceConfig(),
         geometry=replace(config.geometry, refine_poses=False),
     )

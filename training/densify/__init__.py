@@ -1,6 +1,6 @@
-"""Densification: strategies that add and remove Gaussians during training, one file a strategy.
+"""Densification: strategies that add and remove Gaussians during training, one file a strategy with its options.
 
-A new one is a `Strategy` (base.py), a case in choose.py, and a name in `DensifyConfig.strategy` (training/config.py).
+A new one is a `DensifyConfig` whose `build` makes a `Strategy` (both in base.py), and an entry of `STRATEGIES` in choose.py.
 
-May import the optimizer, the schedules and the configuration of training.
+May import splat.datasets, and the optimizer and the schedules of training.
 """

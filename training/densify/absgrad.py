@@ -4,16 +4,36 @@ A large Gaussian over fine detail is pulled in many directions at once, and its 
 absolute values do not. Clones are still chosen by the signed ones.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from splat.training.densify.base import Memory, Needs, View, add_to
-from splat.training.densify.classic import Classic
+from splat.training.densify.base import Memory, Needs, Start, Strategy, View, add_to
+from splat.training.densify.classic import Classic, ClassicConfig
 from splat.training.schedules import Iteration
+
+
+@dataclass(frozen=True)
+class AbsGradConfig(ClassicConfig):
+    """absgrad: the rules of 2023, with splits chosen by absolute gradients (AbsGS)."""
+
+    name: ClassVar[str] = "absgrad"
+    absgrad_threshold: float = 8e-4
+    """Split where the mean of summed absolute gradients is at least this."""
+
+    def build(self, start: Start) -> Strategy:
+        return AbsGrad(self, start.iterations, start.extent)
 
 
 class AbsGrad(Classic):
     """Remembers the sums of absolute gradients besides."""
+
+    config: AbsGradConfig
+
+    def __init__(self, config: AbsGradConfig, iterations: int, extent: float) -> None:
+        super().__init__(config, iterations, extent)
 
     def needs(self, now: Iteration) -> Needs:
         gathers = self.schedule.gathers(now)

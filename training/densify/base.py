@@ -1,7 +1,8 @@
-"""What a densification strategy is: views in, edits of the set of Gaussians out. choose.py makes the one that is asked for."""
+"""What a densification strategy is: views in, edits of the set of Gaussians out. choose.py lists those that there are."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -9,6 +10,36 @@ from torch import Tensor
 from splat.gaussians import Gaussians
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.schedules import Iteration
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a strategy may know of the run before it begins."""
+
+    iterations: int
+    extent: float  # of the scene, world units
+    count: int  # of the Gaussians that the run starts with
+    budget: int  # of Gaussians at most, for the strategies that need a limit
+
+
+@dataclass(frozen=True)
+class DensifyConfig:
+    """Where Gaussians come from and when they go."""
+
+    name: ClassVar[str] = ""
+    """What `--densify` calls the strategy."""
+    budget: int | None = None
+    """Never have more Gaussians than this. Unless given: by the number of photos' pixels for budget and mcmc, no limit for
+    classic and absgrad."""
+    init_midpoints: bool = False
+    """Start with more Gaussians on flat parts: midpoints between the sparse points there (SAGS)."""
+    learned_mask: float = 0.0
+    """Weight of a learned mask of Gaussians that are not needed, which are pruned while training (Compact 3DGS); 5e-4 is
+    usual."""
+
+    def build(self, start: Start) -> "Strategy":
+        """The strategy itself."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -39,7 +70,7 @@ class Edit:
     remove: Tensor | None = None  # [N] bool
     append: Gaussians | None = None
     opacity_cap: float | None = None  # no opacity above this; moments of the opacities start again
-    opacity_loss: float = 0.0  # every opacity falls by this; moments stay
+    opacity_decay: float = 0.0  # every opacity falls by this; moments stay
 
     def apply(self, optimizer: GaussianOptimizer) -> None:
         """The one place where Gaussians, their Adam moments and what is remembered of them change together."""
@@ -53,8 +84,8 @@ class Edit:
         if self.opacity_cap is not None:
             cap = float(torch.logit(torch.tensor(self.opacity_cap)))
             optimizer.replace("logit_opacities", logits.clamp_max(cap))
-        if self.opacity_loss:
-            logits.copy_(torch.logit((logits.sigmoid() - self.opacity_loss).clamp_min(1e-5)))
+        if self.opacity_decay:
+            logits.copy_(torch.logit((logits.sigmoid() - self.opacity_decay).clamp_min(1e-5)))
         optimizer.memory.clear()  # statistics start again
 
 
@@ -99,3 +130,13 @@ def compact_enough(gaussians: Gaussians, min_axis_ratio: float) -> Tensor:  # [N
     """CityGaussianV2's filter: needles, which gradients favor, do not multiply (shortest axis over longest)."""
     scales = gaussians.scales
     return scales.min(dim=1).values > min_axis_ratio * scales.max(dim=1).values
+
+
+@dataclass(frozen=True)
+class FixedConfig(DensifyConfig):
+    """fixed: the Gaussians that the run starts with; none is added, none removed."""
+
+    name: ClassVar[str] = "fixed"
+
+    def build(self, start: Start) -> Strategy:
+        return Strategy()

@@ -11,15 +11,17 @@ What later work agrees on (Improved-GS 2025, Taming 3DGS 2024, Brush, LiteGS), p
 """
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from splat.gaussians import Gaussians
 from splat.geometry.quaternions import rotate
-from splat.training.config import DensifyConfig
-from splat.training.densify.base import Edit, Memory, Needs, Strategy, View, add_to, compact_enough
-from splat.training.schedules import DensifySchedule, Iteration
+from splat.training.densify.base import Edit, Memory, Needs, Start, Strategy, View, add_to, compact_enough
+from splat.training.densify.growing import DensifySchedule, GradientConfig
+from splat.training.schedules import Iteration
 
 UNTIL = 0.6
 """Fraction of the run after which the set of Gaussians stays."""
@@ -29,10 +31,24 @@ SPLIT_OPACITY = 0.6
 """Children have this fraction of the parent's opacity."""
 
 
+@dataclass(frozen=True)
+class BudgetConfig(GradientConfig):
+    """budget: grow along a curve to a fixed number, where errors are largest."""
+
+    name: ClassVar[str] = "budget"
+    absgrad_threshold: float = 2e-4
+    """Split only where the mean of summed absolute gradients is at least this."""
+    opacity_decay: float = 0.004
+    """Opacity that every Gaussian loses in a round, so that those which nothing holds up go."""
+
+    def build(self, start: Start) -> Strategy:
+        return Budget(self, start.iterations, start.budget, start.count)
+
+
 class Budget(Strategy):
     """Remembers, for every Gaussian, the sum of its scores, of its absolute gradients, and the views that showed it."""
 
-    def __init__(self, config: DensifyConfig, iterations: int, budget: int, start: int) -> None:
+    def __init__(self, config: BudgetConfig, iterations: int, budget: int, start: int) -> None:
         """
         Args:
             start: number of Gaussians at the beginning of the run.
@@ -56,7 +72,7 @@ class Budget(Strategy):
         opacities = gaussians.opacities
         prune = (opacities < self.config.prune_opacity) | ~opacities.isfinite() | (gaussians.scales.sum(1) <= 0)
         pull = memory["abs_gradient"] / memory["views"].clamp_min(1)
-        candidates = (pull >= self.config.absgrad_threshold / 4) & ~prune
+        candidates = (pull >= self.config.absgrad_threshold) & ~prune
         candidates &= compact_enough(gaussians, self.config.min_axis_ratio)
         room = self.target(now) - (len(gaussians) - int(prune.sum()))
         split = draw(torch.where(candidates, memory["score"], 0.0), room, generator)
@@ -65,7 +81,7 @@ class Budget(Strategy):
         return Edit(
             remove=remove,
             append=halves(gaussians[split]),
-            opacity_loss=self.config.opacity_decay * (1 - now.progress / self.schedule.until),
+            opacity_decay=self.config.opacity_decay * (1 - now.progress / self.schedule.until),
         )
 
     def target(self, now: Iteration) -> int:

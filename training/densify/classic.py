@@ -9,25 +9,45 @@ read; leaving the rule out is what reproduces the published results.
 """
 
 import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from splat.gaussians import Gaussians
 from splat.geometry.quaternions import rotate
-from splat.training.config import DensifyConfig
-from splat.training.densify.base import Edit, Memory, Needs, Strategy, View, add_to, compact_enough
-from splat.training.schedules import DensifySchedule, Iteration
+from splat.training.densify.base import Edit, Memory, Needs, Start, Strategy, View, add_to, compact_enough
+from splat.training.densify.growing import DensifySchedule, GradientConfig
+from splat.training.schedules import Iteration
 
 SPLIT_SHRINK = 1.6
 """Children of a split are smaller by this factor (0.8 times the number of children, 2)."""
 RESET_OPACITY = 0.01
 
 
+@dataclass(frozen=True)
+class ClassicConfig(GradientConfig):
+    """classic: clone, split and prune by the rules of 2023."""
+
+    name: ClassVar[str] = "classic"
+    grad_threshold: float = 2e-4
+    """Clone or split where the mean gradient with respect to the projected mean (NDC-scaled) is at least this."""
+    reset_every: int = 3000
+    """Iterations between two resets of the opacities, while densifying; 0 for none."""
+    split_scale: float = 0.01
+    """Gaussians larger than this times the extent are split, smaller ones cloned."""
+    prune_scale: float = 0.1
+    """After the first reset, remove Gaussians larger than this times the extent."""
+
+    def build(self, start: Start) -> Strategy:
+        return Classic(self, start.iterations, start.extent)
+
+
 class Classic(Strategy):
     """Remembers, for every Gaussian, the sum of gradient norms over the views that showed it, and their number."""
 
-    def __init__(self, config: DensifyConfig, iterations: int, extent: float) -> None:
+    def __init__(self, config: ClassicConfig, iterations: int, extent: float) -> None:
         self.config, self.extent = config, extent
         self.schedule = DensifySchedule.of(config, iterations)
 
@@ -39,12 +59,12 @@ class Classic(Strategy):
         add_to(memory, "views", view.visible.to(view.gradient))
 
     def edit(self, now: Iteration, gaussians: Gaussians, memory: Memory, generator: torch.Generator) -> Edit | None:
-        cap = RESET_OPACITY if self.schedule.resets(now) else None
+        cap = RESET_OPACITY if self.resets(now) else None
         if not self.schedule.edits(now) or "views" not in memory:
             return None if cap is None else Edit(opacity_cap=cap)
         largest = gaussians.scales.max(dim=1).values
         prune = gaussians.opacities < self.config.prune_opacity
-        if 0 < self.schedule.reset_every < now.number:
+        if 0 < self.config.reset_every < now.number:
             prune |= largest > self.config.prune_scale * self.extent
         is_large = largest > self.config.split_scale * self.extent
         wanted, score = self.wants_to_grow(memory, is_large)
@@ -53,6 +73,11 @@ class Classic(Strategy):
         split = grow & is_large
         new = Gaussians.cat([gaussians[grow & ~split], split_children(gaussians[split], generator)])
         return Edit(remove=prune | split, append=new, opacity_cap=cap)
+
+    def resets(self, now: Iteration) -> bool:
+        """Only while density is edited: what a reset makes faint needs the rest of the run to come back."""
+        every = self.config.reset_every
+        return every > 0 and self.schedule.gathers(now) and now.number % every == 0
 
     def wants_to_grow(self, memory: Memory, is_large: Tensor) -> tuple[Tensor, Tensor]:  # [N] bool, [N]
         """Which Gaussians to clone or split, and their urgency where not all can be.

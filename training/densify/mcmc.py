@@ -8,15 +8,17 @@ Noise on the positions of faint Gaussians lets them explore; opacities and scale
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from splat.gaussians import Gaussians
 from splat.geometry.quaternions import rotate
-from splat.training.config import FULL_RUN, DensifyConfig
-from splat.training.densify.base import Edit, Memory, Strategy
-from splat.training.schedules import DensifySchedule, Iteration
+from splat.training.densify.base import Edit, Memory, Start, Strategy
+from splat.training.densify.growing import DensifySchedule, GrowingConfig
+from splat.training.schedules import FULL_RUN, Iteration
 
 UNTIL, UNTIL_SHORT = 25_000 / 30_000, 0.6
 """Fraction of the run after which Gaussians stay where they are: of a full run, as published, and of a very short one, which
@@ -33,8 +35,24 @@ NOISE_OPACITY = 0.005
 """Noise is for the faint: its size is a sigmoid of this much sharpness, half at this opacity."""
 
 
+@dataclass(frozen=True)
+class MCMCConfig(GrowingConfig):
+    """mcmc: a fixed number that noise and relocation distribute."""
+
+    name: ClassVar[str] = "mcmc"
+    noise: float = 5e5
+    """Strength of the noise on positions, times their learning rate."""
+    opacity_weight: float = 0.01
+    """Weight of the mean opacity in the loss."""
+    scale_weight: float = 0.01
+    """Weight of the mean scale in the loss."""
+
+    def build(self, start: Start) -> Strategy:
+        return MCMC(self, start.iterations, start.budget, start.count)
+
+
 class MCMC(Strategy):
-    def __init__(self, config: DensifyConfig, iterations: int, budget: int, start: int) -> None:
+    def __init__(self, config: MCMCConfig, iterations: int, budget: int, start: int) -> None:
         """
         Args:
             start: number of Gaussians at the beginning of the run.

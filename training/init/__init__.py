@@ -1,4 +1,4 @@
 """The Gaussians that a run starts from.
 
-May import splat.datasets and training/config.py.
+May import splat.datasets, and the configuration and the schedules of training.
 """

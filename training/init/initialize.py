@@ -8,7 +8,8 @@ from torch import Tensor
 
 from splat.datasets.capture import Capture
 from splat.gaussians import SH_C0, Gaussians
-from splat.training.config import FULL_RUN, TrainConfig
+from splat.training.config import TrainConfig
+from splat.training.schedules import FULL_RUN
 
 START_OPACITY, START_SIZE = 0.1, 1.0
 """Of a Gaussian: opacity, and standard deviation in distances to the neighbors."""
@@ -45,7 +46,7 @@ def initial_gaussians(capture: Capture, config: TrainConfig, generator: torch.Ge
 
 def start_values(config: TrainConfig) -> tuple[float, float]:
     """Opacity, and size in distances to the neighbors, of the first Gaussians."""
-    if config.densify.strategy != "mcmc":
+    if config.densify.name != "mcmc":
         return START_OPACITY, START_SIZE
     fraction = min(1.0, config.optimization.iterations / FULL_RUN)
     opacity = START_OPACITY + (MCMC_OPACITY - START_OPACITY) * fraction

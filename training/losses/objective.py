@@ -11,6 +11,7 @@ from splat.datasets.capture import Frame
 from splat.gaussians import Gaussians
 from splat.result import RenderResult
 from splat.training.config import TrainConfig
+from splat.training.densify.growing import GradientConfig
 from splat.training.losses.geometry import (
     DEPTH_DECAY,
     fit_inverse_depth,
@@ -52,12 +53,11 @@ class Objective:
         self.config, self.extent = config, extent
 
     def needs_depth(self) -> bool:
-        geometry = self.config.geometry
-        weights = (geometry.depth_points_weight, geometry.depth_maps_weight, geometry.depth_smooth_weight)
-        return any(weights) or geometry.normal_weight > 0
+        weights = self.config.loss
+        return any((weights.depth_points, weights.depth_maps, weights.depth_smooth, weights.normals))
 
     def needs_normals(self, now: Iteration) -> bool:
-        return self.config.geometry.normal_weight > 0 and now.progress >= NORMALS_FROM
+        return self.config.loss.normals > 0 and now.progress >= NORMALS_FROM
 
     def __call__(
         self,
@@ -69,11 +69,12 @@ class Objective:
         gaussians: Gaussians,
         now: Iteration,
     ) -> Loss:
-        appearance, weight = self.config.appearance, self.config.optimization.ssim_weight
+        appearance, weight = self.config.appearance, self.config.loss.ssim
         rgb, image = target.beside(rgb, clipped=appearance.exposure or appearance.bilateral_grid)
         rgb, image = rgb[None], image[None]
         ssim: Tensor | None = None
-        if self.config.densify.grad_source == "ssim":
+        densify = self.config.densify
+        if isinstance(densify, GradientConfig) and densify.grad_source == "ssim":
             ssim = weight * l1_ssim_loss(rgb, image, 1.0)
             loss = (1 - weight) * l1_ssim_loss(rgb, image, 0.0)
         else:
@@ -97,24 +98,23 @@ class Objective:
         now: Iteration,
     ) -> list[Tensor]:
         """The weighted terms of geometry.py that this run asks for."""
-        geometry, terms = self.config.geometry, []
-        if geometry.depth_points_weight and frame.sparse is not None:
+        weights, terms = self.config.loss, []
+        if weights.depth_points and frame.sparse is not None:
             fraction = camera.width / frame.camera.width
             terms.append(
-                geometry.depth_points_weight
-                * points_loss(result, frame.sparse.to(result.rgb.device), fraction, self.extent)
+                weights.depth_points * points_loss(result, frame.sparse.to(result.rgb.device), fraction, self.extent)
             )
-        if geometry.depth_maps_weight and target.depth is not None:
+        if weights.depth_maps and target.depth is not None:
             inverse = self.inverse_depth(frame, target.depth)
             if inverse is not None:
-                weight = geometry.depth_maps_weight * DEPTH_DECAY**now.progress
+                weight = weights.depth_maps * DEPTH_DECAY**now.progress
                 terms.append(weight * maps_loss(result, inverse, self.extent))
-        if geometry.depth_smooth_weight:
-            terms.append(geometry.depth_smooth_weight * smoothness_loss(result, target.image, self.extent))
+        if weights.depth_smooth:
+            terms.append(weights.depth_smooth * smoothness_loss(result, target.image, self.extent))
         if self.needs_normals(now):
-            terms.append(geometry.normal_weight * normals_loss(result, camera))
-        if geometry.flat_weight:
-            terms.append(geometry.flat_weight * flatness_loss(gaussians, self.extent))
+            terms.append(weights.normals * normals_loss(result, camera))
+        if weights.flat:
+            terms.append(weights.flat * flatness_loss(gaussians, self.extent))
         return terms
 
     def inverse_depth(self, frame: Frame, stored: Tensor) -> Tensor | None:  # [H, W]

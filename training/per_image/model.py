@@ -44,7 +44,7 @@ class PhotoModel:
             self.exposures = Exposures(count, visits, device)
         self.grids: BilateralGrids | None = None
         if appearance.bilateral_grid:
-            self.grids = BilateralGrids(count, visits, appearance.grid_tv_weight, device)
+            self.grids = BilateralGrids(count, visits, config.loss.bilateral_tv, device)
         self.sky = Sky.around(frames, points, extent) if appearance.sky else None
         self.photo = 0
         self.leaves: dict[str, Tensor] = {}

@@ -1,0 +1,157 @@
+"""A command line in, an instance of a verb's options out. tyro parses; this adds two levels of help, choices between
+alternatives that have flags of their own, and groups of NAME=VALUE."""
+
+import dataclasses
+import re
+import sys
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypeVar
+
+import tyro
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+
+from splat.options.flags import Flag, fields_of, flags, is_primitive, with_flags
+from splat.options.markers import OneOf, metadata
+
+Options = TypeVar("Options")
+
+COMMON = "COMMON"
+"""Name of the tuple in a class of options that says which fields `--help` shows; `--help-all` shows all."""
+
+
+def parse(options: type[Options], arguments: Sequence[str], prog: str, description: str) -> Options:
+    """Make the options that a command line asks for.
+
+    Raises:
+        SystemExit: after the help was printed (0), or when the command line was not understood (2).
+    """
+    chosen = choices(options, arguments)
+    arguments = gather(flags(options, chosen), arguments)
+    check_owners(options, chosen, arguments)
+    shown: Sequence[str] | None = getattr(options, COMMON, None)
+    if "--help-all" in arguments:
+        arguments, shown = ["--help"], None
+    elif not {"-h", "--help"} & set(arguments):
+        shown = None
+    if shown is not None:
+        count = len([flag for flag in flags(options, chosen) if flag.field not in shown])
+        description += f"\n\nThe options that people change; `{prog} --help-all` also shows the other {count}."
+    result: Options = tyro.cli(
+        options,
+        prog=prog,
+        description=description,
+        args=list(arguments),
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, tyro.conf.OmitArgPrefixes),
+        registry=registry(options, chosen, shown),
+    )
+    return result
+
+
+def choices(options: type, arguments: Sequence[str]) -> dict[str, type]:
+    """Field -> the alternative that the command line chooses; what is not chosen is left out."""
+    found = {}
+    for flag in flags(options):
+        if flag.one_of is not None:
+            for index, word in enumerate(arguments):
+                name, sign, value = word.partition("=")
+                if name == flag.name:
+                    value = value if sign else "".join(arguments[index + 1 : index + 2])
+                    if value in flag.one_of.kinds:
+                        found[flag.field] = flag.one_of.kinds[value]
+    return found
+
+
+def gather(known: Sequence[Flag], arguments: Sequence[str]) -> list[str]:
+    """Each flag that takes NAME=VALUE once, with all that it is given, so that it takes nothing else."""
+    groups: dict[str, list[str]] = {flag.name: [] for flag in known if flag.is_named_values}
+    rest: list[str] = []
+    words, group = iter(arguments), None
+    for word in words:
+        name, sign, value = word.partition("=")
+        if name in groups:
+            group = groups[name]
+            group += [value] if sign else []
+        elif group is not None and re.fullmatch(r"[\w-]+=\S*", word) and not word.startswith("-"):
+            group.append(word)
+        else:
+            group = None
+            rest.append(word)
+    return rest + [word for name, values in groups.items() if values for word in (name, *values)]
+
+
+def check_owners(options: type, chosen: Mapping[str, type], arguments: Sequence[str]) -> None:
+    """Name the alternatives that a flag belongs to, where it is not of the one that is chosen.
+
+    Raises:
+        SystemExit: 2.
+    """
+    known = {flag.name for flag in flags(options, chosen)}
+    for flag in flags(options):
+        if flag.name not in known and any(word.partition("=")[0] == flag.name for word in arguments):
+            owners = [its.owner for its in flags(options) if its.name == flag.name and its.owner]
+            choice = next(its.name for its in flags(options) if its.one_of and flag.owner in its.one_of.kinds)
+            print(f"error: {flag.name} goes with {choice} {' or '.join(owners)} only", file=sys.stderr)
+            sys.exit(2)
+
+
+def registry(options: type, chosen: Mapping[str, type], shown: Sequence[str] | None) -> ConstructorRegistry:
+    """How tyro takes the options apart: flags of the verb itself, then a titled group for each dataclass inside.
+
+    Args:
+        chosen: see `choices`.
+        shown: fields to be there at all, for a short help in one group; all unless given.
+    """
+    groups: dict[tuple[str, ...], list[Flag]] = {(): []}
+    for flag in flags(options, chosen):
+        if shown is None or flag.field in shown:
+            groups.setdefault(flag.path if shown is None else (), []).append(flag)
+    titles = {path: f"{path[-1]} {inside[-1].owner or ''}".strip() for path, inside in groups.items() if path}
+    types: dict[type, tuple[str, ...]] = {type(title, (), {"__doc__": ""}): path for path, title in titles.items()}
+    rules = ConstructorRegistry()
+
+    @rules.struct_rule
+    def take_apart(info: StructTypeInfo) -> StructConstructorSpec | None:
+        if info.type is options:
+            inner = [StructFieldSpec(titles[path], kind, tyro.MISSING_NONPROP, "") for kind, path in types.items()]
+            return StructConstructorSpec(build_all, (*specs(groups[()]), *inner))
+        if info.type in types:
+            return StructConstructorSpec(dict, specs(groups[types[info.type]]))
+        return None
+
+    def specs(wanted: Sequence[Flag]) -> tuple[StructFieldSpec, ...]:
+        return tuple(spec(flag, with_flags(flag.help, options)) for flag in wanted)
+
+    def build_all(**values: Any) -> Any:
+        inner = {path: values.pop(title) for path, title in titles.items()}
+        return build(options, (), {(): values} | inner, chosen)
+
+    return rules
+
+
+def spec(flag: Flag, help_text: str) -> StructFieldSpec:
+    """A flag as tyro wants it."""
+    kind = flag.annotation
+    if flag.default is None or flag.default is False or flag.is_named_values:
+        kind = Annotated[kind, tyro.conf.arg(help_behavior_hint="")]
+    if flag.one_of is not None:
+        kind = Literal[tuple(flag.one_of.kinds)]
+    default = tyro.MISSING_NONPROP if flag.default is dataclasses.MISSING else flag.default
+    return StructFieldSpec(flag.field, kind, default, help_text)
+
+
+def build(
+    kind: type, path: tuple[str, ...], values: Mapping[tuple[str, ...], Mapping[str, Any]], chosen: Mapping[str, type]
+) -> Any:
+    """An instance of a dataclass and of those inside it, from the values of each group's flags."""
+    given = {}
+    for item, annotation, _ in fields_of(kind):
+        own, said = metadata(annotation)
+        if any(isinstance(it, OneOf) for it in said):
+            default = item.default_factory() if callable(item.default_factory) else item.default
+            given[item.name] = build(chosen.get(item.name, type(default)), (*path, item.name), values, chosen)
+        elif dataclasses.is_dataclass(own) and not is_primitive(said):
+            given[item.name] = build(typing.cast(type, own), (*path, item.name), values, chosen)
+        elif item.name in values.get(path, {}):
+            given[item.name] = values[path][item.name]
+    return kind(**given)

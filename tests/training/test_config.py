@@ -1,0 +1,85 @@
+"""The configuration: what is written is read back, and so is what earlier versions wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from splat.errors import InputError
+from splat.run import Run
+from splat.training.config import DataConfig, LossWeights, OptimizationConfig, TrainConfig, load_config, save_config
+from splat.training.densify.choose import STRATEGIES
+from splat.training.densify.mcmc import MCMCConfig
+from splat.training.schedules import LearningRates
+
+EARLIER = {
+    "capture": "/captures/fox",
+    "data": {"images": "photos", "resolution": 2, "max_size": 800, "eval": True},
+    "optimization": {
+        "iterations": 7000,
+        "progressive": False,
+        "full_size": True,
+        "ssim_weight": 0.3,
+        "grid_smoothness": 1.0,
+        "late_steps": 2,
+        "lr_means": 1e-4,
+        "lr_final": 0.1,
+    },
+    "densify": {"strategy": "budget", "budget": 5000, "absgrad_threshold": 8e-4, "mask_weight": 5e-4, "noise": 1.0},
+    "appearance": {"exposure": True, "grid_tv_weight": 10.0},
+    "geometry": {"normal_weight": 0.05, "depth_points_weight": 0.01, "pose_limit": 0.1},
+    "run": {"seed": 3},
+}
+"""Shortened from a run of version 0.1.0, before strategies had options of their own."""
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_what_is_written_is_read_back(tmp_path: Path, strategy: str) -> None:
+    config = TrainConfig(
+        data=DataConfig(max_image_size=640),
+        optimization=OptimizationConfig(iterations=5),
+        lr=LearningRates(final=0.5),
+        loss=LossWeights(flat=1.0),
+        densify=STRATEGIES[strategy](budget=9),
+    )
+    save_config(config, tmp_path, Run(tmp_path))
+    assert load_config(Run(tmp_path)) == (config, tmp_path)
+
+
+def test_a_configuration_of_an_earlier_version_loads(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(EARLIER))
+    config, capture = load_config(Run(tmp_path))
+    assert capture == Path("/captures/fox")
+    assert (config.data.images, config.data.max_image_size, config.data.eval) == ("photos", 800, True)
+    assert (config.optimization.iterations, config.optimization.progressive) == (7000, "off")
+    assert (config.optimization.accumulate, config.accumulate, config.progressive) == (2, 2, False)
+    assert config.lr == LearningRates(means=1e-4, final=0.1)
+    assert config.loss == LossWeights(ssim=0.3, grid=1.0, bilateral_tv=10.0, normals=0.05, depth_points=0.01)
+    assert config.densify == STRATEGIES["budget"](budget=5000, learned_mask=5e-4, absgrad_threshold=2e-4)
+    assert config.appearance.exposure and config.geometry.pose_limit == 0.1 and config.run.seed == 3
+
+
+def test_an_earlier_run_keeps_its_strategy(tmp_path: Path) -> None:
+    densify = {"strategy": "mcmc", "noise": 1.0, "grad_threshold": 1.0}
+    (tmp_path / "config.json").write_text(json.dumps(EARLIER | {"densify": densify}))
+    assert load_config(Run(tmp_path))[0].densify == MCMCConfig(noise=1.0)
+
+
+def test_an_unknown_strategy_is_an_error_that_names_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(EARLIER | {"densify": {"strategy": "magic"}}))
+    with pytest.raises(InputError, match="magic.*budget, classic"):
+        load_config(Run(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (TrainConfig(optimization=OptimizationConfig(iterations=0)), "`iterations` must be at least 1, got 0"),
+        (TrainConfig(lr=LearningRates(means=0.0)), "`lr.means` must be above 0"),
+        (TrainConfig(loss=LossWeights(ssim=2.0)), "`loss.ssim` must be 0 to 1"),
+        (TrainConfig(densify=MCMCConfig(budget=0)), "`budget` must be at least 1"),
+    ],
+)
+def test_errors_name_parameters(config: TrainConfig, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        config.check()
