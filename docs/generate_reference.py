@@ -49,7 +49,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
         "splat.training",
         "train config trainer optimizer schedules checkpoint open_run init.initialize",
     ),
-    "densification": ("Densification", "splat.training.densify", "base choose budget classic absgrad mcmc fixed"),
+    "densification": ("Densification", "splat.training.densify", "base choose growing budget classic absgrad mcmc"),
     "losses": ("Losses", "splat.training.losses", "objective target geometry grid_smoothness"),
     "per-photo": (
         "What differs from photo to photo",

@@ -2,28 +2,27 @@
 
     python docs/generate_verbs.py train      print the page of a verb
 
-An option is a field: its name is the flag, its default the default, the string below it the help. A dataclass in a
-dataclass is a titled group of options. A union of dataclasses is an option that chooses between groups. A dataclass that
-is one flag (`--lr NAME=VALUE ...`) is an option, and a table of the names. docs/site_hooks.py adds the pages to the site.
+splat/options/flags.py lists the flags of a verb, as for the command line. Here they become tables: one for each dataclass
+in the verb's own, one for each alternative of a choice, and one for the names of a flag that takes NAME=VALUE.
+docs/site_hooks.py adds the pages to the site.
 """
 
 import argparse
-import ast
 import dataclasses
 import inspect
 import re
-import textwrap
 import types
 import typing
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import docstring_parser
-import tyro
 
 from splat.cli.verbs import VERBS
+from splat.options.flags import Flag, fields_of, flags, is_primitive, members, with_flags
+from splat.options.markers import OneOf, metadata
+from splat.options.parse import COMMON
 from splat.plugins import find
 
 ALWAYS = ("--help", "-h", "--help-all")
@@ -39,6 +38,7 @@ class Option:
     default: str
     help: str
     positional: bool = False
+    common: bool = False  # whether `--help` shows it, where it does not show all
 
 
 @dataclass
@@ -56,93 +56,98 @@ def options_type(verb: str) -> type:
     return next(iter(typing.get_type_hints(find(VERBS[verb].target)).values()))
 
 
-def groups_of(verb: str) -> list[Group]:
-    """All options of a verb, by group."""
-    return list(groups(options_type(verb), Group("Options")))
-
-
 def flags_of(verb: str) -> set[str]:
     """Every spelling of every flag of a verb, `--help` included."""
-    flags = {
-        name
-        for group in groups_of(verb)
-        if not group.of_pairs
-        for option in group.options
-        if not option.positional
-        for name in option.names
-    }
-    return flags | set(ALWAYS)
+    known = [flag for flag in flags(options_type(verb)) if not flag.is_positional]
+    return {name for flag in known for name in option(flag, options_type(verb)).names} | set(ALWAYS)
 
 
-def groups(kind: type, own: Group) -> Iterator[Group]:
-    """The options of a dataclass, and those of the dataclasses in it. Groups without options are left out."""
-    hints = typing.get_type_hints(kind, include_extras=True)
-    texts = field_texts(kind)
-    inner: list[Group] = []
-    for item in dataclasses.fields(kind):
-        bare, marks = unwrapped(hints[item.name])
-        text = texts.get(item.name, "")
-        flag = "--" + item.name.replace("_", "-")
-        members = [member for member in typing.get_args(bare) if dataclasses.is_dataclass(member)]
-        if dataclasses.is_dataclass(bare) and tyro.conf.OmitArgPrefixes in marks:
-            inner += groups(bare, Group(title_of(bare.__name__), summary(bare)))
-        elif dataclasses.is_dataclass(bare):
-            names = aliases(flag, marks)
-            own.options.append(Option(names, "NAME=VALUE ...", "", f"{text} {summary(bare)}".strip()))
-            inner.append(Group(f"Names of `{flag}`", "", list(pairs(bare)), of_pairs=True))
-        elif members:
-            names = [choice_of(member) for member in members]
-            default = choice_of(type(default_of(item)))
-            own.options.append(Option(aliases(flag, marks), "|".join(names), f"`{default}`", text))
-            for member, name in zip(members, names, strict=True):
-                inner += groups(member, Group(f"With `{flag} {name}`", summary(member)))
-        else:
-            own.options.append(option(item, bare, marks, text))
-    if own.options:
-        yield own
-    yield from inner
+def groups_of(options: type) -> list[Group]:
+    """All options of a verb, by group, those of the verb itself first."""
+    found: dict[tuple[tuple[str, ...], str | None], Group] = {((), None): Group("Options")}
+    pairs: list[Group] = []
+    for flag in flags(options):
+        path = flag.path[:-1] if flag.one_of else flag.path  # the flag that chooses stands with those around it
+        while path and flag.owner is None and holds_groups(class_at(options, path, None)):
+            path = path[:-1]
+        key = (path, flag.owner)
+        if key not in found:
+            text = summary(class_at(options, path, flag.owner)).removeprefix(f"{flag.owner}: ")
+            found[key] = Group(title_of(options, path, flag.owner), linked(text[0].upper() + text[1:], options))
+        found[key].options.append(option(flag, options))
+        if flag.is_named_values:
+            kind = metadata(flag.annotation)[0]
+            pairs.append(Group(f"Names of `{flag.name}`", "", names_in(kind, options), of_pairs=True))
+    return [group for group in found.values() if group.options] + pairs
 
 
-def option(item: "dataclasses.Field[Any]", bare: Any, marks: tuple[Any, ...], text: str) -> Option:
-    """One field as an option."""
-    default = default_of(item)
-    shown = default_text(default)
-    flag = "--" + item.name.replace("_", "-")
-    metavar = next((mark.metavar for mark in marks if getattr(mark, "metavar", None)), None)
-    if tyro.conf.Positional in marks:
-        name = item.name.upper() + (" ..." if "..." in value_text(bare) else "")
-        return Option((name,), "", shown, text, positional=True)
-    if bare is bool:
-        names = aliases("--no-" + item.name.replace("_", "-") if default else flag, marks)
-        return Option(names, "", "on" if default else "off", text)
-    return Option(aliases(flag, marks), metavar or value_text(bare), shown, text)
+def holds_groups(kind: type) -> bool:
+    """Whether a dataclass is there for the dataclasses in it; its own flags are then those of the verb."""
+    return any(
+        not is_primitive(said) and dataclasses.is_dataclass(own) for own, said in map(metadata, annotations(kind))
+    )
 
 
-def pairs(kind: type) -> Iterator[Option]:
+def annotations(kind: type) -> list[Any]:
+    return [annotation for _, annotation, _ in fields_of(kind)]
+
+
+def class_at(options: type, path: tuple[str, ...], owner: str | None) -> type:
+    """The dataclass that a path of fields leads to; of a choice, the alternative of this name."""
+    kind = options
+    for name in path:
+        annotation = next(annotation for item, annotation, _ in fields_of(kind) if item.name == name)
+        own, said = metadata(annotation)
+        one_of = next((it for it in said if isinstance(it, OneOf)), None)
+        kind = own if one_of is None or owner is None else one_of.kinds[owner]
+    return kind
+
+
+def title_of(options: type, path: tuple[str, ...], owner: str | None) -> str:
+    """The heading of a group: data -> Data, run -> Run; of an alternative, what chooses it."""
+    if owner is not None:
+        choice = next(flag for flag in flags(options) if flag.one_of and owner in flag.one_of.kinds)
+        return f"With `{choice.name} {owner}`"
+    name = path[-1].replace("_", " ")
+    return name[0].upper() + name[1:]
+
+
+def option(flag: Flag, options: type) -> Option:
+    """A flag as a line of a table."""
+    kind, said = metadata(flag.annotation)
+    common = flag.field in getattr(options, COMMON, ())
+    metavar = next((mark.metavar for mark in said if getattr(mark, "metavar", None)), None)
+    shown, text = default_text(flag.default), linked(flag.help, options)
+    if flag.is_positional:
+        name = flag.name + (" ..." if "..." in value_text(kind) else "")
+        return Option((name,), "", shown, text, positional=True, common=common)
+    names = (flag.name, *flag.aliases)
+    if flag.one_of is not None:
+        return Option(names, "|".join(flag.one_of.kinds), shown, text, common=common)
+    if flag.is_named_values:
+        text = linked(flag.help.removesuffix(members(kind)).strip(), options)
+        return Option(names, "NAME=VALUE ...", "", text, common=common)
+    if flag.is_switch:
+        names = ("--no-" + flag.name.removeprefix("--"), *flag.aliases) if flag.default else names
+        return Option(names, "", "on" if flag.default else "off", text, common=common)
+    return Option(names, metavar or value_text(kind), shown, text, common=common)
+
+
+def names_in(kind: type, options: type) -> list[Option]:
     """The names that a flag of NAME=VALUE pairs takes."""
-    texts = field_texts(kind)
-    for item in dataclasses.fields(kind):
-        yield Option((item.name,), "", default_text(default_of(item)), texts.get(item.name, ""))
+    return [
+        Option((item.name,), "", default_text(item.default), linked(text, options)) for item, _, text in fields_of(kind)
+    ]
 
 
-def unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type without `Annotated`, and what was annotated."""
-    if typing.get_origin(hint) is typing.Annotated:
-        bare, marks = unwrapped(hint.__origin__)
-        return bare, (*hint.__metadata__, *marks)
-    return hint, ()
+def linked(text: str, options: type) -> str:
+    """A help text with the flags of the verb where it names parameters in backquotes."""
 
+    def flag(found: re.Match[str]) -> str:
+        renamed = with_flags(found[0], options)
+        return found[0] if renamed == found[0] else f"`{renamed}`"
 
-def aliases(flag: str, marks: tuple[Any, ...]) -> tuple[str, ...]:
-    """A flag and its other spellings."""
-    name = next((mark.name for mark in marks if getattr(mark, "name", None)), None)
-    others = [alias for mark in marks for alias in getattr(mark, "aliases", None) or ()]
-    return (f"--{name.replace('_', '-')}" if name else flag, *others)
-
-
-def default_of(item: "dataclasses.Field[Any]") -> Any:
-    """The default of a field; MISSING where it has none."""
-    return item.default_factory() if item.default_factory is not dataclasses.MISSING else item.default
+    return re.sub(r"`[^`]+`", flag, text)
 
 
 def default_text(value: Any) -> str:
@@ -159,72 +164,48 @@ def default_text(value: Any) -> str:
     return f"`{value}`" if str(value) else '`""`'
 
 
-def value_text(bare: Any) -> str:
+def value_text(kind: Any) -> str:
     """What one types for a value of this type: INT, PATH, a|b."""
-    origin, arguments = typing.get_origin(bare), typing.get_args(bare)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is Literal:
         return "|".join(map(str, arguments))
     if origin in (typing.Union, types.UnionType):
-        return "|".join(value_text(unwrapped(one)[0]) for one in arguments if one is not type(None))
+        return "|".join(value_text(metadata(one)[0]) for one in arguments if one is not type(None))
     if origin in (tuple, list):
         if origin is list or arguments[-1] is ...:
             return f"{value_text(arguments[0])} ..."
         return " ".join(value_text(one) for one in arguments)
-    return {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH", bool: "BOOL"}.get(bare, "VALUE")
-
-
-def field_texts(kind: type) -> dict[str, str]:
-    """The string below each field of a dataclass, as one line; of inherited fields too."""
-    texts: dict[str, str] = {}
-    for base in reversed(kind.__mro__):
-        if not dataclasses.is_dataclass(base):
-            continue
-        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
-        assert isinstance(body, ast.ClassDef)
-        for line, below in zip(body.body, body.body[1:], strict=False):
-            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-                match below:
-                    case ast.Expr(value=ast.Constant(value=str() as text)):
-                        texts[line.target.id] = " ".join(text.split())
-    return texts
+    return {int: "INT", float: "FLOAT", str: "TEXT", Path: "PATH", bool: "BOOL"}.get(kind, "VALUE")
 
 
 def summary(kind: type) -> str:
     """The first sentences of a class's docstring."""
-    return " ".join((docstring_parser.parse_from_object(kind).short_description or "").split())
-
-
-def title_of(name: str) -> str:
-    """A group's heading from the name of its class: DataConfig -> Data, FormatFlags -> Format."""
-    words = re.findall(r"[A-Z][a-z]*", re.sub(r"(Config|Flags|Options)$", "", name)) or [name]
-    return " ".join([words[0], *map(str.lower, words[1:])])
-
-
-def choice_of(kind: type) -> str:
-    """What chooses a member of a union: BudgetConfig -> budget."""
-    return re.sub(r"Config$", "", kind.__name__).lower()
+    return " ".join((docstring_parser.parse(inspect.getdoc(kind) or "").short_description or "").split())
 
 
 def usage(verb: str) -> str:
     """One line: the verb and its positional arguments."""
     places = []
-    for group in groups_of(verb):
-        for one in group.options:
-            if one.positional:
-                places.append(one.names[0] if one.default == "required" else f"[{one.names[0]}]")
+    for flag in flags(options_type(verb)):
+        if flag.is_positional:
+            one = option(flag, options_type(verb))
+            places.append(one.names[0] if one.default == "required" else f"[{one.names[0]}]")
     return " ".join(["splat", verb, *places, "[options]"])
 
 
 def page(verb: str) -> str:
     """A verb's page in Markdown."""
+    options = options_type(verb)
     about = docstring_parser.parse(inspect.getdoc(find(VERBS[verb].target)) or "")
-    said = [text for text in (about.short_description, about.long_description) if text]
+    said = [linked(text, options) for text in (about.short_description, about.long_description) if text]
     help_line = f"{VERBS[verb].help[0].upper()}{VERBS[verb].help[1:]}"
     if not (said and said[0].startswith(help_line)):
         said.insert(0, f"{help_line}.")
+    if hasattr(options, COMMON):
+        said.append(f"`splat {verb} --help` shows the options in bold, `splat {verb} --help-all` all of them.")
     lines = [f"# splat {verb}", "", "```sh", usage(verb), "```", "", "\n\n".join(said)]
     anchors: set[str] = set()
-    for group in groups_of(verb):
+    for group in groups_of(options):
         lines += ["", f"## {group.title}", ""]
         if group.text:
             lines += [group.text, ""]
@@ -238,7 +219,7 @@ def table(group: Group, anchors: set[str]) -> list[str]:
     heads = ["name", "default", "meaning"] if group.of_pairs else ["option", "value", "default", "meaning"]
     rows = [heads, ["---"] * len(heads)]
     for one in group.options:
-        names = ", ".join(f"`{name}`" for name in one.names)
+        names = ", ".join(f"**`{name}`**" if one.common else f"`{name}`" for name in one.names)
         anchor = one.names[0].lstrip("-").split()[0].lower()
         if not group.of_pairs and anchor not in anchors:
             anchors.add(anchor)

@@ -16,6 +16,11 @@ def text_of(page: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
+def speaks_of_other_programs(page: Path) -> bool:
+    """Whether flags in its text may be those of other programs, or of a benchmark."""
+    return "coming-from" in page.parts or page.name in ("benchmarks.md", "CHANGELOG.md")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     wrong = []
@@ -36,6 +41,12 @@ def test_commands_exist(page: Path) -> None:
         f"{' '.join(command)}: {unknown}" for command in commands(text_of(page)) if (unknown := unknown_flags(command))
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if not speaks_of_other_programs(page)], ids=name_of)
+def test_flags_in_the_text_exist(page: Path) -> None:
+    known = set().union(*map(generate_verbs.flags_of, VERBS))
+    assert {flag for flag in re.findall(r"`(--[a-z][\w-]*)", text_of(page)) if flag not in known} == set()
 
 
 def test_the_code_that_the_architecture_names_exists() -> None:
@@ -84,7 +95,11 @@ def test_every_verb_has_a_page_with_all_its_options(verb: str) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_is_explained(verb: str) -> None:
-    options = [(group.title, option) for group in generate_verbs.groups_of(verb) for option in group.options]
+    options = [
+        (group.title, option)
+        for group in generate_verbs.groups_of(generate_verbs.options_type(verb))
+        for option in group.options
+    ]
     assert options
     assert not [f"{title}: {option.names[0]}" for title, option in options if not option.help]
 
