@@ -353,9 +353,7 @@ class Trainer:
             "grid": None if self.smoothness is None else self.smoothness.state_dict(),
             "generator": self.generator.get_state(),
             "upcoming": self.upcoming,
-            "extent": self.extent,
             "seconds": self.clock.seconds,
-            "budget": self.budget,
             "frames": [frame.name for frame in self.frames],
         }
 
@@ -382,6 +380,5 @@ class Trainer:
                 self.leaves[name].grad = gradient.to(self.device)
         self.generator.set_state(state["generator"])
         self.upcoming = list(state["upcoming"])
-        self.extent = float(state["extent"])
         self.clock.iteration = self.last_saved = int(state["iteration"])
         self.clock.spent = float(state["seconds"])
