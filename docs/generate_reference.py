@@ -13,7 +13,8 @@ from imports import FOLDERS
 ROOT = Path(__file__).resolve().parent.parent
 
 PAGES: dict[str, tuple[str, str, str]] = {
-    "scenes": ("Scenes and cameras", "splat", "gaussians cameras spherical_harmonics plugins errors"),
+    "functions": ("Load, save, train, evaluate, compress", "splat", "plugins opening errors"),
+    "scenes": ("Scenes and cameras", "splat", "gaussians cameras spherical_harmonics"),
     "rendering": ("Rendering", "splat", "render result settings contribution device image_metrics"),
     "runs": ("Runs and callbacks", "splat", "run callbacks"),
     "geometry": (
@@ -47,7 +48,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "training": (
         "Training",
         "splat.training",
-        "train config trainer optimizer schedules checkpoint open_run init.initialize",
+        "train evaluation config trainer optimizer schedules checkpoint open_run init.initialize",
     ),
     "densification": ("Densification", "splat.training.densify", "base choose growing budget classic absgrad mcmc"),
     "losses": ("Losses", "splat.training.losses", "objective target geometry grid_smoothness"),
@@ -60,7 +61,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "compression": (
         "Compression on photos",
         "splat.training.compress",
-        "compress_scene search finetune judge options report",
+        "compress_scene settings search finetune judge report",
     ),
     "surfaces": ("Meshes and retouching", "splat.training", "mesh retouch"),
     "viewer": ("Viewer", "splat.viewer", "app context live slots opening draw.modes draw.look share.page share.fit"),
@@ -104,7 +105,7 @@ def face() -> list[tuple[str, str]]:
 
 def index() -> str:
     """The page that says what `import splat` gives, and lists the pages."""
-    shown = {module for name in PAGES for module in modules_of(name)} | {"splat.plugins"}
+    shown = {module for name in PAGES for module in modules_of(name)}
     lines = [
         "# API reference",
         "",
