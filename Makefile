@@ -62,7 +62,7 @@ $(VENV)/.test-tools: $(VENV)/.splat
 	@echo "installing the test tools"
 	$(call install_extra,test)
 
-$(VENV)/.docs-tools: $(VENV)/.splat
+$(VENV)/.docs-tools: $(VENV)/.test-tools
 	@echo "installing the tools of the documentation"
 	$(call install_extra,docs)
 

@@ -87,7 +87,8 @@ def page(name: str) -> str:
     title, package, _ = PAGES[name]
     about = (ast.get_docstring(ast.parse(file_of(package).read_text(encoding="utf-8"))) or "").split("\n\n")[0]
     intro = [] if package == "splat" else [about, ""]
-    return "\n".join([f"# {title}", "", *intro, *(f"::: {module}\n" for module in modules_of(name))])
+    behind = ["---", "search:", "  boost: 0.5", "---", ""]  # what people search for is in the guides first
+    return "\n".join([*behind, f"# {title}", "", *intro, *(f"::: {module}\n" for module in modules_of(name))])
 
 
 def face() -> list[tuple[str, str]]:

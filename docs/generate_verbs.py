@@ -224,9 +224,14 @@ def table(group: Group, anchors: set[str]) -> list[str]:
         if not group.of_pairs and anchor not in anchors:
             anchors.add(anchor)
             names = f'<a id="{anchor}"></a>{names}'
-        value = [] if group.of_pairs else [f"`{one.value}`" if one.value else ""]
+        value = [] if group.of_pairs else [", ".join(f"`{choice}`" for choice in one.value.split("|") if choice)]
         rows.append([names, *value, one.default, one.help])
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return ["| " + " | ".join(map(cell, row)) + " |" for row in rows]
+
+
+def cell(text: str) -> str:
+    """A text whose bars do not end a cell; those in code spans do not anyway."""
+    return "".join(part if part.startswith("`") else part.replace("|", "\\|") for part in re.split(r"(`[^`]*`)", text))
 
 
 def index() -> str:

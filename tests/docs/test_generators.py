@@ -109,9 +109,9 @@ def test_options_of_all_kinds() -> None:
 
 
 def test_cells_keep_their_bars_and_anchors_are_given_once() -> None:
-    group = Group("Photo", options=[Option(("--mode",), "a|b", "`a`", "x | y")])
+    group = Group("Photo", options=[Option(("--mode",), "a|b", "`a`", "x | y, `c|d`")])
     anchors: set[str] = set()
-    assert table(group, anchors)[2] == '| <a id="mode"></a>`--mode` | `a\\|b` | `a` | x \\| y |'
+    assert table(group, anchors)[2] == '| <a id="mode"></a>`--mode` | `a`, `b` | `a` | x \\| y, `c|d` |'
     assert table(group, anchors)[2].startswith("| `--mode`")
 
 
