@@ -40,7 +40,7 @@ class CompressSettings:
     resolution: Annotated[int | None, tyro.conf.arg(aliases=["-r"])] = None
     """Divide width and height of the photos by this; as the run did unless given."""
 
-    formats: tyro.conf.OmitArgPrefixes[FormatFlags] = field(default_factory=FormatFlags)
+    formats: FormatFlags = field(default_factory=FormatFlags)
 
     @property
     def size(self) -> int | None:
