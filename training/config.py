@@ -37,7 +37,7 @@ class DataConfig:
     max_image_size: int | None = None
     """Longest side of the photos in pixels, at most."""
     eval: bool = False
-    """Hold out every `test_every`-th photo, and measure PSNR and SSIM on those at the end."""
+    """Hold out photos (see `test_every`), and measure PSNR and SSIM on those at the end."""
     test_every: int = 8
     """With `eval`: hold out every so many photos, in the order of their names; a capture that names its test views itself
     has those held out."""
