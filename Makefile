@@ -10,7 +10,7 @@ SOURCES := $(shell find splat cuda_rasterizer datasets compression training view
 	! -name '.*' ! -name '*.pyc' ! -path '*/__pycache__/*' 2>/dev/null) pyproject.toml constraints.txt README.md
 CPP := $(shell find cuda_rasterizer/csrc -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) 2>/dev/null)
 
-.PHONY: help demo install emulation test slow fuzz sanitize sanitize-emulation lint lint-rules lint-format lint-kernels lint-types format clean
+.PHONY: help demo install emulation test slow fuzz sanitize sanitize-emulation docs docs-serve lint lint-rules lint-format lint-kernels lint-types format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo "make emulation build the CUDA kernels for the CPU, for the tests"
 	@echo "make install  set up only: the program is then $(BIN)/splat"
 	@echo "make lint     check style and types      make format  apply the style"
+	@echo "make docs     build the documentation into build/docs      make docs-serve  show it while you write"
 	@echo "make clean    delete what was built and the environment that this Makefile made"
 
 # --- set-up -----------------------------------------------------------------------------------------------------------
@@ -49,13 +50,21 @@ $(VENV)/.splat: $(SOURCES) | $(VENV)/.ready
 	@$(PIP_INSTALL) .
 	@touch $@
 
-# The test tools are the extra `test` of what was just installed; asking pip for '.[test]' would build it all again.
+# The tools of an extra of what was just installed; asking pip for '.[test]' would build it all again. $(1): the extra.
+define install_extra
+@$(BIN)/python -c 'import importlib.metadata as metadata; \
+	print(*(line.split(";")[0] for line in metadata.requires("splat") if "extra == " in line and "$(1)" in line.split("extra == ")[1]), sep="\n")' > $@.txt
+@$(PIP_INSTALL) -r $@.txt
+@touch $@
+endef
+
 $(VENV)/.test-tools: $(VENV)/.splat
 	@echo "installing the test tools"
-	@$(BIN)/python -c 'import importlib.metadata as metadata; \
-		print(*(line.split(";")[0] for line in metadata.requires("splat") if "extra == " in line and "test" in line.split("extra == ")[1]), sep="\n")' > $@.txt
-	@$(PIP_INSTALL) -r $@.txt
-	@touch $@
+	$(call install_extra,test)
+
+$(VENV)/.docs-tools: $(VENV)/.test-tools
+	@echo "installing the tools of the documentation"
+	$(call install_extra,docs)
 
 # The CUDA kernels, compiled by the C++ compiler for the CPU. $(1): folder, $(2): flags.
 define build_emulation
@@ -128,6 +137,14 @@ sanitize-emulation: $(VENV)/.test-tools
 	@$(call build_emulation,build/sanitize/emulation,$(SANITIZE))
 	$(SANITIZED) $(BIN)/pytest tests/cuda_rasterizer -p no:cacheprovider -k "emulated and not operators_keep"
 
+# The variable silences an announcement of the theme, which is no warning about the documentation.
+docs: $(VENV)/.docs-tools
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "the documentation: build/docs/index.html; with search: python3 -m http.server -d build/docs"
+
+docs-serve: $(VENV)/.docs-tools
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --livereload
+
 lint: lint-rules lint-format lint-kernels lint-types
 
 lint-rules: $(VENV)/.test-tools
@@ -150,6 +167,6 @@ format: $(VENV)/.test-tools
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	rm -f $(VENV)/.ready $(VENV)/.splat $(VENV)/.test-tools $(VENV)/.test-tools.txt
+	rm -f $(VENV)/.ready $(VENV)/.splat $(VENV)/.test-tools $(VENV)/.docs-tools $(VENV)/.test-tools.txt $(VENV)/.docs-tools.txt
 	@if [ -f $(VENV)/.made-by-make ]; then rm -rf $(VENV); fi
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -22,9 +22,9 @@ from pathlib import Path
 from splat.compression.formats import registry as formats
 
 CASES = {
-    "splatz": (".splatz", ["--max-drop", "0.3"]),
-    "splatz, fine-tuned": (".splatz", ["--max-drop", "0.3", "--finetune", "1000"]),
-    "sog": (".sog", ["--max-drop", "0.5"]),
+    "splatz": (".splatz", ["--max-psnr-drop", "0.3"]),
+    "splatz, fine-tuned": (".splatz", ["--max-psnr-drop", "0.3", "--finetune", "1000"]),
+    "sog": (".sog", ["--max-psnr-drop", "0.5"]),
     "compressed ply": (".compressed.ply", []),
 }
 

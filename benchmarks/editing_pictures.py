@@ -1,6 +1,6 @@
-"""The pictures of editing and of a camera path in docs/, taken in Chromium.
+"""The pictures of editing and of a camera path in docs/guides/pictures/, taken in Chromium.
 
-    python benchmarks/editing_pictures.py RUN [--output docs]
+    python benchmarks/editing_pictures.py RUN [--output docs/guides/pictures]
 
 The run's capture must still be where it was: the path is made of its cameras.
 """
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
-from viewer_pictures import DOCS, opened, photograph, tab, until
+from viewer_pictures import PICTURES, opened, photograph, tab, until
 
 from splat.geometry.camera_path import CameraPath, Keyframe
 from splat.viewer.app import Viewer
@@ -77,7 +77,7 @@ def flying(browser: Browser, viewer: Viewer) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--output", type=Path, default=DOCS)
+    parser.add_argument("--output", type=Path, default=PICTURES)
     options: Any = parser.parse_args()
     slots, _ = open_scenes([options.run], torch.device("cpu"))
     capture, _ = open_capture(None, slots)

@@ -4,7 +4,7 @@
         [--budgets 43000] [--seeds 0] [--json FILE]
 
 Every scene is written along a Z-order curve and as a grid; both files hold the same Gaussians, so pictures are the same. With
-a capture, it is also trained on with each weight of --grid-smoothness and, for comparison, with none and smaller budgets; PSNR
+a capture, it is also trained on with each weight of --loss grid and, for comparison, with none and smaller budgets; PSNR
 is of its held-out photos, of the scene as trained.
 """
 
@@ -42,7 +42,7 @@ def sizes(scene: Gaussians) -> dict[str, Any]:
 
 
 def trained(flag: str, value: str, seed: str, options: argparse.Namespace) -> dict[str, Any]:
-    """A run with a flag: quality, time and sizes."""
+    """A run with a weight of the grid loss (`grid`) or a `budget`: quality, time and sizes."""
     out = options.out / f"{options.capture.name}-{flag}-{value}-{seed}"
     command = [
         "train",
@@ -51,8 +51,7 @@ def trained(flag: str, value: str, seed: str, options: argparse.Namespace) -> di
         str(out),
         "--eval",
         "--overwrite",
-        f"--{flag}",
-        value,
+        *(("--loss", f"grid={value}") if flag == "grid" else ("--budget", value)),
         "--seed",
         seed,
     ]
@@ -78,7 +77,7 @@ def main() -> None:
     parser.add_argument("--capture", type=Path)
     parser.add_argument("-r", "--resolution", type=int, default=4)
     parser.add_argument("--iterations", type=int, default=3000)
-    parser.add_argument("--weights", default="0,0.1,1", help="of --grid-smoothness, separated by commas")
+    parser.add_argument("--weights", default="0,0.1,1", help="of --loss grid, separated by commas")
     parser.add_argument("--budgets", default="", help="of runs without it")
     parser.add_argument("--seeds", default="0", help="of the runs, separated by commas")
     parser.add_argument("--flags", default="", help="more flags of every `splat train`")
@@ -92,7 +91,7 @@ def main() -> None:
     for path in options.scenes:
         results["scenes"].append({"scene": path.name, **sizes(formats.load(path))})
         print(line(path.name, results["scenes"][-1]), flush=True)
-    cases = [("grid-smoothness", options.weights), ("budget", options.budgets)] if options.capture else []
+    cases = [("grid", options.weights), ("budget", options.budgets)] if options.capture else []
     runs = [(flag, value) for flag, values in cases for value in values.split(",") if value]
     for (flag, value), seed in itertools.product(runs, options.seeds.split(",")):
         results["training"].append(trained(flag, value, seed, options))

@@ -66,7 +66,7 @@ class Capture:
 
     def psnr(self, gaussians: Gaussians) -> float:
         found = evaluate(gaussians, self.held_out, background=self.background, settings=self.settings)
-        return float(found["psnr"])
+        return found.psnr
 
 
 def measure(path: Path, options: argparse.Namespace) -> dict[str, Any]:

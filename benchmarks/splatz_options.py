@@ -27,8 +27,8 @@ from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.contribution import contribution
 from splat.gaussians import Gaussians
 from splat.settings import RenderSettings
-from splat.training.commands.compress import CompressOptions
 from splat.training.compress.finetune import finetune
+from splat.training.compress.settings import CompressSettings
 from splat.training.compress.source import open_source
 from splat.training.config import evaluation_background
 
@@ -59,7 +59,7 @@ class Bench:
 
     def __init__(self, run: Path, resolution: int) -> None:
         self.name = run.name
-        self.source = open_source(CompressOptions(run, resolution=resolution))
+        self.source = open_source(run, CompressSettings(resolution=resolution), device="cpu")
         self.judge = self.source.judge
         self.cameras = self.judge.cameras[:: math.ceil(len(self.judge.cameras) / 40)]
         self.settings = RenderSettings(antialiased=self.source.config.optimization.antialiased)

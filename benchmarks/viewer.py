@@ -127,7 +127,7 @@ def main() -> None:
     print(f"moving         {result['fps_moving']:6.1f} pictures/s of {moving}   (bar: 8)")
     print(f"full picture   {result['seconds_to_full']:6.2f} s after the camera stops   (bar: 1)")
     if options.capture:
-        camera = load_capture(options.capture, PhotoOptions(max_size=160)).frames[0].camera
+        camera = load_capture(options.capture, PhotoOptions(max_image_size=160)).frames[0].camera
         with tempfile.TemporaryDirectory() as scratch:
             pairs = []
             for number in range(options.rounds):

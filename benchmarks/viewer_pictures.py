@@ -1,6 +1,6 @@
-"""The pictures of the viewer in docs/, taken in Chromium.
+"""The pictures of the viewer in docs/guides/pictures/, taken in Chromium.
 
-    python benchmarks/viewer_pictures.py RUN [--output docs] [--train CAPTURE]
+    python benchmarks/viewer_pictures.py RUN [--output docs/guides/pictures] [--train CAPTURE]
 
 Opens the run as `splat view` does and photographs the main states: color, the modes, a photo compared, the cameras, a phone;
 with --train also a run while it trains.
@@ -27,7 +27,7 @@ from splat.viewer.opening import open_capture, open_scenes
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "viewer"))
 import chromium
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "guides" / "pictures"
 SIZE = (1280, 760)
 WAIT = 120.0
 
@@ -153,7 +153,7 @@ def sheet(pictures: list[Image.Image], columns: int, width: int) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--output", type=Path, default=DOCS)
+    parser.add_argument("--output", type=Path, default=PICTURES)
     parser.add_argument("--train", type=Path, help="a capture to train on, for the picture of a run")
     options: Any = parser.parse_args()
     slots, _ = open_scenes([options.run], torch.device("cpu"))

@@ -19,9 +19,9 @@ from splat.cuda_rasterizer.ops.schema import (
     Limits,
     Options,
     OtherGradients,
+    OutputGradients,
     Settings,
     State,
-    Upstream,
     Wanted,
     split,
 )
@@ -111,7 +111,7 @@ class _Rasterize(torch.autograd.Function):
         v = RasterizedImage(*v_images)  # type: ignore[arg-type]  # None of what nothing depends on
         inputs, state = split(ctx.saved_tensors, Inputs, State)
         needs = _Needs(*ctx.needs_input_grad)
-        upstream = Upstream(
+        upstream = OutputGradients(
             v_rgb=v.rgb,
             v_alpha=v.alpha,
             v_depth=v.depth if how.options.with_depth else None,

@@ -36,7 +36,7 @@ class PhotoOptions:
     """How photos are read. Folders are inside the capture."""
 
     resolution: int = 1  # divide width and height by this; -1 limits the longest side to 1600 pixels
-    max_size: int | None = None  # longest side in pixels, at most
+    max_image_size: int | None = None  # longest side in pixels, at most
     images: str = "images"  # folder of the photos
     masks: str | None = "masks"  # folder of the masks; None for none
     invert_masks: bool = False  # black is scene
@@ -65,9 +65,9 @@ def load_capture(
     """
     capture, options = Path(path), options or PhotoOptions()
     if options.resolution != -1 and options.resolution < 1:
-        raise InputError(f"resolution must be -1 (automatic) or at least 1, got {options.resolution}")
-    if options.max_size is not None and options.max_size < 1:
-        raise InputError(f"max-size must be at least 1 pixel, got {options.max_size}")
+        raise InputError(f"`resolution` must be -1 (automatic) or at least 1, got {options.resolution}")
+    if options.max_image_size is not None and options.max_image_size < 1:
+        raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
     model = read_model(capture)
     if model.note:
         warnings.warn(model.note, stacklevel=2)
@@ -100,7 +100,7 @@ def load_capture(
     if not frames or len(skipped) > SKIP_FRACTION * (len(frames) + len(skipped)):
         raise InputError(
             f"{capture}: {len(skipped)} of {len(frames) + len(skipped)} photos cannot be used, more than a tenth; mend "
-            f"them, or name the right folder of photos with --images{_listed(skipped)}"
+            f"them, or name the right folder of photos with `images`{_listed(skipped)}"
         )
     return Capture(
         folder, tuple(frames), points, torch.from_numpy(model.colors), tuple(skipped), _notes(readers, options)
@@ -175,7 +175,7 @@ def _photo_folder(capture: Path, images: str) -> Path:
         return folder
     others = sorted(path.name for path in capture.iterdir() if path.is_dir() and path.name != "sparse")
     hint = f"; folders there: {', '.join(others)}" if others else ""
-    raise InputError(f"{folder}: no such folder of photos; name it with --images{hint}")
+    raise InputError(f"{folder}: no such folder of photos; name it with `images`{hint}")
 
 
 class _PhotoIndex:
@@ -218,7 +218,7 @@ class _Reader:
     def size(self) -> tuple[int, int]:
         """Width and height in memory, lens distortion still in. A photo that is smaller than its camera is not enlarged."""
         assert self.posed.path is not None
-        width, height = target_size(*self.original, self.options.resolution, self.options.max_size)
+        width, height = target_size(*self.original, self.options.resolution, self.options.max_image_size)
         stored = stored_size(self.posed.path)
         if (stored[0] > stored[1]) != (self.original[0] > self.original[1]):
             stored = stored[::-1]  # its EXIF orientation turns it

@@ -20,6 +20,6 @@ def split(capture: Capture, every: int = 8) -> tuple[list[Frame], list[Frame]]:
     if len(train) < 2:
         raise InputError(
             f"{capture.path}: with {len(capture)} photos, holding out every {every}th leaves {len(train)} to train on; "
-            "train without --eval, or add photos"
+            "train without `eval`, or add photos"
         )
     return train, test

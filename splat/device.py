@@ -7,7 +7,7 @@ from splat.errors import InputError
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that --device asks for; `auto` is the first GPU where the build and the machine have one.
+    """The device of a name; `auto` is the first GPU where the build and the machine have one.
 
     Raises:
         InputError: there is no such device, or no kernels for it.
@@ -18,15 +18,15 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise InputError(f"--device must be auto, cpu, cuda or cuda:N, got {name!r}") from None
+        raise InputError(f"`device` must be auto, cpu, cuda or cuda:N, got {name!r}") from None
     if device.type not in ("cpu", "cuda"):
-        raise InputError(f"--device must be auto, cpu, cuda or cuda:N, got {name!r}")
+        raise InputError(f"`device` must be auto, cpu, cuda or cuda:N, got {name!r}")
     if device.type == "cuda":
         if not kernels:
             raise InputError(
-                f"--device {name}: this build has no CUDA kernels. Install the CUDA toolkit (nvcc) and run "
-                "`pip install .` again, or use --device cpu"
+                f"`device` {name}: this build has no CUDA kernels. Install the CUDA toolkit (nvcc) and run "
+                "`pip install .` again, or use `device` cpu"
             )
         if not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count():
-            raise InputError(f"--device {name}: torch sees {torch.cuda.device_count()} GPUs; `splat doctor` tells more")
+            raise InputError(f"`device` {name}: torch sees {torch.cuda.device_count()} GPUs; `splat doctor` tells more")
     return device

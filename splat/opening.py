@@ -1,7 +1,5 @@
 """open_scene: how every verb opens what a person names, a scene of any format or the folder of a run."""
 
-import pickle
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +8,7 @@ import torch
 
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.io.checkpoint_file import read_checkpoint
 from splat.plugins import load_scene
 from splat.run import Run, RunSettings, find_run, scene_file
 
@@ -59,23 +58,10 @@ def load_snapshot(file: Path) -> Gaussians:
     """
     if file.suffix != ".pt":
         return load_scene(file)
+    state = read_checkpoint(file, mmap=True)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         parameters = state["optimizer"]["parameters"]
         names = ("means", "quats", "log_scales", "logit_opacities", "sh0", "sh_rest")
         return Gaussians(**{name: parameters[name].float().clone() for name in names})
-    except FileNotFoundError:
-        raise InputError(f"{file}: the checkpoint is gone; runs keep only the latest ones") from None
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        EOFError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{file}: not a checkpoint that can be read ({reason}); choose another iteration") from None
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise InputError(f"{file}: a checkpoint without Gaussians ({error}); choose another iteration") from None

@@ -1,8 +1,13 @@
-"""What a render gives back: images, and the statistics that adaptive density control needs."""
+"""What the functions of the library return: the images of a render, and what training, evaluation and compression found."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
+
+from splat.gaussians import Gaussians
+from splat.run import Run
 
 
 @dataclass
@@ -54,3 +59,96 @@ class RenderResult:
     normals: Tensor | None = None  # [..., H, W, 3] unit normals in world space, facing the camera; 0 where empty
     features: Tensor | None = None  # [..., H, W, F] composited like color, over zero
     statistics: Statistics | None = None
+
+
+@dataclass(frozen=True)
+class ViewMetrics:
+    """How close a render is to the photo of its view, where the photo is not masked."""
+
+    name: str  # of the photo
+    psnr: float  # dB
+    ssim: float
+    psnr_color_corrected: float  # dB, after the affine change of color that brings the render closest to the photo
+    lpips: float | None = None  # where it was asked for
+    psnr_aligned: float | None = None  # dB, with the camera's pose brought onto the scene, where poses were refined
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How close a scene is to the photos of some views: means over the views, and the values of each."""
+
+    psnr: float  # dB
+    ssim: float
+    psnr_color_corrected: float  # dB
+    gaussians: int  # number of Gaussians of the scene
+    views: tuple[ViewMetrics, ...]
+    lpips: float | None = None
+    psnr_aligned: float | None = None  # dB
+
+    @classmethod
+    def of(cls, views: "tuple[ViewMetrics, ...]", gaussians: int) -> "Metrics":
+        """The means of views, of which there is one at least."""
+
+        def mean(name: str) -> float:
+            return float(sum(getattr(view, name) for view in views) / len(views))
+
+        optional = {name: mean(name) for name in ("lpips", "psnr_aligned") if getattr(views[0], name) is not None}
+        return cls(mean("psnr"), mean("ssim"), mean("psnr_color_corrected"), gaussians, views, **optional)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON has it, without what was not measured."""
+        return _measured(asdict(self)) | {"views": [_measured(asdict(view)) for view in self.views]}
+
+
+def _measured(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a training run has made."""
+
+    scene: Gaussians = field(repr=False)  # on the device that trained it; detached
+    run: Run | None  # the output folder; None where the run left no files
+    metrics: Metrics | None  # of the held-out views, where the run held some out and was not stopped
+    seconds: float  # spent on training, also before a resume
+    iterations: int  # that were done
+    finished: bool  # False where Ctrl-C or a callback stopped the run
+
+
+@dataclass(frozen=True)
+class CompressionStep:
+    """One step of a compression, and what the scene was then."""
+
+    step: str  # what was done
+    gaussians: int
+    size: int  # bytes; of steps before the file is written, those of a .ply without compression
+    psnr: float  # dB
+    ssim: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CompressionResult:
+    """What a compression has made."""
+
+    output: Path  # the file that was written
+    scene: Gaussians = field(repr=False)  # read back from the file
+    steps: tuple[CompressionStep, ...]  # the first is the scene as it was, the last the file
+    against: str  # what PSNR and SSIM were measured against
+    seconds: float
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.steps[-1].size
+
+    @property
+    def ratio(self) -> float:
+        """How many times smaller the file is than a .ply of the scene."""
+        return self.steps[0].size / self.size
+
+    @property
+    def psnr_drop(self) -> float:
+        """PSNR that was lost, in dB."""
+        return self.steps[0].psnr - self.steps[-1].psnr

@@ -126,13 +126,13 @@ class Run:
             InputError: it holds a run and neither was asked for, or there is nothing to resume.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise InputError(f"{self.path}: is a file; choose another output folder with -o")
+            raise InputError(f"{self.path}: is a file; choose another `output`")
         if resume and not self.config_file.is_file():
-            raise InputError(f"{self.path}: no run to resume here; leave out --resume to start one")
+            raise InputError(f"{self.path}: no run to resume here; leave out `resume` to start one")
         if not resume and not overwrite and self.holds_a_run():
             raise InputError(
-                f"{self.path}: already holds a run; continue it with --resume, replace it with --overwrite, or choose "
-                "another folder with -o"
+                f"{self.path}: already holds a run; continue it with `resume`, replace it with `overwrite`, or choose "
+                "another `output`"
             )
 
     def clear(self) -> None:
@@ -192,7 +192,7 @@ class Run:
         found = self.scenes()
         if not found:
             raise InputError(
-                f"{self.path}: no point_cloud/iteration_N/point_cloud.ply here; train first, or finish with --resume"
+                f"{self.path}: no point_cloud/iteration_N/point_cloud.ply here; train first, or finish with `resume`"
             )
         return max(found.items())
 

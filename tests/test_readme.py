@@ -1,4 +1,4 @@
-"""The README is true: its example runs, its links lead somewhere, its commands exist."""
+"""The README is true: its example runs, its commands exist; docs/test_pages.py looks at its links."""
 
 import re
 from pathlib import Path
@@ -11,6 +11,10 @@ from splat.cli import main as cli
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+MOST_LINES = 150
+"""Of the README: the rest is in docs/."""
 
 
 def blocks(language: str) -> list[str]:
@@ -45,9 +49,8 @@ def test_the_example_renders_and_differentiates(tmp_path: Path, monkeypatch: pyt
     assert trained.means.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README))))
-def test_links_lead_somewhere(target: str) -> None:
-    assert (ROOT / target).exists()
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= MOST_LINES
 
 
 def test_commands_exist() -> None:

@@ -37,7 +37,7 @@ class DataConfig:
     max_image_size: int | None = None
     """Longest side of the photos in pixels, at most."""
     eval: bool = False
-    """Hold out every `test_every`-th photo, and measure PSNR and SSIM on those at the end."""
+    """Hold out photos (see `test_every`), and measure PSNR and SSIM on those at the end."""
     test_every: int = 8
     """With `eval`: hold out every so many photos, in the order of their names; a capture that names its test views itself
     has those held out."""
@@ -248,6 +248,15 @@ class TrainConfig:
                 hint = "; say `accumulate` 1" if "accumulate" in name else ""
                 raise InputError(f"`fuse_adam` takes the step inside the backward and cannot go with {name}{hint}")
 
+    def changes(self, default: "TrainConfig", but: "TrainConfig") -> list[str]:
+        """What differs from a default, `name` value each, where another configuration does not say the same."""
+        mine, usual, other = (_flat(config.as_dict()) for config in (self, default, but))
+        return [
+            f"`{name}` {value}"
+            for name, value in mine.items()
+            if name in usual and value != usual[name] and value != other.get(name)
+        ]
+
     @property
     def progressive(self) -> bool:
         """Whether the run begins with smaller photos."""
@@ -283,6 +292,16 @@ class TrainConfig:
         values["densify"] = densify
         default = cls(densify=STRATEGIES[strategy]())
         return cls(**{item.name: _with(getattr(default, item.name), values.get(item.name, {})) for item in fields(cls)})
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings of all groups under their own names; those that are one flag together with the flag's."""
+    flat = {}
+    for group, inside in values.items():
+        for name, value in inside.items():
+            name = "densify" if name == "strategy" else f"{group}.{name}" if group in ("lr", "loss") else name
+            flat[name] = value
+    return flat
 
 
 def _with(group: Any, values: dict[str, Any]) -> Any:

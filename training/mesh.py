@@ -98,8 +98,8 @@ def fuse(
     mesh = grid.extract_triangle_mesh(weight_threshold=MIN_VIEWS).to_legacy() if seen else None
     if mesh is None or not len(mesh.triangles):
         raise InputError(
-            "no view shows a surface: the scene is too transparent, or farther away than --max-depth; train longer, or "
-            "with --flat-weight 1 --normal-weight 0.05, or give a larger --max-depth"
+            "no view shows a surface: the scene is too transparent, or farther away than `max_depth`; train longer, "
+            "or with `splat train --loss flat=1 normals=0.05`, or give a larger `max_depth`"
         )
     return mesh
 

@@ -1,6 +1,7 @@
 """open_trained and open_run: how the verbs of training open a scene or a run, with its configuration, capture and device."""
 
-import sys
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from splat.device import choose_device
 from splat.gaussians import Gaussians
 from splat.io.parsing import parse_bytes
 from splat.opening import open_scene
+from splat.plugins import load_scene
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background, load_config
+from splat.training.progress import shows_bars
 
 
 @dataclass(frozen=True)
@@ -51,25 +54,38 @@ class TrainedRun(TrainedScene):
     capture: Path
 
 
-def open_trained(path: Path, capture: Path | None = None, device: str = "auto") -> TrainedScene:
+def open_trained(
+    path: Path,
+    capture: Path | None = None,
+    device: str = "auto",
+    *,
+    load: Callable[[Path], Gaussians] = load_scene,
+) -> TrainedScene:
     """Open the folder of a run, or a scene of any format.
 
     Args:
         path: the run, or the scene.
         capture: where the capture is, if not where the run was trained.
         device: auto, cpu, cuda or cuda:N.
+        load: reads a scene's file.
 
     Raises:
         InputError: there is no scene or no such device, or the run's configuration is damaged.
     """
-    if path.is_dir():
-        return open_run(path, capture, device)
+    if Run(path).config_file.is_file():
+        return open_run(path, capture, device, load=load)
     chosen = choose_device(device)
-    opened = open_scene(path, chosen)
-    return TrainedScene(opened.gaussians, opened.file, None, TrainConfig(), capture, chosen)
+    opened = open_scene(path, chosen, load=load)
+    return TrainedScene(opened.gaussians, opened.file, opened.run, TrainConfig(), capture, chosen)
 
 
-def open_run(path: Path, capture: Path | None = None, device: str = "auto") -> TrainedRun:
+def open_run(
+    path: Path,
+    capture: Path | None = None,
+    device: str = "auto",
+    *,
+    load: Callable[[Path], Gaussians] = load_scene,
+) -> TrainedRun:
     """Open the folder of a run; the arguments are those of `open_trained`.
 
     Raises:
@@ -78,7 +94,7 @@ def open_run(path: Path, capture: Path | None = None, device: str = "auto") -> T
     run = Run(path)
     config, recorded = load_config(run)
     chosen = choose_device(device)
-    opened = open_scene(path, chosen)
+    opened = open_scene(path, chosen, load=load)
     return TrainedRun(opened.gaussians, opened.file, run, config, capture or recorded, chosen)
 
 
@@ -87,24 +103,28 @@ def photo_options(config: TrainConfig) -> PhotoOptions:
     data = config.data
     return PhotoOptions(
         resolution=data.resolution,
-        max_size=data.max_image_size,
+        max_image_size=data.max_image_size,
         images=data.images,
         masks=data.masks or None,
         invert_masks=data.invert_masks,
         depths=data.depths,
-        cache_bytes=parse_bytes("--image-cache", data.image_cache),
+        cache_bytes=parse_bytes("`image_cache`", data.image_cache),
     )
 
 
-def read_capture(source: Path, config: TrainConfig) -> Capture:
+def read_capture(source: Path, config: TrainConfig, progress: bool = True) -> Capture:
     """Load the photos as the run wants them, and say what was left out.
+
+    Args:
+        progress: tell a person what is going on.
 
     Raises:
         InputError: there is no capture, or it cannot be used.
     """
-    capture = load_capture(source, photo_options(config), progress=sys.stderr.isatty())
+    capture = load_capture(source, photo_options(config), progress=progress and shows_bars())
     for name, reason in capture.skipped:
-        print(f"warning: {name} {reason}; left out", file=sys.stderr)
+        warnings.warn(f"{name} {reason}; left out", stacklevel=2)
     for note in capture.notes:
-        print(note)
+        if progress:
+            print(note)
     return capture

@@ -1,4 +1,5 @@
-"""What a person sees of a run: a bar in a terminal, plain lines elsewhere; and metrics.jsonl (and TensorBoard) for programs."""
+"""What a person sees of a run: a bar in a terminal or notebook, plain lines elsewhere; and metrics.jsonl (and TensorBoard) for
+programs."""
 
 import json
 import sys
@@ -19,6 +20,11 @@ RECORD_EVERY = 100
 """Iterations between two lines of metrics.jsonl."""
 LINES_PER_RUN = 20
 """Plain lines printed where the output is not a terminal."""
+
+
+def shows_bars() -> bool:
+    """Whether there is somebody to see a progress bar: standard error is a terminal, or a notebook shows it."""
+    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 class StageTimer:
@@ -45,7 +51,7 @@ def import_tensorboard() -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise InputError(f"--tensorboard needs the package tensorboard ({error}): pip install tensorboard") from error
+        raise InputError(f"`tensorboard` needs the package tensorboard ({error}): pip install tensorboard") from error
     return SummaryWriter
 
 
@@ -53,36 +59,37 @@ class Progress:
     """Shows loss, PSNR, number of Gaussians, iterations per second and the time left.
 
     Args:
-        run: whose progress is written.
+        run: whose progress is written; None writes nothing.
         clock: of the run; a resumed one stands where it goes on.
         tensorboard: also write events.
+        shown: whether a person is told.
     """
 
-    def __init__(self, run: Run, clock: Clock, tensorboard: bool = False) -> None:
-        self.path, self.clock = run.progress_file, clock
-        self.terminal = sys.stderr.isatty()
+    def __init__(self, run: Run | None, clock: Clock, tensorboard: bool = False, shown: bool = True) -> None:
+        self.path, self.clock, self.shown = None if run is None else run.progress_file, clock, shown
+        self.bars = shown and shows_bars()
         first = clock.iteration
         total = clock.iterations if clock.limit is None else 1000
-        shown = first if clock.limit is None else int(1000 * clock.progress)
+        begun = first if clock.limit is None else int(1000 * clock.progress)
         layout = None if clock.limit is None else "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
         self.bar = tqdm(
             total=total,
-            initial=shown,
+            initial=begun,
             desc="train",
             unit="it",
-            disable=not self.terminal,
-            dynamic_ncols=True,
+            disable=not self.bars,
+            dynamic_ncols=sys.stderr.isatty(),
             bar_format=layout,
         )
         self.start, self.first, self.lines = clock.seconds, first, int(LINES_PER_RUN * clock.progress)
         self.loss: float | None = None  # smoothed
         self.psnr: float | None = None  # smoothed
-        self.events = import_tensorboard()(str(run.events)) if tensorboard else None
+        self.events = import_tensorboard()(str(run.events)) if tensorboard and run is not None else None
         self._forget_after(first)
 
     def _forget_after(self, iteration: int) -> None:
         """A resumed run writes the iterations after its checkpoint again."""
-        if not self.path.is_file():
+        if self.path is None or not self.path.is_file():
             return
         lines = [line for line in self.path.read_text().splitlines() if line.startswith("{") and line.endswith("}")]
         kept = [line for line in lines if json.loads(line)["iteration"] <= iteration]
@@ -100,11 +107,11 @@ class Progress:
             self.psnr = psnr if self.psnr is None else 0.8 * self.psnr + 0.2 * psnr
         seconds = self.clock.seconds - self.start
         rate = (iteration - self.first) / max(seconds, 1e-9)
-        if self.terminal:
+        if self.bars:
             self.bar.update((iteration if self.clock.limit is None else int(1000 * progress)) - self.bar.n)
             if iteration % 10 == 0:
                 self.bar.set_postfix_str(f"loss {self.loss:.4f}, PSNR {self.psnr or 0:.2f} dB, {count:,} Gaussians")
-        elif int(LINES_PER_RUN * progress) > self.lines:
+        elif self.shown and int(LINES_PER_RUN * progress) > self.lines:
             self.lines = int(LINES_PER_RUN * progress)
             left = (self.clock.iterations - iteration) / max(rate, 1e-9)
             left = left if self.clock.limit is None else min(left, self.clock.limit - self.clock.seconds)
@@ -114,7 +121,7 @@ class Progress:
                 f"{count:,} Gaussians  {rate:.1f} it/s  {left:.0f} s left",
                 flush=True,
             )
-        if iteration % RECORD_EVERY == 0 or self.clock.finished:
+        if self.path is not None and (iteration % RECORD_EVERY == 0 or self.clock.finished):
             record = {
                 "iteration": iteration,
                 "loss": round(self.loss, 6),

@@ -1,6 +1,7 @@
 """The training loop: one photo a step, render, loss, backward, Adam, and now and then an edit of the set of Gaussians."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,11 +11,10 @@ from torch import Tensor
 from splat.callbacks import Step, TrainingCallback
 from splat.cameras import Camera
 from splat.datasets.capture import Frame
-from splat.datasets.images.cache import Photo
+from splat.datasets.images.cache import DevicePhotos
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.morton import morton_order
-from splat.image_metrics import psnr_of
 from splat.io.parsing import parse_bytes
 from splat.render import render
 from splat.result import RenderResult
@@ -28,7 +28,7 @@ from splat.training.densify.choose import default_budget
 from splat.training.interrupt import interrupt_flag
 from splat.training.learned_mask import MASK, is_off, masked
 from splat.training.losses.grid_smoothness import GridSmoothness
-from splat.training.losses.objective import Loss, Objective
+from splat.training.losses.objective import Loss, LossTerm, Objective
 from splat.training.losses.target import TargetImage, camera_for, make_target
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.per_image.model import PhotoModel
@@ -60,9 +60,13 @@ class Trainer:
         frames: to train on.
         extent: of the scene, world units.
         initial: Gaussians to start from.
+        folder: where checkpoints and progress are written; None writes nothing.
         points: [P, 3] sparse points of the capture, if there are any; for the sky's distance.
         project: what is drawn in place of the parameters, differentiable: a file format's version of them, for instance.
         callback: is told of every iteration, and may pause, save or stop the run.
+        strategy: adds and removes Gaussians in place of the one that the configuration names.
+        losses: terms that are added to the loss.
+        shown: whether progress is shown to a person.
     """
 
     def __init__(
@@ -71,32 +75,34 @@ class Trainer:
         frames: Sequence[Frame],
         extent: float,
         initial: Gaussians,
-        folder: Run,
+        folder: Run | None,
         callback: TrainingCallback | None = None,
         device: torch.device | str = "cpu",
         points: Tensor | None = None,
         project: Callable[[Gaussians], Gaussians] | None = None,
+        strategy: Strategy | None = None,
+        losses: Sequence[LossTerm] = (),
+        shown: bool = True,
     ) -> None:
-        self.config, self.extent, self.folder = config, extent, folder
+        self.config, self.extent, self.folder, self.shown = config, extent, folder, shown
         self.callback = CallbackGuard(callback)
         self.project = project
         self.device = torch.device(device)
         self.frames = [frame.to(self.device) for frame in frames]
         self.optimizer = GaussianOptimizer(initial.to(self.device), masks=config.densify.learned_mask > 0)
         self.budget = config.densify.budget or default_budget(frames, len(initial))
-        self.strategy: Strategy = config.densify.build(
+        self.strategy = strategy or config.densify.build(
             Start(config.optimization.iterations, extent, len(initial), self.budget)
         )
         self.model = PhotoModel(config, self.frames, initial.means if points is None else points, extent, self.device)
-        self.objective = Objective(config, extent)
+        self.objective = Objective(config, extent, losses)
         self.smoothness = GridSmoothness(config.loss.grid, config.run.seed) if config.loss.grid else None
         self.clock = Clock(config.optimization.iterations, config.time_limit_seconds)
         self.generator = torch.Generator().manual_seed(config.run.seed)
         self.settings = RenderSettings(antialiased=config.optimization.antialiased)
         self.upcoming: list[int] = []  # photos of this round that have not been used
         self.leaves: dict[str, Tensor] | None = None  # parameters with the gradients of steps that are not taken yet
-        self.resident: dict[str, Photo] = {}  # photos on the GPU
-        self.resident_bytes = 0
+        self.photos = DevicePhotos(self.device, parse_bytes("`image_cache`", config.data.image_cache))
         self.last_saved = -1
         self.last_loss = 0.0
         self.timer = StageTimer()
@@ -107,10 +113,11 @@ class Trainer:
         return self.clock.iteration
 
     def run(self) -> bool:
-        """Train to the end, or until Ctrl-C or the callback stops it; either way a checkpoint is left. Returns whether the end
-        was reached."""
+        """Train to the end, or until Ctrl-C or the callback stops it; either way a checkpoint is left in the folder, if there
+        is one. Returns whether the end was reached."""
         self.clock.start()
-        progress, smooth = Progress(self.folder, self.clock, self.config.run.tensorboard), self.smoothness
+        smooth = self.smoothness
+        progress = Progress(self.folder, self.clock, self.config.run.tensorboard, self.shown)
         try:
             with interrupt_flag() as interrupted:
                 while not self.clock.finished and not interrupted.is_set():
@@ -134,6 +141,9 @@ class Trainer:
 
     def save_all(self) -> None:
         """Write a checkpoint and the scene as it is."""
+        if self.folder is None:
+            warnings.warn("the callback asked to save, but the run has no `output` folder", stacklevel=2)
+            return
         self.save()
         self.folder.save_scene(self.scene(), self.iteration)
 
@@ -150,7 +160,8 @@ class Trainer:
         with self.timer("photos"):
             longest = max(frame.camera.width, frame.camera.height)
             fraction = photo_fraction(now.progress, longest) if self.config.progressive else 1.0
-            target = make_target(self.photo(index), fraction, background, self.config.data.mask_mode)
+            photo = self.photos.photo(frame.photos, frame.name)
+            target = make_target(photo, fraction, background, self.config.data.mask_mode)
             camera = self.model.open(index, camera_for(frame.camera, target))
         with self.timer("render"):
             if self.leaves is None:
@@ -170,7 +181,7 @@ class Trainer:
             if view is not None:
                 self.strategy.observe(view, self.optimizer.memory)
             self.edit(now)
-        return value, self.measured_psnr(rgb, target, now)
+        return value, None if now.number % PSNR_EVERY else target.psnr(rgb)
 
     def draw(
         self, camera: Camera, background: Tensor, needs: Needs, now: Iteration
@@ -211,9 +222,12 @@ class Trainer:
         if now.number % PSNR_EVERY == 0 or self.device.type == "cpu":
             self.last_loss = float(loss.value)
         if not math.isfinite(self.last_loss):
+            remedy = "Train again"
+            if self.folder is not None:
+                remedy = f"The last checkpoint in {self.folder.checkpoints} is unharmed; resume from it"
             raise InputError(
-                f"the loss became {self.last_loss} at iteration {now.number} or just before (photo {frame.name}). The "
-                f"last checkpoint in {self.folder.checkpoints} is unharmed; resume from it with lower learning rates"
+                f"the loss became {self.last_loss} at iteration {now.number} or just before (photo {frame.name}). {remedy} "
+                "with lower learning rates"
             )
         return self.last_loss
 
@@ -291,14 +305,6 @@ class Trainer:
         if self.smoothness is not None:
             self.smoothness.forget()
 
-    def measured_psnr(self, rgb: Tensor, target: TargetImage, now: Iteration) -> float | None:
-        """PSNR of the step's render, now and then."""
-        if now.number % PSNR_EVERY:
-            return None
-        with torch.no_grad():
-            error = float((rgb.clamp(0, 1) - target.as_float(rgb)).square().mean())
-        return psnr_of(max(error, 1e-10))
-
     def next_photo(self) -> int:
         """Photos in random order, each once before any comes again; those that follow are decoded ahead."""
         if not self.upcoming:
@@ -308,19 +314,6 @@ class Trainer:
         for soon in self.upcoming[-PREPARED:]:
             self.frames[soon].photos.prepare(self.frames[soon].name)
         return index
-
-    def photo(self, index: int) -> Photo:
-        """A photo's pixels on the device; on a GPU as many stay there as the limit for photos allows."""
-        frame = self.frames[index]
-        if self.device.type == "cpu":
-            return frame.photo
-        if frame.name not in self.resident:
-            photo = frame.photo.to(self.device)
-            if self.resident_bytes + photo.bytes > parse_bytes("`image_cache`", self.config.data.image_cache):
-                return photo
-            self.resident[frame.name] = photo
-            self.resident_bytes += photo.bytes
-        return self.resident[frame.name]
 
     def background(self) -> Tensor:  # [3]
         """Color behind the scene in this step."""
@@ -340,7 +333,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this iteration, if there is none."""
-        if self.last_saved != self.iteration:
+        if self.folder is not None and self.last_saved != self.iteration:
             save_checkpoint(self.folder, self.iteration, self.state_dict(), self.config.run.keep_checkpoints)
             self.last_saved = self.iteration
 
@@ -353,9 +346,7 @@ class Trainer:
             "grid": None if self.smoothness is None else self.smoothness.state_dict(),
             "generator": self.generator.get_state(),
             "upcoming": self.upcoming,
-            "extent": self.extent,
             "seconds": self.clock.seconds,
-            "budget": self.budget,
             "frames": [frame.name for frame in self.frames],
         }
 
@@ -367,8 +358,9 @@ class Trainer:
         """
         names = [frame.name for frame in self.frames]
         if state["frames"] != names:
+            where = "" if self.folder is None else f"{self.folder.path}: "
             raise InputError(
-                f"{self.folder.path}: the run was started with {len(state['frames'])} training photos, the capture now gives "
+                f"{where}the run was started with {len(state['frames'])} training photos, the capture now gives "
                 f"{len(names)}, or others; restore the capture to resume, or start again with `overwrite`"
             )
         self.optimizer = GaussianOptimizer.from_state_dict(state["optimizer"], self.device)
@@ -382,6 +374,5 @@ class Trainer:
                 self.leaves[name].grad = gradient.to(self.device)
         self.generator.set_state(state["generator"])
         self.upcoming = list(state["upcoming"])
-        self.extent = float(state["extent"])
         self.clock.iteration = self.last_saved = int(state["iteration"])
         self.clock.spent = float(state["seconds"])

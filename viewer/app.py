@@ -128,7 +128,9 @@ class Viewer:
         slot = self.scenes[0]
         if self.capture is None:
             self.notify(
-                "No photos are known", "`--capture FOLDER` names those that the scene was made from.", client=client
+                "No photos are known",
+                "`splat view --capture FOLDER` names those that the scene was made from.",
+                client=client,
             )
             return
         if not self._scoring.acquire(blocking=False):

@@ -69,7 +69,9 @@ class Guard:
         connection._handle_incoming_message = self.guarded(connection._handle_incoming_message)
         headers = {} if socket.request is None else socket.request.headers
         if not self.is_own_page(headers.get("Origin"), headers.get("Host")):
-            await socket.close(NOT_ALLOWED, "the viewer answers its own page only; see --allow-host")
+            await socket.close(
+                NOT_ALLOWED, "the viewer answers its own page only; `splat view --allow-host` allows others"
+            )
         elif len(self.connections._live_connections) > MOST_CLIENTS:
             await socket.close(TOO_MANY, f"{MOST_CLIENTS} browsers look already")
 

@@ -77,7 +77,7 @@ def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Capture | 
         return None, None
     options = PhotoOptions(
         resolution=settings.resolution,
-        max_size=PHOTO_SIDE,
+        max_image_size=PHOTO_SIDE,
         images=settings.images,
         masks=settings.masks,
         cache_bytes=PHOTO_MEMORY,

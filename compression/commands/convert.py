@@ -2,9 +2,10 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, ClassVar
 
 import tyro
 
@@ -12,9 +13,6 @@ from splat.compression.commands.format_flags import FormatFlags, format_options
 from splat.compression.commands.placement_flags import PlaceFlags
 from splat.errors import InputError
 from splat.opening import open_scene
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -33,15 +31,19 @@ class ConvertOptions:
     min_opacity: float = 0.0
     """Leave out Gaussians fainter than this."""
 
-    place: tyro.conf.OmitArgPrefixes[PlaceFlags] = field(default_factory=PlaceFlags)
+    place: PlaceFlags = field(default_factory=PlaceFlags)
 
-    formats: tyro.conf.OmitArgPrefixes[FormatFlags] = field(default_factory=FormatFlags)
+    formats: FormatFlags = field(default_factory=FormatFlags)
 
     antialiased: bool = False
     """The scene was trained with --antialiased; .spz and .sog then say so. Known by itself for the folder of a run."""
 
     overwrite: bool = False
     """Replace an output that exists."""
+
+    COMMON: ClassVar[Sequence[str]] = (
+        "input output sh_degree min_opacity upright rotate scale translate antialiased overwrite"
+    ).split()
 
 
 def convert(options: ConvertOptions) -> None:

@@ -59,9 +59,9 @@ def format_options(flags: FormatFlags, antialiased: bool) -> "FormatOptions":
     from splat.compression.formats.spz import SpzOptions
 
     if not all(1 <= bits <= 8 for bits in flags.spz_sh_bits):
-        raise InputError(f"--spz-sh-bits must be 1 to 8 each, got {' '.join(map(str, flags.spz_sh_bits))}")
+        raise InputError(f"`spz_sh_bits` must be 1 to 8 each, got {' '.join(map(str, flags.spz_sh_bits))}")
     if flags.sog_palette is not None and not 1 <= flags.sog_palette <= 1 << 16:
-        raise InputError(f"--sog-palette must be 1 to 65536, got {flags.sog_palette}")
+        raise InputError(f"`sog_palette` must be 1 to 65536, got {flags.sog_palette}")
     spz = SpzOptions(flags.spz_version, flags.spz_sh_bits, flags.spz_frame)
     splatz = SplatzOptions(
         coarseness=flags.splatz_coarseness,

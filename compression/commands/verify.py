@@ -4,14 +4,11 @@ import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import ClassVar
 
 import tyro
 
 from splat.compression.commands.format_flags import FormatFlags, format_options
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -21,10 +18,12 @@ class VerifyOptions:
     file: tyro.conf.Positional[Path]
     """A scene of any format, or the folder of a run."""
 
-    formats: tyro.conf.OmitArgPrefixes[FormatFlags] = field(default_factory=FormatFlags)
+    formats: FormatFlags = field(default_factory=FormatFlags)
 
     json: bool = False
     """Print JSON, for programs."""
+
+    COMMON: ClassVar[tuple[str, ...]] = ("file", "json")
 
 
 def verify(options: VerifyOptions) -> None:

@@ -47,7 +47,7 @@ def write(gaussians: Gaussians, path: Path) -> None:
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
     if gaussians.sh_degree > 3:
-        raise InputError(f"{path}: {EXTENSION} holds harmonics up to degree 3; reduce the degree (--sh-degree 3)")
+        raise InputError(f"{path}: {EXTENSION} holds harmonics up to degree 3; reduce the degree (`sh_degree` 3)")
     order = drawable_order(gaussians)
     count = len(order)
     widths = {name: columns.shape[1] for name, columns in _columns(gaussians[:0]).items()}

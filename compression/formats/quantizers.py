@@ -212,8 +212,9 @@ class SplatzQuantizer:
     def _learned(self, gaussians: Gaussians) -> SplatzQuantization:
         """With the codebook of the Gaussians as they are; gradients flow from an entry to all of its Gaussians."""
         self.refresh(gaussians)
+        assert self.fitted is not None
+        self.fitted, self.weights = self.fitted.to(gaussians.device), self.weights.to(gaussians.device)
         fitted = self.fitted
-        assert fitted is not None
         rows = gaussians.sh_rest[:, : fitted.bases].flatten(1)
         floor = least_weights(self.weights) * fitted.stored
         return replace(fitted, codebook=means_of(rows, fitted.labels, floor, fitted.codebook.detach()))

@@ -170,7 +170,7 @@ def writable(path: Path, order: sog.Order = "morton") -> Format:
         raise InputError(f"{path}: {known.name} can be read only; write another format")
     if order != "morton" and not known.any_order:
         others = ", ".join(end for end, other in FORMATS.items() if other.any_order)
-        raise InputError(f"{path}: {known.name} has an order of its own; --order {order} is for {others}")
+        raise InputError(f"{path}: {known.name} has an order of its own; `order` {order} is for {others}")
     return known
 
 
@@ -196,7 +196,7 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
     if gaussians.sh_degree > known.degree > 0:
         raise InputError(
             f"{path}: {known.name} holds harmonics up to degree {known.degree}, the scene has {gaussians.sh_degree}; "
-            f"say --sh-degree {known.degree}"
+            f"reduce the degree (`sh_degree` {known.degree})"
         )
     assert known.write is not None
     known.write(gaussians, path, options)

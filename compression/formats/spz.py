@@ -79,7 +79,7 @@ def read(path: Path, options: SpzOptions | None = None) -> Gaussians:
         axes = RUB
         warnings.warn(
             f"{path}: the file does not say which way its axes point; right, up, back is assumed, as specified. "
-            "Should the scene be upside down, say --spz-frame rdf",
+            "Should the scene be upside down, say `spz_frame` rdf",
             stacklevel=2,
         )
     return joined(header.count, (header.degree + 1) ** 2 - 1, _parts(header, streams, axes))

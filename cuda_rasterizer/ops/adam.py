@@ -9,7 +9,7 @@ from torch import Tensor
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.checks import check_shape
 from splat.cuda_rasterizer.ops import launch
-from splat.cuda_rasterizer.ops.schema import PARAMETERS, Nothing, register
+from splat.cuda_rasterizer.ops.schema import PARAMETERS, NoResults, register
 
 
 class FusedAdam(NamedTuple):
@@ -56,11 +56,11 @@ class AdamStep(NamedTuple):
     eps: float
 
 
-def step_in_place(take: AdamStep) -> Nothing:
+def step_in_place(take: AdamStep) -> NoResults:
     """Run the kernel."""
     parameter = take.parameter
     if parameter.numel() == 0:
-        return Nothing()
+        return NoResults()
     arguments = launch.on(parameter.device, native.load().AdamArguments())
     arguments.rows = parameter.shape[0]
     arguments.columns = parameter.numel() // parameter.shape[0]
@@ -77,15 +77,15 @@ def step_in_place(take: AdamStep) -> Nothing:
     kept = launch.addresses(arguments, tensors)
     launch.run("adam", arguments)
     del kept
-    return Nothing()
+    return NoResults()
 
 
 _operator = register(
     "adam_step",
     step_in_place,
-    lambda _: Nothing(),
+    lambda _: NoResults(),
     takes=(AdamStep,),
-    gives=Nothing,
+    gives=NoResults,
     changes=("parameter", "exp_avg", "exp_avg_sq"),
 )
 

@@ -13,20 +13,20 @@ from splat.cuda_rasterizer.ops.schema import (
     Inputs,
     Options,
     OtherGradients,
+    OutputGradients,
     State,
-    Upstream,
     Wanted,
     register,
 )
 
-TAKES = (Inputs, State, Upstream, Options, Wanted)
+TAKES = (Inputs, State, OutputGradients, Options, Wanted)
 """What the backwards take, fused with an optimizer or not."""
 
 
 def backpropagate(
     inputs: Inputs,
     state: State,
-    upstream: Upstream,
+    upstream: OutputGradients,
     options: Options,
     wanted: Wanted,
     gradients: Mapping[str, Tensor],
@@ -89,14 +89,16 @@ def other_gradients_of(inputs: Inputs, wanted: Wanted) -> OtherGradients:
     )
 
 
-def all_gradients(inputs: Inputs, state: State, upstream: Upstream, options: Options, wanted: Wanted) -> Gradients:
+def all_gradients(
+    inputs: Inputs, state: State, upstream: OutputGradients, options: Options, wanted: Wanted
+) -> Gradients:
     """All gradients; those that are not wanted are empty."""
     gradients = gradients_of(inputs, wanted)
     backpropagate(inputs, state, upstream, options, wanted, gradients._asdict())
     return gradients
 
 
-def _fake(inputs: Inputs, state: State, upstream: Upstream, options: Options, wanted: Wanted) -> Gradients:
+def _fake(inputs: Inputs, state: State, upstream: OutputGradients, options: Options, wanted: Wanted) -> Gradients:
     return gradients_of(inputs, wanted)
 
 

@@ -10,15 +10,15 @@ from splat.cuda_rasterizer.ops.schema import (
     Inputs,
     Options,
     OtherGradients,
+    OutputGradients,
     State,
-    Upstream,
     Wanted,
     register,
 )
 
 
 def _rasterize_backward_adam(
-    inputs: Inputs, state: State, upstream: Upstream, options: Options, wanted: Wanted, fused: FusedAdam
+    inputs: Inputs, state: State, upstream: OutputGradients, options: Options, wanted: Wanted, fused: FusedAdam
 ) -> OtherGradients:
     """Fused in the CUDA kernels for float32, one after the other elsewhere."""
     if native.is_cuda(inputs.means.device) and inputs.means.dtype == torch.float32:
@@ -51,7 +51,7 @@ def _rasterize_backward_adam(
 
 
 def _fake(
-    inputs: Inputs, state: State, upstream: Upstream, options: Options, wanted: Wanted, fused: FusedAdam
+    inputs: Inputs, state: State, upstream: OutputGradients, options: Options, wanted: Wanted, fused: FusedAdam
 ) -> OtherGradients:
     return other_gradients_of(inputs, wanted)
 

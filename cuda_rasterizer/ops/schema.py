@@ -151,7 +151,7 @@ class Outputs(NamedTuple):
         )
 
 
-class Upstream(NamedTuple):
+class OutputGradients(NamedTuple):
     """Gradients with respect to the forward's images."""
 
     v_rgb: Tensor | None
@@ -205,7 +205,7 @@ class Gradients(NamedTuple):
         return OtherGradients(self.v_features, self.v_viewmats, self.v_Ks, self.v_mean2d, self.v_mean2d_abs)
 
 
-class Nothing(NamedTuple):
+class NoResults(NamedTuple):
     """What an operator gives that only changes its arguments."""
 
 

@@ -93,3 +93,24 @@ class PhotoCache:
                 self.kept[name] = photo
                 self.bytes += photo.bytes
         return photo
+
+
+class DevicePhotos:
+    """Photos on the device that trains: on a GPU, at most `limit` bytes of them stay there."""
+
+    def __init__(self, device: torch.device, limit: int) -> None:
+        self.device, self.limit = device, limit
+        self.kept: dict[str, Photo] = {}
+        self.bytes = 0
+
+    def photo(self, cache: PhotoCache, name: str) -> Photo:
+        """The photo of a cache, on the device."""
+        if self.device.type == "cpu":
+            return cache.photo(name)
+        if name not in self.kept:
+            photo = cache.photo(name).to(self.device)
+            if self.bytes + photo.bytes > self.limit:
+                return photo
+            self.kept[name] = photo
+            self.bytes += photo.bytes
+        return self.kept[name]

@@ -25,13 +25,13 @@ def _unusable(error: Exception) -> UnusablePhoto:
     return UnusablePhoto(f"cannot be decoded ({error})")
 
 
-def target_size(width: int, height: int, resolution: int, max_size: int | None) -> tuple[int, int]:
+def target_size(width: int, height: int, resolution: int, max_image_size: int | None) -> tuple[int, int]:
     """Size in memory of a photo whose camera is `width` x `height`."""
     divisor = float(resolution)
     if resolution == -1:
         divisor = max(1.0, max(width, height) / AUTO_SIDE)
-    if max_size is not None:
-        divisor = max(divisor, max(width, height) / max_size)
+    if max_image_size is not None:
+        divisor = max(divisor, max(width, height) / max_image_size)
     return max(1, round(width / divisor)), max(1, round(height / divisor))
 
 

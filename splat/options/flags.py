@@ -73,8 +73,8 @@ def _walk(
     kind: type, path: tuple[str, ...], chosen: Mapping[str, type] | None, owner: str | None = None
 ) -> Iterator[Flag]:
     for item, annotation, help_text in fields_of(kind):
-        own, said = metadata(annotation)
-        one_of = next((it for it in said if isinstance(it, OneOf)), None)
+        own, extras = metadata(annotation)
+        one_of = next((it for it in extras if isinstance(it, OneOf)), None)
         default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
         if one_of is not None:
             name = one_of.name_of(type(default))
@@ -82,7 +82,7 @@ def _walk(
             for its_name, alternative in one_of.kinds.items():
                 if chosen is None or chosen.get(item.name, type(default)) is alternative:
                     yield from _walk(alternative, (*path, item.name), chosen, its_name)
-        elif dataclasses.is_dataclass(own) and not is_primitive(said):
+        elif dataclasses.is_dataclass(own) and not is_primitive(extras):
             yield from _walk(typing.cast(type, own), (*path, item.name), chosen, owner)
         elif dataclasses.is_dataclass(own):
             yield Flag(item.name, path, annotation, default, f"{help_text} {members(typing.cast(type, own))}")
@@ -95,9 +95,9 @@ def members(kind: type) -> str:
     return "; ".join(f"{item.name} ({item.default:g}): {text}" for item, _, text in fields_of(kind)) + "."
 
 
-def is_primitive(said: tuple[Any, ...]) -> bool:
+def is_primitive(extras: tuple[Any, ...]) -> bool:
     """Whether a dataclass is one flag (`named_values`)."""
-    return any(isinstance(item, tyro.constructors.PrimitiveConstructorSpec) for item in said)
+    return any(isinstance(item, tyro.constructors.PrimitiveConstructorSpec) for item in extras)
 
 
 def fields_of(kind: type) -> list[tuple[dataclasses.Field[Any], Any, str]]:

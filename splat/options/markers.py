@@ -55,8 +55,8 @@ def named_values(kind: type[Options]) -> Any:
 
 def metadata(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
     """The type of an annotation, and all that it says besides."""
-    said: tuple[Any, ...] = ()
+    extras: tuple[Any, ...] = ()
     while typing.get_origin(annotation) is typing.Annotated:
         annotation, *more = typing.get_args(annotation)
-        said = (*more, *said)
-    return annotation, said
+        extras = (*more, *extras)
+    return annotation, extras

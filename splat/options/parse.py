@@ -42,7 +42,12 @@ def parse(options: type[Options], arguments: Sequence[str], prog: str, descripti
         prog=prog,
         description=description,
         args=list(arguments),
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone, tyro.conf.OmitArgPrefixes),
+        config=(
+            tyro.conf.FlagCreatePairsOff,
+            tyro.conf.DisallowNone,
+            tyro.conf.OmitArgPrefixes,
+            tyro.conf.PositionalMetavarFromFieldName,
+        ),
         registry=registry(options, chosen, shown),
     )
     return result
@@ -146,11 +151,11 @@ def build(
     """An instance of a dataclass and of those inside it, from the values of each group's flags."""
     given = {}
     for item, annotation, _ in fields_of(kind):
-        own, said = metadata(annotation)
-        if any(isinstance(it, OneOf) for it in said):
+        own, extras = metadata(annotation)
+        if any(isinstance(it, OneOf) for it in extras):
             default = item.default_factory() if callable(item.default_factory) else item.default
             given[item.name] = build(chosen.get(item.name, type(default)), (*path, item.name), values, chosen)
-        elif dataclasses.is_dataclass(own) and not is_primitive(said):
+        elif dataclasses.is_dataclass(own) and not is_primitive(extras):
             given[item.name] = build(typing.cast(type, own), (*path, item.name), values, chosen)
         elif item.name in values.get(path, {}):
             given[item.name] = values[path][item.name]

@@ -59,7 +59,7 @@ def test_spz_says_which_way_its_axes_point_or_warns(tmp_path):
         warnings.simplefilter("error")
         spz.read(path)
     spz.write(before, path, SpzOptions(version=3))
-    with pytest.warns(UserWarning, match=r"which way its axes point.*--spz-frame rdf"):
+    with pytest.warns(UserWarning, match=r"which way its axes point.*`spz_frame` rdf"):
         spz.read(path)
     upside_down = spz.read(path, SpzOptions(frame="rdf"))
     assert (
@@ -141,7 +141,7 @@ def test_a_larger_palette_loses_less(tmp_path):
 
 def test_formats_refuse_what_they_cannot_hold(tmp_path):
     for end in (".sog", ".glb"):
-        with pytest.raises(InputError, match=r"degree 3.*--sh-degree 3"):
+        with pytest.raises(InputError, match=r"degree 3.*`sh_degree` 3"):
             formats.save(scene(degree=4), tmp_path / name(end))
     with pytest.raises(InputError, match="read only"):
         formats.save(scene(), tmp_path / "scene.ksplat")

@@ -224,7 +224,7 @@ def test_ambiguous_names_are_not_guessed(tmp_path):
     refused(tmp_path, "ambiguous")
 
 
-@pytest.mark.parametrize("options", [{"resolution": 0}, {"resolution": -2}, {"max_size": 0}])
+@pytest.mark.parametrize("options", [{"resolution": 0}, {"resolution": -2}, {"max_image_size": 0}])
 def test_impossible_sizes(good, options):
     with pytest.raises(InputError, match="at least 1"):
         load_capture(good, PhotoOptions(**options))

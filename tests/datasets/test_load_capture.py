@@ -93,7 +93,7 @@ def test_other_photo_folder(tmp_path):
     write_capture(tmp_path, photos=2)
     (tmp_path / "images").rename(tmp_path / "images_2")
     assert len(load_capture(tmp_path, PhotoOptions(images="images_2"))) == 2
-    with pytest.raises(InputError, match=r"--images.*images_2"):
+    with pytest.raises(InputError, match=r"`images`.*images_2"):
         load_capture(tmp_path)
 
 
@@ -190,7 +190,7 @@ def test_split_holds_out_every_eighth(tmp_path):
 
 def test_split_of_a_tiny_capture_is_explained(tmp_path):
     write_capture(tmp_path, photos=2)
-    with pytest.raises(InputError, match="without --eval"):
+    with pytest.raises(InputError, match="without `eval`"):
         split(load_capture(tmp_path))
 
 

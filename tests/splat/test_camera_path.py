@@ -317,6 +317,6 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_the_file_in_the_documentation_is_one() -> None:
-    text = (Path(__file__).resolve().parents[2] / "docs" / "editing.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "docs" / "guides" / "editing.md").read_text(encoding="utf-8")
     path = from_json(text.split("```json\n")[1].split("```")[0])
     assert len(path.keyframes) == 2 and path.duration == 3

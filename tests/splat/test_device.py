@@ -39,7 +39,7 @@ def test_a_run_on_the_cuda_kernels_learns_what_the_cpu_learns(capture, tmp_path,
 
 @pytest.mark.parametrize("name", ["gpu", "meta", "cuda:x", ""])
 def test_no_such_device(name):
-    with pytest.raises(InputError, match="--device must be"):
+    with pytest.raises(InputError, match="`device` must be"):
         choose_device(name)
 
 

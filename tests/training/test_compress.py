@@ -52,7 +52,7 @@ def test_a_page_and_a_plot_lie_beside_the_file(compress):
 def test_a_size_is_kept(compress):
     _, whole = compress(name="whole.spz")
     limit = int(0.6 * whole["steps"][-1]["size"])
-    out, facts = compress("--max-size", limit)
+    out, facts = compress("--max-bytes", limit)
     assert 0.5 * limit < out.stat().st_size <= limit
     assert len(facts["trials"]) > 4
     fitting = [trial["psnr"] for trial in facts["trials"] if trial["size"] <= limit]
@@ -60,7 +60,7 @@ def test_a_size_is_kept(compress):
 
 
 def test_a_loss_is_kept(compress):
-    out, facts = compress("--max-drop", 0.5)
+    out, facts = compress("--max-psnr-drop", 0.5)
     first, last = facts["steps"][0], facts["steps"][-1]
     assert first["psnr"] - last["psnr"] <= 0.5
     assert last["size"] == out.stat().st_size
@@ -80,11 +80,11 @@ def test_a_scene_without_photos_is_measured_by_its_own_renders(small_run, run_sp
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--max-size", "1MB", "--max-drop", 0.1), "two targets"),
-        (("--max-size", "1MB", "--prune", 0.1), "--prune cannot go with a target"),
-        (("--max-size", "10 stones"), "--max-size"),
-        (("--max-size", 100), "smallest file that was tried"),
-        (("--max-drop", 0), "above 0 dB"),
+        (("--max-bytes", "1MB", "--max-psnr-drop", 0.1), "two targets"),
+        (("--max-bytes", "1MB", "--prune", 0.1), "--prune cannot go with a target"),
+        (("--max-bytes", "10 stones"), "--max-bytes"),
+        (("--max-bytes", 100), "smallest file that was tried"),
+        (("--max-psnr-drop", 0), "above 0 dB"),
         (("--prune", 1), "--prune must be"),
         (("--finetune", -1), "--finetune must be"),
         (("--sh-degree", 7), "--sh-degree must be"),
@@ -100,7 +100,7 @@ def test_what_cannot_be_is_said(flags, message, small_run, run_splat, tmp_path, 
 
 def test_photos_are_asked_for_where_they_are_needed(small_run, run_splat, tmp_path, capsys):
     scene = scene_file(small_run[1])
-    for flags in (("--finetune", 10), ("--max-drop", 0.3)):
+    for flags in (("--finetune", 10), ("--max-psnr-drop", 0.3)):
         assert run_splat("compress", scene, "-o", tmp_path / "scene.spz", *flags) == 1
         assert "needs photos" in capsys.readouterr().err
 

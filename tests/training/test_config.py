@@ -67,7 +67,7 @@ def test_an_earlier_run_keeps_its_strategy(tmp_path: Path) -> None:
 
 def test_an_unknown_strategy_is_an_error_that_names_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(EARLIER | {"densify": {"strategy": "magic"}}))
-    with pytest.raises(InputError, match="magic.*budget, classic"):
+    with pytest.raises(InputError, match=r"magic.*budget, classic"):
         load_config(Run(tmp_path))
 
 

@@ -21,7 +21,7 @@ from splat.settings import RenderSettings
 from splat.training.compress.finetune import LR_FINAL, finetune, finetune_config, prune_and_finetune
 from splat.training.config import TrainConfig, load_config
 from splat.training.evaluate.evaluate import evaluate
-from splat.training.schedules import active_sh_degree, rate_fraction
+from splat.training.schedules import active_sh_degree
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def trained(small_run) -> tuple[Capture, Gaussians, TrainConfig]:
 
 
 def psnr(gaussians: Gaussians, scene: Capture) -> float:
-    return evaluate(gaussians, scene.frames, background=torch.zeros(3), settings=RenderSettings())["psnr"]
+    return evaluate(gaussians, scene.frames, background=torch.zeros(3), settings=RenderSettings()).psnr
 
 
 def test_a_pruned_scene_recovers_without_growing(trained):
@@ -118,12 +118,14 @@ def test_the_photos_masks_and_loss_of_the_run_stay_and_per_photo_parts_go():
     config = finetune_config(TrainConfig.from_dict(flags), cloudlet(), 500)
     config.check()
     assert config.optimization.background == "white" and config.data.mask_mode == "segment"
-    assert config.geometry.flat_weight == 0.5 and not config.geometry.refine_poses
+    assert config.loss.flat == 0.5 and not config.geometry.refine_poses
     assert not config.appearance.exposure and not config.appearance.sky
-    assert config.densify.strategy == "fixed" and config.densify.mask_weight == 0
+    assert config.densify.name == "fixed" and config.densify.learned_mask == 0
     assert config.optimization.iterations == 500 and config.time_limit_seconds is None
-    assert [active_sh_degree(config.optimization, progress) for progress in (0.0, 0.5, 1.0)] == [2, 2, 2]
-    assert rate_fraction(config.optimization, 0.0) == 1 and rate_fraction(config.optimization, 1.0) == LR_FINAL
+    degree, at_once = config.optimization.sh_degree, config.optimization.sh_from_start
+    assert [active_sh_degree(degree, progress, at_once) for progress in (0.0, 0.5, 1.0)] == [2, 2, 2]
+    first, last = config.lr.at(0.0, 1.0), config.lr.at(1.0, 1.0)
+    assert last["quats"] == pytest.approx(LR_FINAL * first["quats"]) and first["quats"] == config.lr.quats
 
 
 def cloudlet() -> Gaussians:

@@ -276,8 +276,6 @@ def test_nan_loss_stops_with_the_last_checkpoint_whole(capture, tmp_path, capsys
 def test_a_full_disk_is_named_and_older_files_stay(capture, tmp_path, capsys, monkeypatch):
     import errno
 
-    from splat.training import checkpoint
-
     real = torch.save
 
     def full(state, path):
@@ -286,7 +284,7 @@ def test_a_full_disk_is_named_and_older_files_stay(capture, tmp_path, capsys, mo
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
         real(state, path)
 
-    monkeypatch.setattr(checkpoint.torch, "save", full)
+    monkeypatch.setattr(torch, "save", full)
     assert train(capture, tmp_path / "run", "--save-every", 10) == 1
     assert "disk is full" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "run/ckpts").iterdir()] == ["ckpt_000010.pt"]

@@ -19,6 +19,7 @@ from captures import subject, write_capture
 from splat.compression.formats import registry as formats
 from splat.errors import InputError
 from splat.geometry.viewpoints import first_view
+from splat.io.checkpoint_file import write_checkpoint
 from splat.run import Run as RunFolder
 from splat.viewer.address import address, is_local
 from splat.viewer.opening import open_capture, open_scene, open_scenes, saved_iterations
@@ -64,8 +65,8 @@ def test_checkpoints_between_point_clouds(tmp_path: Path) -> None:
     """Also of a run that was killed before it saved any scene."""
     run, tensors = fake_run(tmp_path / "run"), subject(60).tensors()
     (run / "ckpts").mkdir()
-    torch.save({"optimizer": {"parameters": tensors}}, run / "ckpts" / "ckpt_000150.pt")
-    torch.save({"optimizer": {"parameters": tensors}}, run / "ckpts" / "ckpt_000100.pt")
+    write_checkpoint(run / "ckpts" / "ckpt_000150.pt", {"optimizer": {"parameters": tensors}})
+    write_checkpoint(run / "ckpts" / "ckpt_000100.pt", {"optimizer": {"parameters": tensors}})
     slot = open_scene(run, CPU)
     assert {iteration: file.suffix for iteration, file in saved_iterations(slot).items()} == {
         20: ".ply",
@@ -124,7 +125,7 @@ def test_one_bad_scene_among_several(tmp_path: Path) -> None:
         ((), "which scene?"),
         (("nothing.ply",), "no such file"),
         (("nothing.ply", "--port", 0), "--port"),
-        (("nothing.ply", "--max-size", 9), "--max-size"),
+        (("nothing.ply", "--max-image-size", 9), "--max-image-size"),
     ],
 )
 def test_what_cannot_be_viewed(

@@ -101,7 +101,7 @@ def test_least_visible_go_first(scene: Gaussians) -> None:
 
 def test_the_verb_keeps_to_a_size(run_splat: RunSplat, tmp_path: Path, capsys) -> None:
     formats.save(cloud(12_000, sh_degree=0), tmp_path / "ball.spz")
-    assert run_splat("share", tmp_path / "ball.spz", "--max-size", "200kB") == 0
+    assert run_splat("share", tmp_path / "ball.spz", "--max-bytes", "200kB") == 0
     page = tmp_path / "ball.html"
     said = capsys.readouterr().out
     assert page.stat().st_size <= 200_000
@@ -143,8 +143,8 @@ def test_a_run_knows_its_cameras_but_gives_no_photos(
     [
         (("-o", "page.txt"), "must end in .html"),
         (("--background", "blue-ish"), "--background must be"),
-        (("--max-size", "tiny"), "--max-size must be a size"),
-        (("--max-size", "1kB"), "200kB or more"),
+        (("--max-bytes", "tiny"), "--max-bytes must be a size"),
+        (("--max-bytes", "1kB"), "200kB or more"),
         (("--sh-degree", "4"), "--sh-degree must be 0 to 3"),
         (("--capture", "nowhere"), "nowhere"),
     ],

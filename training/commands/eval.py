@@ -5,11 +5,10 @@ from pathlib import Path
 
 import tyro
 
-from splat.datasets.split import split
-from splat.errors import InputError
-from splat.training.evaluate.measure_run import measure_run, print_metrics
+from splat.run import Run
+from splat.training.evaluate.measure_run import print_metrics
 from splat.training.evaluate.report import write_report
-from splat.training.open_run import open_run, read_capture
+from splat.training.evaluation import evaluate
 
 
 @dataclass(frozen=True)
@@ -28,15 +27,14 @@ class EvalOptions:
 
 def eval(options: EvalOptions) -> None:
     """Measure a trained scene against the photos it has not seen: PSNR and SSIM per view."""
-    trained = open_run(options.run, options.capture, options.device)
-    run, config = trained.run, trained.config
-    capture = read_capture(trained.capture, config)
-    if not config.data.eval and not options.all_views:
-        raise InputError(f"{options.run}: was trained on all photos, none was held out; measure those with --all-views")
-    frames = list(capture.frames) if options.all_views else split(capture, config.data.test_every)[1]
-    iteration, _ = run.latest_scene()
-    print_metrics(measure_run(run, config, trained.gaussians, frames, iteration, {}))
+    run = Run(options.run)
+    metrics = evaluate(
+        run, options.capture, all_views=options.all_views, renders=run.renders, progress=True, device=options.device
+    )
+    iteration, scene = run.latest_scene()
+    run.write_metrics({"iteration": iteration} | metrics.as_dict())
+    print_metrics(metrics)
     write_report([run.path], run.report)
-    print(f"scene     {trained.file}")
+    print(f"scene     {scene}")
     print(f"pictures  {run.renders}")
     print(f"report    {run.report}")

@@ -33,7 +33,7 @@ class MeshOptions:
     """Size of a cell in world units; smaller shows more. 1/256 of the scene's extent unless given."""
     max_depth: float | None = None
     """Farthest surface from a camera in world units; four extents unless given."""
-    max_size: int = 1024
+    max_image_size: int = 1024
     """Longest side in pixels of the pictures that are fused."""
     small_part: float = 0.01
     """Remove connected parts with a smaller fraction of the triangles of the largest."""
@@ -48,7 +48,7 @@ class MeshOptions:
 def mesh(options: MeshOptions) -> None:
     """Make a colored triangle mesh of a scene (needs Open3D: pip install 'splat[mesh]').
 
-    Scenes trained with --flat-weight 1 --normal-weight 0.05 have cleaner surfaces.
+    Scenes trained with --loss flat=1 normals=0.05 have cleaner surfaces.
 
     Raises:
         InputError: no such scene, Open3D is missing, the output exists or cannot be written, or nothing was seen.
@@ -71,7 +71,7 @@ def mesh(options: MeshOptions) -> None:
     cameras, extent = _cameras(trained)
     surface = fuse(
         trained.gaussians,
-        [camera.to(trained.device) for camera in bounded(cameras, options.max_size)],
+        [camera.to(trained.device) for camera in bounded(cameras, options.max_image_size)],
         extent=extent,
         voxel=options.voxel,
         max_depth=options.max_depth,

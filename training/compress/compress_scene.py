@@ -1,22 +1,19 @@
-"""`splat compress`: from a scene to a small file, step by step, each measured."""
+"""compress: from a scene to a small file, step by step, each measured. What `splat.compress` and the verb `splat compress`
+call."""
 
-import json
 import math
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from splat.compression.commands.format_flags import format_options
 from splat.compression.formats import registry as formats
 from splat.compression.formats.quantizers import Quantizer
 from splat.compression.formats.registry import FormatOptions
@@ -24,17 +21,21 @@ from splat.compression.formats.splatz.view_metric import view_metric
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.contribution import contribution
+from splat.datasets.capture import Capture
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
-from splat.io.parsing import parse_bytes
+from splat.result import CompressionResult, CompressionStep
+from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.compress.finetune import finetune
-from splat.training.compress.options import CompressOptions
-from splat.training.compress.report import Row, print_table, write_results
+from splat.training.compress.judge import Score
+from splat.training.compress.report import write_results
 from splat.training.compress.search import FRACTIONS, Model, Recipe, Target, Trial, choose, search
-from splat.training.compress.source import Source, check, open_source
+from splat.training.compress.settings import CompressSettings
+from splat.training.compress.source import Source, file_options, open_source
 from splat.training.config import evaluation_background
+from splat.training.progress import shows_bars
 
 PLY_COLUMNS = 17
 """Numbers of a Gaussian in a .ply, normals among them, besides the harmonics above degree 0."""
@@ -49,97 +50,91 @@ REPAIR_STRIDE = 2
 """Of these, every so many say how colors make up for what a format loses."""
 
 
-def compress_scene(options: CompressOptions) -> None:
-    """Compress, measure, print, and leave FILE, FILE.html, FILE.json and FILE.png.
-
-    Raises:
-        InputError: options that contradict each other, no such scene or capture, or a target that cannot be reached.
-    """
-    check(options)
-    output = options.output or default_output(options.scene)
-    formats.writable(output, options.formats.order)
-    if output.exists() and not options.overwrite:
-        raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
+def compress(
+    scene: Gaussians | Run | Path | str,
+    output: Path | str,
+    *,
+    max_bytes: int | str | None = None,
+    max_psnr_drop: float | None = None,
+    settings: CompressSettings | None = None,
+    capture: Capture | Path | str | None = None,
+    report: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    device: str = "auto",
+) -> CompressionResult:
+    """Compress; `splat.compress` says what the arguments mean."""
+    output, settings = Path(output), settings or CompressSettings()
+    if max_bytes is not None:
+        settings = replace(settings, max_bytes=max_bytes)
+    if max_psnr_drop is not None:
+        settings = replace(settings, max_psnr_drop=max_psnr_drop)
+    settings.check()
+    formats.writable(output, settings.formats.order)
+    if output.exists() and not overwrite:
+        raise InputError(f"{output}: exists already; choose another name, or say `overwrite`")
     began = time.monotonic()
-    source = open_source(options)
-    work = Compression(source, options, output)
+    source = open_source(scene, settings, capture=capture, device=device, progress=progress)
+    work = Compression(source, settings, output, progress and shows_bars())
+    target = Target(settings.size, settings.max_psnr_drop)
     with tempfile.TemporaryDirectory(prefix="splat-") as scratch:
         work.scratch = Path(scratch)
-        scene = work.to_target() if options.max_size or options.max_drop is not None else work.by_knobs()
-    facts = {
-        "scene": str(source.path),
-        "output": str(output),
-        "against": source.judge.against,
-        "steps": [_plain(row) for row in work.rows],
-        "trials": [_plain(trial) for trial in work.trials],
-        "ratio": work.rows[0].size / work.rows[-1].size,
-        "seconds": time.monotonic() - began,
-    }
-    page = write_results(output, facts, work.rows, work.trials, source.judge, source.gaussians, scene)
-    if options.json:
-        print(json.dumps(facts, indent=2))
-        return
-    print_table(work.rows, source.judge.against)
-    print(f"scene     {output}")
-    print(f"report    {page}")
-
-
-def default_output(scene: Path) -> Path:
-    return scene / "compressed.splatz" if scene.is_dir() else scene.with_name(f"{scene.stem}.splatz")
+        small = work.by_knobs() if target == Target() else work.to_target(target)
+    found = CompressionResult(output, small, tuple(work.steps), source.judge.against, time.monotonic() - began)
+    if report:
+        write_results(found, source.path, work.trials, source.judge, source.gaussians)
+    return found
 
 
 class Compression:
     """The steps, and the record of what each has cost."""
 
-    def __init__(self, source: Source, options: CompressOptions, output: Path) -> None:
-        self.source, self.options, self.output = source, options, output
+    def __init__(self, source: Source, asked: CompressSettings, output: Path, bars: bool = False) -> None:
+        self.source, self.asked, self.output, self.bars = source, asked, output, bars
         self.format = formats.format_of(output)
-        self.base = format_options(options.formats, source.config.optimization.antialiased)
+        self.base = file_options(asked, source.config)
         self.levels = self.format.quality_levels(self.base)
-        self.knob = self.level(options.precision or 0)
+        self.knob = self.level(asked.precision or 0)
         self.judge = source.judge
         cameras = source.judge.cameras
         self.views = cameras[:: math.ceil(len(cameras) / VIEWS)]
         self.settings = RenderSettings(antialiased=source.config.optimization.antialiased)
-        self.background = evaluation_background(source.config)
+        self.background = evaluation_background(source.config).to(source.device)
         self.ranks: torch.Tensor | None = None
         self.left: tuple[float, Gaussians] | None = None  # the last fraction that was pruned, and what it left
-        self.rows: list[Row] = []
+        self.steps: list[CompressionStep] = []
         self.trials: list[Trial] = []
         self.tuned: list[Trial] = []  # those of the trials that were fine-tuned
         self.scratch = Path()
         with self.step() as seconds:
-            score = self.judge(source.gaussians)
-        self.rows.append(Row("as trained", len(source.gaussians), _ply_bytes(source.gaussians), score, seconds()))
+            self.record("as trained", source.gaussians, seconds)
 
     def by_knobs(self) -> Gaussians:
-        """Exactly what the options say."""
-        options, scene = self.options, self.source.gaussians
+        """Exactly what the settings say."""
+        asked, scene = self.asked, self.source.gaussians
         degree = self.degree_limit()
-        if options.prune:
+        if asked.prune:
             with self.step() as seconds:
-                scene = self.pruned(options.prune)
-                self.record(f"prune {100 * options.prune:.0f} %", scene, seconds)
-        if options.sh_degree is not None and degree < scene.sh_degree:
+                scene = self.pruned(asked.prune)
+                self.record(f"prune {100 * asked.prune:.0f} %", scene, seconds)
+        if asked.sh_degree is not None and degree < scene.sh_degree:
             with self.step() as seconds:
                 scene = scene.with_sh_degree(degree)
                 self.record(f"degree {degree}", scene, seconds)
-        recipe = Recipe(options.prune or 0.0, degree, options.precision or 0)
-        if options.finetune:
+        recipe = Recipe(asked.prune or 0.0, degree, asked.precision or 0)
+        if asked.finetune:
             with self.step() as seconds:
-                scene, quantizer = self.tuned_to(recipe, options.finetune)
-                self.record(f"fine-tune {options.finetune} iterations", scene, seconds)
+                scene, quantizer = self.tuned_to(recipe, asked.finetune)
+                self.record(f"fine-tune {asked.finetune} iterations", scene, seconds)
         else:
             scene, quantizer = self.repaired_to(recipe)
         return self.written(scene, recipe, quantizer)
 
-    def to_target(self) -> Gaussians:
+    def to_target(self, target: Target) -> Gaussians:
         """The best that reaches the target, found by trial."""
-        options, whole = self.options, self.rows[0].score.psnr
-        size = None if options.max_size is None else parse_bytes("--max-size", options.max_size)
-        target = Target(size, options.max_drop)
+        iterations, whole = self.asked.finetune or 0, self.steps[0].psnr
         model = self.model()
-        if options.finetune:
+        if iterations:
             best = self.search_finetuned(model, target)
         else:
             search(model, target, self.follow)
@@ -151,19 +146,19 @@ class Compression:
             scene = self.pruned(recipe.fraction)
             if recipe.fraction:
                 self.record(f"prune {100 * recipe.fraction:.1f} %", scene, seconds)
-        self.install(self.trial_file(recipe, options.finetune or 0))
-        scene = formats.load(self.output, self.base)
-        tuned = f", {options.finetune} iterations of fine-tuning" if options.finetune else ""
+        self.install(self.trial_file(recipe, iterations))
+        scene = self.load(self.output, self.base)
+        tuned = f", {iterations} iterations of fine-tuning" if iterations else ""
         step = f"degree {recipe.degree}, precision {recipe.level}{tuned}: {self.format.name}"
-        self.rows.append(Row(step, len(scene), best.size, best.score, best.seconds))
+        self.add(step, len(scene), best.size, best.score, best.seconds)
         return scene
 
     def model(self) -> Model:
         """Measure every kind of loss alone."""
         limit = self.degree_limit()
-        bar = tqdm(desc="measure", total=len(FRACTIONS) - 1 + limit + len(self.levels), disable=not sys.stderr.isatty())
+        bar = tqdm(desc="measure", total=len(FRACTIONS) - 1 + limit + len(self.levels), disable=not self.bars)
         with bar:
-            pruned = [self.rows[0].score.psnr]
+            pruned = [self.steps[0].psnr]
             for fraction in FRACTIONS[1:]:
                 pruned.append(self.judge(self.pruned(fraction)).psnr)
                 bar.update()
@@ -173,11 +168,11 @@ class Compression:
             for recipe in recipes:
                 kinds.append(self.follow(recipe))
                 bar.update()
-        return Model(self.rows[0].score.psnr, pruned, kinds)
+        return Model(self.steps[0].psnr, pruned, kinds)
 
     def search_finetuned(self, model: Model, target: Target) -> Trial | None:
         """Trials with fine-tuning, each aiming by what the one before has won back."""
-        gain = FINETUNE_GAIN
+        gain, wanted = FINETUNE_GAIN, target
         for _ in range(FINETUNE_TRIALS):
             aim = target if target.drop is None else Target(drop=target.drop + gain)
             recipes = model.best(aim)
@@ -186,7 +181,7 @@ class Compression:
             recipe = recipes[0]
             if any(trial.recipe == recipe for trial in self.tuned):
                 break
-            trial = self.follow(recipe, self.options.finetune or 0)
+            trial = self.follow(recipe, self.asked.finetune or 0)
             self.tuned.append(trial)
             lost = model.whole - trial.score.psnr
             if target.size is not None:
@@ -195,8 +190,7 @@ class Compression:
                 target = Target(size=int(target.size * target.size / trial.size))
             else:
                 gain = model.drop(recipe) - lost
-        size = None if self.options.max_size is None else parse_bytes("--max-size", self.options.max_size)
-        return choose(self.tuned, Target(size, self.options.max_drop), model.whole)
+        return choose(self.tuned, wanted, model.whole)
 
     def follow(self, recipe: Recipe, iterations: int = 0) -> Trial:
         """Prune, write and measure one recipe, and remember it."""
@@ -204,7 +198,7 @@ class Compression:
             scene, quantizer = self.tuned_to(recipe, iterations) if iterations else self.repaired_to(recipe)
             name, options = self.trial_file(recipe, iterations), self.level(recipe.level)
             self.save(scene, name, options, quantizer)
-            score = self.judge(formats.load(name, options))
+            score = self.judge(self.load(name, options))
             trial = Trial(recipe, formats.size_of(name), len(scene), score, seconds())
         self.trials.append(trial)
         return trial
@@ -228,7 +222,7 @@ class Compression:
         """The scene pruned and fine-tuned to what a recipe's file can hold, and the quantizer of that."""
         scene, quantizer = self.pruned_to(recipe)
         source = self.source
-        with tqdm(desc="fine-tune", total=iterations, disable=not sys.stderr.isatty(), leave=False) as bar:
+        with tqdm(desc="fine-tune", total=iterations, disable=not self.bars, leave=False) as bar:
 
             def advance(iteration: int) -> None:
                 bar.update(iteration - bar.n)
@@ -240,9 +234,10 @@ class Compression:
                 iterations,
                 config=source.config,
                 quantizer=quantizer,
+                device=source.device,
                 progress=advance,
             )
-        return tuned, quantizer
+        return tuned.to(source.device), quantizer
 
     def repaired_to(self, recipe: Recipe) -> tuple[Gaussians, Quantizer | None]:
         """The scene pruned to a recipe, with base colors that make up for what the format loses elsewhere, as far as they can;
@@ -262,6 +257,10 @@ class Compression:
         scene = self.pruned(recipe.fraction).with_sh_degree(recipe.degree)
         return scene, self.quantizer(scene, self.level(recipe.level))
 
+    def load(self, path: Path, options: FormatOptions) -> Gaussians:
+        """What a file holds, on the device."""
+        return formats.load(path, options).to(self.source.device)
+
     def save(self, scene: Gaussians, path: Path, options: FormatOptions, quantizer: Quantizer | None) -> None:
         if quantizer is not None:
             quantizer.write(scene, path)
@@ -272,10 +271,10 @@ class Compression:
         """Write the output, read it back, measure it."""
         with self.step() as seconds:
             self.save(scene, self.output, self.knob, quantizer)
-            read = formats.load(self.output, self.base)
+            read = self.load(self.output, self.base)
             score = self.judge(read)
             size = formats.size_of(self.output)
-            self.rows.append(Row(f"write {self.format.name}", len(read), size, score, seconds()))
+            self.add(f"write {self.format.name}", len(read), size, score, seconds())
             self.trials.append(Trial(recipe, size, len(read), score, seconds()))
         return read
 
@@ -289,7 +288,7 @@ class Compression:
         background, settings = self.background, self.settings
         if self.ranks is None:
             score = partial(
-                importance, cameras=cameras, kind=self.options.score, background=background, settings=settings
+                importance, cameras=cameras, kind=self.asked.score, background=background, settings=settings
             )
             self.ranks = ranks(whole, score)
         pruned = prune(whole, self.ranks, fraction)
@@ -303,7 +302,7 @@ class Compression:
             InputError: it has no such level.
         """
         if not 0 <= level < len(self.levels):
-            raise InputError(f"--precision must be 0 to {len(self.levels) - 1} for {self.format.name}, got {level}")
+            raise InputError(f"`precision` must be 0 to {len(self.levels) - 1} for {self.format.name}, got {level}")
         return self.levels[level]
 
     def install(self, file: Path) -> None:
@@ -313,15 +312,19 @@ class Compression:
                 shutil.copyfile(member, temporary)
 
     def degree_limit(self) -> int:
-        """Highest degree of harmonics that the scene has, the format holds, and the options allow."""
-        wanted = self.options.sh_degree
+        """Highest degree of harmonics that the scene has, the format holds, and the settings allow."""
+        wanted = self.asked.sh_degree
         most = min(self.source.gaussians.sh_degree, self.format.degree)
         return most if wanted is None else min(most, wanted)
 
     def record(self, step: str, scene: Gaussians, seconds: Callable[[], float]) -> None:
         """Measure a scene between two steps."""
         score = self.judge(scene)
-        self.rows.append(Row(step, len(scene), _ply_bytes(scene), score, seconds()))
+        self.add(step, len(scene), _ply_bytes(scene), score, seconds())
+
+    def add(self, step: str, gaussians: int, size: int, score: Score, seconds: float) -> None:
+        """A step was taken."""
+        self.steps.append(CompressionStep(step, gaussians, size, score.psnr, score.ssim, seconds))
 
     @contextmanager
     def step(self) -> Iterator[Callable[[], float]]:
@@ -331,26 +334,21 @@ class Compression:
 
     def unreachable(self, target: Target) -> str:
         """What to say when nothing reaches the target: the nearest there was."""
-        whole = self.rows[0].score.psnr
+        whole = self.steps[0].psnr
         if target.size is not None:
             least = min(self.trials, key=lambda trial: trial.size)
             return (
-                f"--max-size {self.options.max_size}: the smallest file that was tried has {least.size:,} bytes "
+                f"`max_bytes` {self.asked.max_bytes}: the smallest file that was tried has {least.size:,} bytes "
                 f"({least.recipe}, {least.score.psnr:.2f} dB). Allow more, or choose .splatz as the format"
             )
         nearest = max(self.trials, key=lambda trial: trial.score.psnr)
+        lost = whole - nearest.score.psnr
         return (
-            f"--max-drop {self.options.max_drop}: at its finest, {self.format.name} loses {whole - nearest.score.psnr:.2f} dB "
-            f"({nearest.size:,} bytes). Allow more, add --finetune 1000, or choose another format"
+            f"`max_psnr_drop` {self.asked.max_psnr_drop}: at its finest, {self.format.name} loses {lost:.2f} dB "
+            f"({nearest.size:,} bytes). Allow more, give `finetune` 1000, or choose another format"
         )
 
 
 def _ply_bytes(scene: Gaussians) -> int:
     """What the scene takes as a .ply, in which every number has four bytes."""
     return len(scene) * 4 * (PLY_COLUMNS + 3 * scene.sh_rest.shape[1])
-
-
-def _plain(record: Row | Trial) -> dict[str, Any]:
-    """As JSON has it."""
-    values = asdict(record)
-    return {**{name: value for name, value in values.items() if name != "score"}, **values["score"]}

@@ -7,7 +7,6 @@ file will hold; the parameters behind it keep moving between its steps (straight
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -18,7 +17,6 @@ from splat.compression.simplify.prune import prune, ranks, recolored
 from splat.datasets.capture import Frame
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import AppearanceConfig, TrainConfig, evaluation_background
 from splat.training.densify.base import FixedConfig
@@ -73,7 +71,7 @@ def finetune(
         frames,
         extent,
         gaussians.detach().to(dtype=torch.float32),
-        Run(Path()),
+        None,
         device=device,
         project=quantizer,
     )

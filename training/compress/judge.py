@@ -53,12 +53,21 @@ class PhotoJudge:
     Args:
         frames: to measure with.
         seen: cameras of the photos that the scene was trained on; no held-out photo says what may be left out.
+        device: that draws.
     """
 
-    def __init__(self, frames: Sequence[Frame], seen: Sequence[Camera], config: TrainConfig, held_out: bool) -> None:
-        self.frames, self.cameras, self.config = list(frames), list(seen), config
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        seen: Sequence[Camera],
+        config: TrainConfig,
+        held_out: bool,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.frames, self.config = [frame.to(device) for frame in frames], config
+        self.cameras = [camera.to(device) for camera in seen]
         self.against = f"{len(frames)} {'held-out photos' if held_out else 'photos that it was trained on'}"
-        self.background = evaluation_background(config)
+        self.background = evaluation_background(config).to(device)
         self.settings = RenderSettings(antialiased=config.optimization.antialiased)
 
     def __call__(self, gaussians: Gaussians) -> Score:
@@ -69,18 +78,18 @@ class PhotoJudge:
             settings=self.settings,
             mask_mode=self.config.data.mask_mode,
         )
-        return Score(found["psnr"], found["ssim"])
+        return Score(found.psnr, found.ssim)
 
     @torch.no_grad()
     def pictures(self, before: Gaussians, after: Gaussians, folder: Path) -> list[tuple[str, Path]]:
         made = []
         for frame in self.frames:
             images = [
-                render(scene, frame.camera, background=self.background, settings=self.settings).rgb.clamp(0, 1)
+                render(scene, frame.camera, background=self.background, settings=self.settings).rgb.clamp(0, 1).cpu()
                 for scene in (before, after)
             ]
             path = folder / picture_name(frame.name)
-            write_image(path, side_by_side(frame.photo.over(self.background).float() / 255, *images))
+            write_image(path, side_by_side(frame.photo.over(self.background.cpu()).float() / 255, *images))
             made.append((frame.name, path))
         return made
 
@@ -89,7 +98,8 @@ class RenderJudge:
     """By renders of the scene as it was, from all around it."""
 
     def __init__(self, gaussians: Gaussians, settings: RenderSettings | None = None) -> None:
-        self.cameras = orbit_around(gaussians.means, ORBIT_VIEWS, *ORBIT_SIZE)
+        around = orbit_around(gaussians.means.cpu(), ORBIT_VIEWS, *ORBIT_SIZE)
+        self.cameras = [camera.to(gaussians.device) for camera in around]
         self.against = f"{ORBIT_VIEWS} renders of the scene as it was"
         self.settings = settings or RenderSettings()
         self.fidelity = Fidelity(gaussians, self.cameras, settings=self.settings)
@@ -105,7 +115,7 @@ class RenderJudge:
         made = []
         for index, (camera, target) in enumerate(zip(self.cameras, self.fidelity.images, strict=True)):
             path = folder / f"{index:02d}.png"
-            image = render(after, camera, settings=self.settings).rgb.clamp(0, 1)
-            write_image(path, side_by_side(target, target, image))
+            image = render(after, camera, settings=self.settings).rgb.clamp(0, 1).cpu()
+            write_image(path, side_by_side(target.cpu(), target.cpu(), image))
             made.append((f"view {index}", path))
         return made

@@ -6,7 +6,7 @@ import html
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +15,63 @@ from PIL import Image
 
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
-from splat.training.compress.judge import Judge, Score
+from splat.result import CompressionResult, CompressionStep
+from splat.training.compress.judge import Judge
 from splat.training.compress.search import Trial, pareto
 from splat.training.evaluate.report import number, table, view_card, write_page
 
 VIEWS_MAX = 12
 
 
-@dataclass(frozen=True)
-class Row:
-    """A step that was taken, and what the scene was then."""
-
-    step: str
-    gaussians: int
-    size: int  # bytes; of steps between, those of a .ply without compression
-    score: Score
-    seconds: float
-
-
 def write_results(
-    output: Path,
-    facts: dict[str, Any],
-    rows: Sequence[Row],
-    trials: Sequence[Trial],
-    judge: Judge,
-    before: Gaussians,
-    after: Gaussians,
+    found: CompressionResult, scene: Path, trials: Sequence[Trial], judge: Judge, before: Gaussians
 ) -> Path:
-    """Write the page, the plot and the numbers beside `output`. Returns the page."""
-    page, plot, numbers = (output.with_name(f"{output.name}.{end}") for end in ("html", "png", "json"))
+    """Write the page, the plot and the numbers beside the file. Returns the page.
+
+    Args:
+        scene: file that was compressed.
+        before: what it held.
+    """
+    output, rows = found.output, found.steps
+    facts = {
+        "scene": str(scene),
+        "output": str(output),
+        "against": found.against,
+        "steps": [asdict(row) for row in rows],
+        "trials": [plain(trial) for trial in trials],
+        "ratio": found.ratio,
+        "seconds": found.seconds,
+    }
+    page, plot, numbers = (beside(output, end) for end in ("html", "png", "json"))
     with replacing(numbers) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n")
     write_plot(rows, trials, plot)
     picture = base64.b64encode(plot.read_bytes()).decode()
-    ratio = f"{facts['ratio']:.1f} times smaller than the .ply, measured against {html.escape(judge.against)}."
+    ratio = f"{found.ratio:.1f} times smaller than the .ply, measured against {html.escape(found.against)}."
     sections = [
         f"<p>{ratio}</p>",
         "<h2>Steps</h2>" + step_table(rows),
         f'<h2>Size and quality</h2><div class="card"><img alt="PSNR over size" style="width:100%;max-width:760px" '
         f'src="data:image/png;base64,{picture}"></div>',
         trial_table(trials),
-        views(judge, before, after),
+        views(judge, before, found.scene),
     ]
     write_page(f"splat compress: {output.name}", sections, page)
     return page
 
 
-def step_table(rows: Sequence[Row]) -> str:
+def beside(output: Path, end: str) -> Path:
+    """The page (html), plot (png) or numbers (json) that belong to a file."""
+    return output.with_name(f"{output.name}.{end}")
+
+
+def plain(trial: Trial) -> dict[str, Any]:
+    """As JSON has it."""
+    values = asdict(trial)
+    return {**{name: value for name, value in values.items() if name != "score"}, **values["score"]}
+
+
+def step_table(rows: Sequence[CompressionStep]) -> str:
     first = rows[0]
     cells = [
         [
@@ -69,9 +79,9 @@ def step_table(rows: Sequence[Row]) -> str:
             number(row.gaussians, 0),
             number(row.size / 1e6, 3),
             number(first.size / row.size, 1),
-            number(row.score.psnr, 2),
-            f"{row.score.psnr - first.score.psnr:+.2f}",
-            number(row.score.ssim, 4),
+            number(row.psnr, 2),
+            f"{row.psnr - first.psnr:+.2f}",
+            number(row.ssim, 4),
             number(row.seconds, 1),
         ]
         for row in rows
@@ -112,7 +122,7 @@ def views(judge: Judge, before: Gaussians, after: Gaussians) -> str:
     return f'<h2>Views</h2>{hint}<div class="views">{"".join(cards)}</div>'
 
 
-def write_plot(rows: Sequence[Row], trials: Sequence[Trial], path: Path) -> None:
+def write_plot(rows: Sequence[CompressionStep], trials: Sequence[Trial], path: Path) -> None:
     """PSNR over the file's size: every trial, those that no other beats, the file that was written, the scene as it was."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -127,8 +137,8 @@ def write_plot(rows: Sequence[Row], trials: Sequence[Trial], path: Path) -> None
         front = pareto(trials)
         axes.plot([t.size / 1e6 for t in front], [t.score.psnr for t in front], color="#3b7dd8", lw=1.4, label="best")
     last = rows[-1]
-    axes.scatter([last.size / 1e6], [last.score.psnr], s=70, marker="*", color="#e07b39", zorder=3, label="written")
-    axes.axhline(rows[0].score.psnr, color="#3a9d6e", lw=1, ls="--", label="as trained")
+    axes.scatter([last.size / 1e6], [last.psnr], s=70, marker="*", color="#e07b39", zorder=3, label="written")
+    axes.axhline(rows[0].psnr, color="#3a9d6e", lw=1, ls="--", label="as trained")
     axes.set_xlim(left=0)
     axes.set_xlabel("MB")
     axes.set_ylabel("PSNR [dB]")
@@ -138,13 +148,13 @@ def write_plot(rows: Sequence[Row], trials: Sequence[Trial], path: Path) -> None
         figure.savefig(temporary, format="png")
 
 
-def print_table(rows: Sequence[Row], against: str) -> None:
+def print_table(rows: Sequence[CompressionStep], against: str) -> None:
     """The steps, for a terminal."""
     width = max(len(row.step) for row in rows)
     print(f"{'step':{width}s}  Gaussians        MB   smaller  PSNR [dB]  change    SSIM  seconds")
     for row in rows:
         print(
             f"{row.step:{width}s} {row.gaussians:10,} {row.size / 1e6:9.3f} {rows[0].size / row.size:8.1f}x "
-            f"{row.score.psnr:10.2f} {row.score.psnr - rows[0].score.psnr:+7.2f}  {row.score.ssim:.4f} {row.seconds:8.1f}"
+            f"{row.psnr:10.2f} {row.psnr - rows[0].psnr:+7.2f}  {row.ssim:.4f} {row.seconds:8.1f}"
         )
     print(f"measured against {against}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from splat.gaussians import Gaussians
 from splat.image_metrics import psnr, ssim
 from splat.io.images import side_by_side, write_image
 from splat.render import render
+from splat.result import Metrics, ViewMetrics
 from splat.settings import RenderSettings
 from splat.training.evaluate.metrics import color_corrected, lpips_metric
 from splat.training.losses.target import make_target
@@ -38,7 +38,7 @@ def evaluate(
     align: PoseCorrections | None = None,
     lpips: bool = False,
     progress: bool = False,
-) -> dict[str, Any]:
+) -> Metrics:
     """Draw every frame's view, clamp it to 0..1, and compare it with the photo, where that is not masked.
 
     Args:
@@ -47,14 +47,14 @@ def evaluate(
             refined is free to move a little.
         lpips: also measure LPIPS.
 
-    Returns:
-        psnr, ssim, and psnr_color_corrected (after the best affine change of color): means over views; with the options
-        lpips and psnr_aligned; gaussians: their number; views: name and values of each.
-
     Raises:
         InputError: LPIPS cannot be measured.
+        ValueError: there are no frames.
     """
-    views, device = [], gaussians.means.device
+    if not frames:
+        raise ValueError("evaluate: expected at least one frame, got none")
+    views: list[ViewMetrics] = []
+    device = gaussians.means.device
     perceptual = lpips_metric() if lpips else None
     background = background.to(device)
     for frame in tqdm(frames, desc="evaluate", unit="view", disable=not progress):
@@ -63,25 +63,24 @@ def evaluate(
         image = render(gaussians, camera, background=background, settings=settings).rgb.clamp(0, 1)
         image = (image * 255).round() / 255  # what is saved is what is measured
         photo = target.as_float(image)
-        view: dict[str, Any] = {
-            "name": frame.name,
-            "psnr": psnr(image, photo, target.used),
-            "ssim": ssim(image, photo, target.used),
-            "psnr_color_corrected": psnr(color_corrected(image, photo), photo, target.used),
-        }
-        if perceptual is not None:
-            view["lpips"] = perceptual(image, photo)
+        psnr_aligned = None
         if align is not None:
             moved = aligned_camera(gaussians, camera, photo, background, settings, align)
             better = render(gaussians, moved, background=background, settings=settings).rgb.clamp(0, 1)
-            view["psnr_aligned"] = psnr(better, photo, target.used)
+            psnr_aligned = psnr(better, photo, target.used)
+        view = ViewMetrics(
+            frame.name,
+            psnr=psnr(image, photo, target.used),
+            ssim=ssim(image, photo, target.used),
+            psnr_color_corrected=psnr(color_corrected(image, photo), photo, target.used),
+            lpips=None if perceptual is None else perceptual(image, photo),
+            psnr_aligned=psnr_aligned,
+        )
         views.append(view)
         if renders is not None:
             error = ((image - photo).abs() * ERROR_GAIN).clamp(0, 1)
             write_image(renders / picture_name(frame.name), side_by_side(photo.cpu(), image.cpu(), error.cpu()))
-    names = [name for name in views[0] if name != "name"]
-    means = {name: sum(view[name] for view in views) / len(views) for name in names}
-    return {**means, "gaussians": len(gaussians), "views": views}
+    return Metrics.of(tuple(views), len(gaussians))
 
 
 def picture_name(photo: str) -> str:

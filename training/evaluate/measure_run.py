@@ -1,10 +1,10 @@
 """Measuring a run on its photos: metrics.json and renders/ in its folder, and the table that is printed."""
 
-import sys
 from typing import Any
 
 from splat.datasets.capture import Frame
 from splat.gaussians import Gaussians
+from splat.result import Metrics
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background
@@ -23,7 +23,9 @@ def measure_run(
     iteration: int,
     timing: dict[str, Any],
     poses: PoseCorrections | None = None,
-) -> dict[str, Any]:
+    *,
+    progress: bool = False,
+) -> Metrics:
     """Evaluate on held-out frames and write metrics.json and renders/."""
     metrics = evaluate(
         gaussians,
@@ -34,15 +36,15 @@ def measure_run(
         mask_mode=config.data.mask_mode,
         align=poses,
         lpips=config.run.lpips,
-        progress=sys.stderr.isatty(),
+        progress=progress,
     )
-    metrics = {"iteration": iteration} | timing | metrics
-    run.write_metrics(metrics)
+    run.write_metrics({"iteration": iteration} | timing | metrics.as_dict())
     return metrics
 
 
-def print_metrics(metrics: dict[str, Any]) -> None:
+def print_metrics(found: Metrics) -> None:
     """Print the table of views."""
+    metrics = found.as_dict()
     columns = {name: column for name, column in COLUMNS.items() if name in metrics}
     width = max(13, *(len(view["name"]) for view in metrics["views"]))
     print("  ".join([f"{'held-out view':{width}s}", *(f"{heading:>12s}" for heading, _ in columns.values())]))

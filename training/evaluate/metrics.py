@@ -25,12 +25,12 @@ def lpips_metric() -> Callable[[Tensor, Tensor], float]:
     try:
         import lpips
     except ImportError as error:
-        raise InputError("--lpips needs the package lpips: pip install lpips torchvision") from error
+        raise InputError("`lpips` needs the package lpips: pip install lpips torchvision") from error
     try:
         network = lpips.LPIPS(net="alex", verbose=False).eval()
     except Exception as error:  # torch.hub raises URLError, HTTPError, RuntimeError ...
         raise InputError(
-            f"--lpips could not get the weights of AlexNet ({error}). Run once with a network connection: "
+            f"`lpips` could not get the weights of AlexNet ({error}). Run once with a network connection: "
             "python -c \"import lpips; lpips.LPIPS(net='alex')\", or copy alexnet-owt-7be5be79.pth into "
             "~/.cache/torch/hub/checkpoints/"
         ) from error

@@ -50,7 +50,7 @@ class RunRecord:
         config, _ = load_config(folder)
         metrics = _json(folder.metrics_file)
         if not isinstance(metrics, dict):
-            raise InputError(f"{path}: has no metrics.json; let the run end, or finish it with --resume")
+            raise InputError(f"{path}: has no metrics.json; let the run end, or finish it with `resume`")
         lines = folder.progress_file
         progress = []
         if lines.is_file():
@@ -132,7 +132,7 @@ def _summary(runs: Sequence[RunRecord]) -> str:
         )
     note = ""
     if any(run.metrics.get("training_views") for run in runs):
-        note = '<p class="soft">Trained on all photos, so there are no scores; --eval holds some out.</p>'
+        note = '<p class="soft">Trained on all photos, so there are no scores; splat train --eval holds some out.</p>'
     heads = ["run", "PSNR [dB]", "SSIM", "LPIPS", "Gaussians", "iterations", "training [s]", "strategy"]
     return table(heads, rows) + note
 

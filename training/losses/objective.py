@@ -1,5 +1,6 @@
 """What a training step minimizes: how far the render is from the photo, and what is known of the scene's shape."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,21 +43,50 @@ class Loss:
         return self.rest.detach() if self.ssim is None else self.rest.detach() + self.ssim.detach()
 
 
+@dataclass(frozen=True)
+class RenderedView:
+    """What a loss term sees of a step. Gradients flow back through `rgb`, `result` and `gaussians`."""
+
+    rgb: Tensor  # [H, W, 3] the render as the photo's camera would have recorded it
+    result: RenderResult  # also alpha; depth and normals where a term needs them
+    target: TargetImage  # the photo, at the size of the render
+    frame: Frame  # at the photo's full size
+    camera: Camera  # at the size of the render
+    gaussians: Gaussians  # that were drawn
+    extent: float  # of the scene, world units
+    now: Iteration
+
+
+@dataclass(frozen=True)
+class LossTerm:
+    """A term that is added to the loss of every step, besides those of the configuration."""
+
+    measure: Callable[[RenderedView], Tensor | None]  # a scalar; None where the term says nothing of a view
+    weight: float = 1.0
+    depth: bool = False  # whether it needs `result.depth` and `result.median_depth`
+    normals: bool = False  # whether it needs `result.normals`
+
+
 class Objective:
     """The loss of one photo's render.
 
     Args:
         extent: of the scene, world units.
+        terms: are added.
     """
 
-    def __init__(self, config: TrainConfig, extent: float) -> None:
-        self.config, self.extent = config, extent
+    def __init__(self, config: TrainConfig, extent: float, terms: Sequence[LossTerm] = ()) -> None:
+        self.config, self.extent, self.terms = config, extent, tuple(terms)
 
     def needs_depth(self) -> bool:
         weights = self.config.loss
-        return any((weights.depth_points, weights.depth_maps, weights.depth_smooth, weights.normals))
+        asked = any((weights.depth_points, weights.depth_maps, weights.depth_smooth, weights.normals))
+        return asked or any(term.depth for term in self.terms)
 
     def needs_normals(self, now: Iteration) -> bool:
+        return self._compares_normals(now) or any(term.normals for term in self.terms)
+
+    def _compares_normals(self, now: Iteration) -> bool:
         return self.config.loss.normals > 0 and now.progress >= NORMALS_FROM
 
     def __call__(
@@ -69,6 +99,7 @@ class Objective:
         gaussians: Gaussians,
         now: Iteration,
     ) -> Loss:
+        seen = RenderedView(rgb, result, target, frame, camera, gaussians, self.extent, now)
         appearance, weight = self.config.appearance, self.config.loss.ssim
         rgb, image = target.beside(rgb, clipped=appearance.exposure or appearance.bilateral_grid)
         rgb, image = rgb[None], image[None]
@@ -86,6 +117,10 @@ class Objective:
             loss = loss + ALPHA_WEIGHT * difference.mean()
         for term in self._shape(result, target, frame, camera, gaussians, now):
             loss = loss + term
+        for extra in self.terms:
+            value = extra.measure(seen)
+            if value is not None:
+                loss = loss + extra.weight * value
         return Loss(ssim, loss)
 
     def _shape(
@@ -111,7 +146,7 @@ class Objective:
                 terms.append(weight * maps_loss(result, inverse, self.extent))
         if weights.depth_smooth:
             terms.append(weights.depth_smooth * smoothness_loss(result, target.image, self.extent))
-        if self.needs_normals(now):
+        if self._compares_normals(now):
             terms.append(weights.normals * normals_loss(result, camera))
         if weights.flat:
             terms.append(weights.flat * flatness_loss(gaussians, self.extent))

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.datasets.images.cache import Photo
+from splat.image_metrics import psnr_of
 
 BRIGHTEST = 253.5 / 255
 """From here on a camera's value may have been cut off."""
@@ -46,6 +47,12 @@ class TargetImage:
     def error(self, rgb: Tensor) -> Tensor:  # [H, W]
         """Mean absolute difference of the channels, without a gradient."""
         return (rgb.detach() - self.as_float(rgb)).abs().mean(-1)
+
+    def psnr(self, rgb: Tensor) -> float:
+        """Of a render, in dB, for a person to watch; pixels that do not count are taken to be right."""
+        with torch.no_grad():
+            error = float((rgb.clamp(0, 1) - self.as_float(rgb)).square().mean())
+        return psnr_of(max(error, 1e-10))
 
 
 def make_target(photo: Photo, fraction: float, background: Tensor, mask_mode: str) -> TargetImage:

@@ -35,7 +35,7 @@ class ShareOptions:
     """Folder of the capture: its cameras become start views, with small pictures of up to nine of its photos in the page. The
     folder of a run knows the cameras by itself; the photos are put in only when they are asked for like this."""
 
-    max_size: Annotated[str | None, tyro.conf.arg(metavar="8MB")] = None
+    max_bytes: Annotated[str | None, tyro.conf.arg(metavar="8MB")] = None
     """Largest size of the page. A smaller palette of harmonics, fewer degrees, and then fewer Gaussians make it fit."""
 
     sh_degree: Annotated[int | None, tyro.conf.arg(metavar="0-3")] = None
@@ -68,7 +68,7 @@ def share(options: ShareOptions) -> None:
         raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     if options.sh_degree is not None and not 0 <= options.sh_degree <= 3:
         raise InputError(f"--sh-degree must be 0 to 3, got {options.sh_degree}")
-    background, limit = parse_color(options.background), parse_size(options.max_size)
+    background, limit = parse_color(options.background), parse_size(options.max_bytes)
     opened = open_scene(options.scene)
     scene, source = opened.gaussians, opened.file
     degree = min(scene.sh_degree, 3 if options.sh_degree is None else options.sh_degree)
@@ -96,7 +96,7 @@ def share(options: ShareOptions) -> None:
     with replacing(output) as temporary:
         temporary.write_bytes(content)
     for note in given_up:
-        print(f"to fit into {options.max_size}: {note}")
+        print(f"to fit into {options.max_bytes}: {note}")
     print(
         f"{output}: {len(content) / 1e6:.2f} MB, of which {len(payload) / 1e6:.2f} MB are the scene and "
         f"{len(page(b'', page_options)) / 1e3:.0f} kB the viewer with its start views; "
@@ -146,7 +146,7 @@ def parse_size(text: str | None) -> int | None:
     """
     if text is None:
         return None
-    size = parse_bytes("--max-size", text, "8MB")
+    size = parse_bytes("--max-bytes", text, "8MB")
     if size < 200_000:
-        raise InputError(f"--max-size must be 200kB or more, for the viewer takes a part of it; got {text!r}")
+        raise InputError(f"--max-bytes must be 200kB or more, for the viewer takes a part of it; got {text!r}")
     return size

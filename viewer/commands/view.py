@@ -28,7 +28,7 @@ class ViewOptions:
     """Open a browser window."""
     allow_host: tuple[str, ...] = ()
     """Further names under which browsers reach the viewer, through a proxy or tunnel that changes them."""
-    max_size: int = 1920
+    max_image_size: int = 1920
     """Longest side of a picture in pixels."""
     device: str = "auto"
     """Where to draw: auto, cpu or cuda."""
@@ -40,8 +40,8 @@ def view(options: ViewOptions) -> None:
         raise InputError("which scene? `splat view point_cloud.ply`, or the output folder of `splat train`")
     if not 1 <= options.port <= 65535:
         raise InputError(f"--port must be 1 to 65535, got {options.port}")
-    if not 64 <= options.max_size <= 4096:
-        raise InputError(f"--max-size must be 64 to 4096 pixels, got {options.max_size}")
+    if not 64 <= options.max_image_size <= 4096:
+        raise InputError(f"--max-image-size must be 64 to 4096 pixels, got {options.max_image_size}")
 
     from splat.device import choose_device
     from splat.viewer.address import address
@@ -62,7 +62,7 @@ def view(options: ViewOptions) -> None:
         host=options.host,
         port=options.port,
         background=(0, 0, 0) if run is None else run.settings().background_bytes,
-        longest=options.max_size,
+        longest=options.max_image_size,
         allowed_hosts=options.allow_host,
         messages=[*problems, *([missing] if missing else [])],
     )

@@ -91,7 +91,9 @@ class MoveTools:
         placed = session.placed()  # cameras stayed behind when the scene was moved
         cameras = [] if capture is None else [placed.camera(frame.camera) for frame in capture.frames]
         if how == "Cameras" and not cameras:
-            raise InputError("No cameras are known; --capture FOLDER names those that the scene was made from.")
+            raise InputError(
+                "No cameras are known; `splat view --capture FOLDER` names those that the scene was made from."
+            )
         try:
             if how == "Cameras":
                 move = standing_up(up_of_cameras(cameras))

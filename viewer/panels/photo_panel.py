@@ -31,7 +31,9 @@ class PhotoPanel:
 
     def build(self, gui: viser.GuiApi) -> None:
         if not self.frames:
-            gui.add_markdown("No photos are known. `--capture FOLDER` names those that the scene was made from.")
+            gui.add_markdown(
+                "No photos are known. `splat view --capture FOLDER` names those that the scene was made from."
+            )
             return
         guarded = self.viewer.guarded
         first = central([frame.camera for frame in self.frames])  # where the viewer looks from at first

@@ -53,7 +53,7 @@ class TrainingPanel:
         one = gui.add_button("One step", icon=viser.Icon.PLAYER_TRACK_NEXT, hint="One iteration, then pause.")
         save = gui.add_button("Save now", icon=viser.Icon.DEVICE_FLOPPY, hint="A checkpoint and a point cloud.")
         stop = gui.add_button(
-            "Stop", icon=viser.Icon.PLAYER_STOP, color="red", hint="Save and end; --resume goes on later."
+            "Stop", icon=viser.Icon.PLAYER_STOP, color="red", hint="Save and end; `splat train --resume` goes on later."
         )
         one.on_click(guarded(self.one_step))
         save.on_click(guarded(self.save))

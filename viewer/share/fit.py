@@ -53,7 +53,7 @@ def fit(gaussians: Gaussians, limit: int, antialiased: bool = False, seed: int =
     while text_size(bare) > limit:
         count = int(0.99 * count * limit / text_size(bare))
         if count < FEWEST:
-            raise InputError(f"--max-size: less than {FEWEST} Gaussians would fit; allow more")
+            raise InputError(f"`max_bytes`: less than {FEWEST} Gaussians would fit; allow more")
         bare = encode(plain[order[:count].sort().values], antialiased, seed=seed)
     return Fitted(bare, _given_up(gaussians, count, 0, 0, 0))
 

@@ -84,7 +84,7 @@ def encode(
     """
     if gaussians.sh_degree > 3:
         raise InputError(
-            "SOG holds harmonics up to degree 3; write another format, or reduce the degree (--sh-degree 3)"
+            "SOG holds harmonics up to degree 3; write another format, or reduce the degree (`sh_degree` 3)"
         )
     fine = drawable_order(gaussians)
     if not len(fine):

@@ -1,4 +1,4 @@
-"""`.splatz`, the densest format here: whole numbers of steps (quantization.py), entropy coded. Described in docs/splatz.md.
+"""`.splatz`, the densest format here: whole numbers of steps (quantization.py), entropy coded. See docs/guides/splatz.md.
 
 Threads read side by side: positions; scales and rotations; opacities and colors; every column of the harmonics. All but
 the positions need to know the importance first.
@@ -103,7 +103,7 @@ def encode(
             scene, options, None if weights is None else weights.detach().cpu()[fine], metric
         )
     else:
-        quantization = quantization[fine]
+        quantization = quantization.to("cpu")[fine]
     parents, stored = quantization.parents, quantization.stored
     if parents is not None:
         scene, quantization = scene[stored], quantization[stored]

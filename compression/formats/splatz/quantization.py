@@ -63,6 +63,16 @@ class Quantization:
         chosen = {name: getattr(self, name)[index] for name in ("shifts", "labels", "exact")}
         return replace(self, **chosen, parents=None if self.parents is None else parents_among(self.parents, index))
 
+    def to(self, device: torch.device | str) -> "Quantization":
+        """The same on another device."""
+        names = ("shifts", "labels", "exact", "basis", "codebook")
+        return replace(
+            self,
+            **{name: getattr(self, name).to(device) for name in names},
+            shapes=None if self.shapes is None else self.shapes.to(device),
+            parents=None if self.parents is None else self.parents.to(device),
+        )
+
     @property
     def stored(self) -> Tensor:  # [N] bool
         """Which Gaussians the file holds; the others are midpoints of these."""

@@ -32,6 +32,10 @@ class ResidualCodebooks:
     entries: Tensor  # [S, K, 3] float32, of half precision
     rates: Tensor  # [S, K] bits that each label takes, about; what a file is read from does not know them
 
+    def to(self, device: torch.device | str) -> "ResidualCodebooks":
+        """The same on another device."""
+        return ResidualCodebooks(self.entries.to(device), self.rates.to(device))
+
     def vectors(self, labels: Tensor) -> Tensor:  # [N, 3]
         """Sums of the entries that labels [N, S] name."""
         total = self.entries[0][labels[:, 0]]

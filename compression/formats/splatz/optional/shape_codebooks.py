@@ -29,6 +29,10 @@ class ShapeCodebooks:
     scales: ResidualCodebooks  # logarithms
     rotations: ResidualCodebooks  # Rodrigues vectors
 
+    def to(self, device: torch.device | str) -> "ShapeCodebooks":
+        """The same on another device."""
+        return ShapeCodebooks(self.scales.to(device), self.rotations.to(device))
+
     def codes(
         self, rodrigues: Tensor, log_scales: Tensor, shifts: Tensor, steps: Steps
     ) -> tuple[Tensor, Tensor]:  # [N, S], [N, S]

@@ -1,0 +1,310 @@
+"""train: optimize Gaussians to match the photos of a capture. What `splat.train` and the verb `splat train` call."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from splat.callbacks import TrainingCallback
+from splat.datasets.capture import Capture, Frame
+from splat.datasets.readers import colmap, transforms_json
+from splat.datasets.sfm import reconstruct as sfm
+from splat.datasets.split import split
+from splat.device import choose_device
+from splat.errors import InputError
+from splat.io.atomic_file import replacing
+from splat.io.ply import save_points
+from splat.result import Metrics, TrainingResult
+from splat.run import Run
+from splat.training.checkpoint import load_latest_checkpoint
+from splat.training.config import TrainConfig, evaluation_background, load_config, save_config
+from splat.training.densify.base import Strategy
+from splat.training.evaluate.evaluate import evaluate
+from splat.training.evaluate.measure_run import measure_run
+from splat.training.evaluate.metrics import lpips_metric
+from splat.training.evaluate.report import write_report
+from splat.training.init.initialize import initial_gaussians
+from splat.training.losses.objective import LossTerm
+from splat.training.open_run import read_capture
+from splat.training.progress import import_tensorboard, shows_bars
+from splat.training.trainer import Trainer
+
+SHOWN_VIEWS = 6
+"""Training views in the report of a run that holds none out."""
+
+
+def train(
+    capture: Path | str | Capture | None,
+    config: TrainConfig | None = None,
+    *,
+    output: Path | str | None = None,
+    callback: TrainingCallback | None = None,
+    strategy: Strategy | None = None,
+    losses: Sequence[LossTerm] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    device: str | None = None,
+) -> TrainingResult:
+    """Train; `splat.train` says what the arguments mean."""
+    prepared = prepare(
+        capture,
+        config,
+        output=output,
+        callback=callback,
+        strategy=strategy,
+        losses=losses,
+        resume=resume,
+        overwrite=overwrite,
+        progress=progress,
+        device=device,
+    )
+    return prepared.run()
+
+
+@dataclass(frozen=True)
+class PreparedTraining:
+    """A run that is ready to start."""
+
+    trainer: Trainer
+    source: Path  # of the capture, as `splat train` wants it
+    capture: Capture
+    frames: list[Frame]  # to train on
+    held_out: list[Frame]
+    strategy: str  # its name
+
+    @property
+    def folder(self) -> Run | None:
+        return self.trainer.folder
+
+    def run(self) -> TrainingResult:
+        """Train to the end, or until Ctrl-C or the callback stops it; save, and measure a run that came to its end.
+
+        Raises:
+            InputError: the loss is not finite, no Gaussian is left, or a photo cannot be read any more.
+        """
+        trainer, folder = self.trainer, self.folder
+        finished = trainer.run()
+        scene, seconds, iterations = trainer.scene().detach(), trainer.clock.seconds, trainer.iteration
+        path = None if folder is None else folder.save_scene(scene, iterations)
+        if not finished:
+            self._say(
+                f"stopped at iteration {iterations:,}" + ("" if path is None else f"; the scene so far is {path}")
+            )
+            return TrainingResult(scene, folder, None, seconds, iterations, finished)
+        self._say(f"trained {iterations:,} iterations in {seconds:.0f} s: {len(scene):,} Gaussians")
+        metrics = self._measure()
+        if folder is not None:
+            write_report([folder.path], folder.report)
+        return TrainingResult(scene, folder, metrics, seconds, iterations, finished)
+
+    def _measure(self) -> Metrics | None:
+        """Of the held-out views. A run that holds none out has pictures of some training views in its folder."""
+        trainer, config = self.trainer, self.trainer.config
+        scene, folder, bars = trainer.scene(), self.folder, trainer.shown and shows_bars()
+        if folder is None:
+            if not self.held_out:
+                return None
+            return evaluate(
+                scene,
+                self.held_out,
+                background=evaluation_background(config),
+                settings=trainer.settings,
+                mask_mode=config.data.mask_mode,
+                align=trainer.model.poses,
+                lpips=config.run.lpips,
+                progress=bars,
+            )
+        timing: dict[str, Any] = {"train_seconds": trainer.clock.seconds, "stages": trainer.timer.seconds}
+        frames, poses = self.held_out, trainer.model.poses
+        if not frames:
+            frames, poses = self.frames[:: max(1, len(self.frames) // SHOWN_VIEWS)][:SHOWN_VIEWS], None
+            timing["training_views"] = True
+        found = measure_run(folder, config, scene, frames, trainer.iteration, timing, poses, progress=bars)
+        return found if self.held_out else None
+
+    def describe(self) -> None:
+        """Print what the run starts with."""
+        capture, trainer = self.capture, self.trainer
+        sizes = sorted({(frame.camera.width, frame.camera.height) for frame in self.frames})
+        size = f"{sizes[0][0]}x{sizes[0][1]}" + ("" if len(sizes) == 1 else f" to {sizes[-1][0]}x{sizes[-1][1]}")
+        points = f"{len(capture.points):,} points" if len(capture.points) >= 4 else "no points, so random ones in view"
+        held_out = len(self.held_out)
+        print(f"{capture.path}: {len(self.frames)} photos to train on, {held_out} held out, {size}; {points}")
+        place = f"{torch.get_num_threads()} CPU threads"
+        if trainer.device.type == "cuda":
+            place = torch.cuda.get_device_name(trainer.device)
+        limited = self.strategy in ("budget", "mcmc") or trainer.config.densify.budget
+        limit = f", at most {trainer.budget:,}" if limited else ""
+        print(f"starting with {len(trainer.optimizer):,} Gaussians{limit}, strategy {self.strategy}, {place}")
+
+    def _say(self, text: str) -> None:
+        if self.trainer.shown:
+            print(text)
+
+
+def prepare(
+    capture: Path | str | Capture | None,
+    config: TrainConfig | None = None,
+    *,
+    output: Path | str | None = None,
+    callback: TrainingCallback | None = None,
+    strategy: Strategy | None = None,
+    losses: Sequence[LossTerm] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+    device: str | None = None,
+) -> PreparedTraining:
+    """Everything that comes before the first iteration; `splat.train` says what the arguments mean.
+
+    Raises:
+        InputError: the capture, the settings or the folder cannot be used.
+    """
+    run = None if output is None else Run(Path(output))
+    if resume and run is None:
+        raise InputError("`resume` needs `output`, the folder of the run to go on with")
+    if run is not None and resume and run.config_file.is_file():
+        asked, (config, recorded) = config, load_config(run)
+        ignored = [] if asked is None else asked.changes(TrainConfig(), but=config)
+        if ignored:
+            warnings.warn(f"`resume` goes on with the settings of the run; ignored: {', '.join(ignored)}", stacklevel=2)
+        capture = recorded if capture is None else capture
+    config = config or TrainConfig()
+    if device is not None:
+        config = replace(config, run=replace(config.run, device=device))
+    check_together(config, run, strategy, losses)
+    if run is not None:
+        run.check(resume=resume, overwrite=overwrite)
+    chosen = choose_device(config.run.device)
+    check_packages(config)
+    if config.run.threads is not None:
+        torch.set_num_threads(config.run.threads)
+    if capture is None:
+        raise InputError("which `capture`? Give its folder, with images/ and sparse/ in it")
+    if isinstance(capture, Capture):
+        source = capture.path
+    else:
+        source = with_cameras(Path(capture), run, progress)
+        capture = read_capture(source, config, progress)
+    check_use(config, capture)
+    frames, held_out = split(capture, config.data.test_every) if config.data.eval else (list(capture.frames), [])
+    generator = torch.Generator().manual_seed(config.run.seed)
+    initial = initial_gaussians(capture, config, generator)
+    if config.densify.budget is not None and len(initial) > config.densify.budget:
+        initial = initial[torch.randperm(len(initial), generator=generator)[: config.densify.budget].sort().values]
+    trainer = Trainer(
+        config,
+        frames,
+        capture.extent,
+        initial,
+        run,
+        callback,
+        chosen,
+        capture.points,
+        strategy=strategy,
+        losses=losses,
+        shown=progress,
+    )
+    if run is not None and resume:
+        state, notes = load_latest_checkpoint(run)
+        for note in notes:
+            warnings.warn(note, stacklevel=2)
+        trainer.load_state_dict(state)
+        if progress:
+            print(f"resuming {run.path} at iteration {trainer.iteration:,}")
+    elif run is not None:
+        run.clear()  # not before the capture has proved usable
+        write_start(run, config, capture)
+    name = config.densify.name if strategy is None else type(strategy).__name__
+    prepared = PreparedTraining(trainer, source, capture, frames, held_out, name)
+    if progress:
+        prepared.describe()
+    return prepared
+
+
+def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
+    """The capture itself, or one made from photos whose cameras nobody has found yet, in the run's folder.
+
+    Raises:
+        InputError: there is no run, or no cameras can be found.
+    """
+    if not sfm.holds_photos(source) or colmap.find_models(source) or transforms_json.is_capture(source):
+        return source
+    if run is None:
+        raise InputError(
+            f"{source}: no cameras are known; find them with `splat photos`, or give `output`, the folder for them"
+        )
+    made = run.path / "capture"
+    if colmap.find_models(made):
+        if progress:
+            print(f"using the cameras found before, {made}")
+        return made
+    if progress:
+        print(f"{source}: no cameras are known; finding them (`splat photos` does this alone)")
+    done = sfm.reconstruct(source, made, sfm.SfmOptions(progress=progress and sys.stderr.isatty()))
+    if progress:
+        print(done.describe())
+    return made
+
+
+def check_together(config: TrainConfig, run: Run | None, strategy: Strategy | None, losses: Sequence[LossTerm]) -> None:
+    """Whether the settings are possible, alone and with the other arguments.
+
+    Raises:
+        InputError: they are not.
+    """
+    config.check()
+    if config.optimization.fuse_adam and (strategy is not None or losses):
+        given = "losses" if losses else "strategy"
+        raise InputError(f"`fuse_adam` takes the step inside the backward and cannot go with `{given}`")
+    if config.run.tensorboard and run is None:
+        raise InputError("`tensorboard` writes events into the folder of a run; give `output`")
+
+
+def check_packages(config: TrainConfig) -> None:
+    """Whether what the options need is installed; better known now than at the end."""
+    if config.run.tensorboard:
+        import_tensorboard()
+    if config.run.lpips and config.data.eval:
+        lpips_metric()
+
+
+def check_use(config: TrainConfig, capture: Capture) -> None:
+    """Whether the capture has what the options are about.
+
+    Raises:
+        InputError: it has not.
+    """
+    has_points = any(frame.sparse is not None for frame in capture.frames)
+    if config.loss.depth_points and not has_points:
+        raise InputError(f"`loss.depth_points`: {capture.path} does not say which points each photo has seen")
+    if config.loss.depth_maps and config.geometry.depth_scale is None and not has_points:
+        raise InputError(
+            f"`depths`: {capture.path} has no sparse points to fit depth maps to; if they are metric, give `depth_scale`"
+        )
+    if config.data.mask_mode == "segment" and not any(
+        photo.mask is not None or photo.alpha is not None for photo in (frame.photo for frame in capture.frames)
+    ):
+        raise InputError(
+            f"`mask_mode` segment: {capture.path} has no masks; put them into {config.data.masks or 'masks'}/"
+        )
+
+
+def write_start(run: Run, config: TrainConfig, capture: Capture) -> None:
+    """Write what is known before the first iteration: settings, cameras, and the points it starts from."""
+    save_config(config, capture.path, run)
+    if len(capture.points):
+        save_points(run.points_file, capture.points, capture.colors)
+    run.write_cameras([frame.name for frame in capture.frames], [frame.camera for frame in capture.frames])
+    with replacing(run.path / "cfg_args") as temporary:
+        temporary.write_text(
+            f"Namespace(sh_degree={config.optimization.sh_degree}, source_path={str(capture.path.resolve())!r}, "
+            f"model_path={str(run.path.resolve())!r}, images={config.data.images!r}, "
+            f"resolution={config.data.resolution}, white_background={config.optimization.background == 'white'}, "
+            f"data_device='cpu', eval={config.data.eval})"
+        )
