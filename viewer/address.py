@@ -12,6 +12,7 @@ def address(host: str, port: int) -> str:
         return f"viewer at http://{host}:{port} (only from this machine; elsewhere: ssh -L {port}:127.0.0.1:{port} ...)"
     return (
         f"viewer at http://{host}:{port}\n"
-        f"warning: {host} is open to others: everyone who can reach this machine's port {port} sees the scene and its photos, and "
-        "can edit and save in the viewer. There is no password; where that matters, listen on 127.0.0.1 and use an SSH tunnel."
+        f"warning: {host} is open to others: everyone who can reach this machine's port {port} sees the scene and its photos, "
+        "and can edit and save in the viewer. There is no password; where that matters, listen on 127.0.0.1 and use an SSH "
+        "tunnel."
     )
