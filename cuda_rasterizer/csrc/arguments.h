@@ -65,10 +65,10 @@ struct RenderArguments {
     uint64_t pixel_counts = 0;     // [N] int64: pixels where it is positive
     uint64_t removal_changes = 0;  // [N] double: squared change of the image if only this Gaussian were left out
 
-    // Gradients by the outputs
+    // Gradients with respect to the outputs
     uint64_t v_rgb = 0, v_alpha = 0, v_depth = 0, v_median_depth = 0, v_image_features = 0;
 
-    // Gradients by the inputs
+    // Gradients with respect to the inputs
     uint64_t v_means = 0, v_quats = 0, v_log_scales = 0, v_logit_opacities = 0, v_sh0 = 0, v_sh_rest = 0,
              v_features = 0;
     uint64_t v_viewmats = 0, v_Ks = 0;

@@ -114,7 +114,7 @@ template <class S> SPLAT_HD bool shade(const RenderArguments& a, int64_t i, cons
     return is_finite(color.x) && is_finite(color.y) && is_finite(color.z);
 }
 
-// Gradients by one camera as 16 numbers in a row: 9 rotation, 3 translation, fx, fy, cx, cy.
+// Gradients with respect to one camera as 16 numbers in a row: 9 rotation, 3 translation, fx, fy, cx, cy.
 constexpr int CAMERA_NUMBERS = 16;
 
 // The primitive that is drawn. Another one is another footprint, and another projection to it.

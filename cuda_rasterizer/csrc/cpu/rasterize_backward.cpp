@@ -34,7 +34,7 @@ template <class F, int CHANNELS, bool ABSOLUTE> struct TileBackward {
         values = v_image + channels * TILE_PIXELS;  // [channels][BATCH]
     }
 
-    // Reads the gradients by the tile's pixels, and what all Gaussians together contribute to the loss there.
+    // Reads the gradients with respect to the tile's pixels, and what all Gaussians together contribute to the loss there.
     void load_pixels(const TilePlace& place) {
         memset(remaining, 0, sizeof(S) * (2 + channels) * TILE_PIXELS);
         start_transmittance(place, transmittance);

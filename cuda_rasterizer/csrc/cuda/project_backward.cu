@@ -1,8 +1,8 @@
 // The derivative of projection: from the sums over pixels back to the parameters of the Gaussians and of the cameras.
 //
-// A thread takes one Gaussian through all cameras, so every gradient has one writer. The gradients by the coefficients of
+// A thread takes one Gaussian through all cameras, so every gradient has one writer. The gradients with respect to the coefficients of
 // spherical harmonics, three quarters of all that is written, are collected per warp in shared memory and written in whole
-// lines. Gradients by the cameras are summed over a block in double, and over the blocks by a last small kernel, always
+// lines. Gradients with respect to the cameras are summed over a block in double, and over the blocks by a last small kernel, always
 // in the same order. On request the gradients with respect to the Gaussians are not written at all: each is used for an Adam step on
 // the spot, which saves writing and reading them once. Bound by memory.
 #include "cuda/stages.h"
@@ -193,7 +193,7 @@ __global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArgume
     }
 }
 
-// One block per camera: adds up the blocks' sums in order and writes the gradients by viewmat and K.
+// One block per camera: adds up the blocks' sums in order and writes the gradients with respect to viewmat and K.
 template <class S> __global__ __launch_bounds__(WARP) void write_cameras(RenderArguments a, const double* sums,
                                                                          int64_t blocks) {
     const int64_t c = blockIdx.x;

@@ -77,7 +77,7 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArgu
 #pragma unroll
             for (int c = 0; c < 3; ++c) {
                 v_image[k][c] = at<const S>(a.v_rgb)[3 * from + c];
-                // The image already holds T * background, which is what the gradient by T would add for it.
+                // The image already holds T * background, which is what the gradient with respect to T would add for it.
                 remaining[k] += v_image[k][c] * at<const S>(a.rgb)[3 * from + c];
             }
         }

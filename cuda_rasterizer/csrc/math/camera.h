@@ -28,7 +28,7 @@ SPLAT_HD PinholeCamera<S> load_camera(const S* viewmat, const S* K, int width, i
     return camera;
 }
 
-// Gradients by the camera, summed over Gaussians.
+// Gradients with respect to the camera, summed over Gaussians.
 template <class S> struct CameraGradient {
     Mat3<S> rotation;
     Vec3<S> translation;

@@ -114,7 +114,7 @@ SPLAT_HD void project_gaussian_vjp(const GaussianParameters<S>& in, const Pinhol
     v_in.quat = {v_in.quat.w + v_quat.w, v_in.quat.x + v_quat.x, v_in.quat.y + v_quat.y, v_in.quat.z + v_quat.z};
 }
 
-// Gradient by the viewing direction's origin: the camera center is -R^T t.
+// Gradient with respect to the viewing direction's origin: the camera center is -R^T t.
 template <class S>
 SPLAT_HD void camera_position_vjp(const PinholeCamera<S>& camera, Vec3<S> v_position, CameraGradient<S>& v_camera) {
     v_camera.translation = v_camera.translation - camera.rotation * v_position;

@@ -14,7 +14,7 @@ SPLAT_HD constexpr float ssim_tap(int k) {
     return taps[k];
 }
 
-// The value, and its derivatives by the blurred x, x^2 and x y.
+// The value, and its derivatives with respect to the blurred x, x^2 and x y.
 struct Ssim {
     float value, by_mean, by_square, by_product;
 };
