@@ -163,7 +163,7 @@ def test_halves_cover_their_parent_end_to_end():
 
 
 def test_scores_are_blend_weights_times_errors():
-    """The gradient with respect to features of zero: the definition that `Trainer` uses, against finite differences of the features."""
+    """The gradient with respect to features of zero, which `Trainer` uses, against finite differences of the features."""
     gaussians, camera = cloud(12, seed=3, sh_degree=0), cameras(1)
     error = torch.rand(1, camera.height, camera.width, generator=torch.Generator().manual_seed(0))
     probe = torch.zeros(12, 1, requires_grad=True)

@@ -1,10 +1,10 @@
 // The derivative of projection: from the sums over pixels back to the parameters of the Gaussians and of the cameras.
 //
-// A thread takes one Gaussian through all cameras, so every gradient has one writer. The gradients with respect to the coefficients of
-// spherical harmonics, three quarters of all that is written, are collected per warp in shared memory and written in whole
-// lines. Gradients with respect to the cameras are summed over a block in double, and over the blocks by a last small kernel, always
-// in the same order. On request the gradients with respect to the Gaussians are not written at all: each is used for an Adam step on
-// the spot, which saves writing and reading them once. Bound by memory.
+// A thread takes one Gaussian through all cameras, so every gradient has one writer. The gradients with respect to the
+// coefficients of spherical harmonics, three quarters of all that is written, are collected per warp in shared memory and
+// written in whole lines. Gradients with respect to the cameras are summed over a block in double, and over the blocks by
+// a last small kernel, always in the same order. On request the gradients with respect to the Gaussians are not written at
+// all: each is used for an Adam step on the spot, which saves writing and reading them once. Bound by memory.
 #include "cuda/stages.h"
 #include "math/adam.h"
 
