@@ -26,6 +26,9 @@ BANNED = {
     r"\b[Tt]ruth\b": "target",
     r"\bpair_(count|offsets|capacity|gradients)\b|\bmax_pairs\b": "intersection",
     r"\bMatter\b": "Importance",
+    r"\b[Gg]radients? by (the|one|viewmat)\b|\b[Dd]erivatives? by (the|one)\b": "with respect to",
+    r"\bload_scene\(.*capture|\bScene, Frame\b": "load_capture, Capture",
+    r"\bopacity_loss\b": "opacity_decay",
 }
 """Pattern of a word that is not used -> what is."""
 
