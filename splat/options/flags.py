@@ -1,5 +1,6 @@
 """Which flags a dataclass of options has: their names, what they take, what they mean, and the group they belong to."""
 
+import contextlib
 import dataclasses
 import inspect
 import re
@@ -113,8 +114,9 @@ def docstrings(kind: type) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for base in reversed(inspect.getmro(kind)):
         if dataclasses.is_dataclass(base):
-            for item in docstring_parser.parse_from_object(base).params:
-                found[item.arg_name] = " ".join((item.description or "").split())
+            with contextlib.suppress(OSError, TypeError):  # what was typed into a console has no source to read
+                for item in docstring_parser.parse_from_object(base).params:
+                    found[item.arg_name] = " ".join((item.description or "").split())
     return found
 
 

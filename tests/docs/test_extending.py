@@ -11,6 +11,10 @@ from captures import subject, write_capture
 import splat
 from splat.compression.formats import registry
 from splat.errors import InputError
+from splat.options.parse import parse
+from splat.training.commands.train import TrainOptions
+from splat.training.config import TrainConfig
+from splat.training.densify.choose import STRATEGIES
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "extending"
 
@@ -20,6 +24,7 @@ def run_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the Python blocks of a page, one after the other, where there are a capture and a scene. Returns their names."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(registry, "FORMATS", dict(registry.FORMATS))
+    monkeypatch.setitem(STRATEGIES, "clone-worst", None)  # what a page registers goes with the test
     splat.save(subject(), "scene.ply")
 
     def run(name: str) -> dict[str, Any]:
@@ -42,6 +47,15 @@ def test_strategy(run_page: Any, tmp_path: Path) -> None:
     write_capture(tmp_path / "capture", photos=6, width=32, height=24)
     result = run_page("strategy")["result"]
     assert result.finished and len(result.scene) > 300
+
+
+def test_a_registered_strategy_is_a_choice_of_the_command_line(run_page: Any, tmp_path: Path) -> None:
+    write_capture(tmp_path / "capture", photos=6, width=32, height=24)
+    names = run_page("strategy")
+    words = ["capture", "--densify", "clone-worst", "--clones", "3"]
+    config = parse(TrainOptions, words, "splat train", "").training
+    assert config.densify == names["CloneWorstConfig"](clones=3)
+    assert TrainConfig.from_dict(config.as_dict()) == config
 
 
 def test_a_strategy_resumes_to_the_same_bits(run_page: Any, tmp_path: Path) -> None:
