@@ -1,4 +1,4 @@
-"""`.splatz`, the densest format here: whole numbers of steps (quantization.py), entropy coded. Described in docs/guides/splatz.md.
+"""`.splatz`, the densest format here: whole numbers of steps (quantization.py), entropy coded (docs/guides/splatz.md).
 
 Threads read side by side: positions; scales and rotations; opacities and colors; every column of the harmonics. All but
 the positions need to know the importance first.
