@@ -174,7 +174,8 @@ def rasterize(
 
     Raises:
         ValueError: a shape, dtype or device does not fit.
-        RuntimeError: more than settings.max_intersections intersections, or no kernels for the tensors' device.
+        TooManyIntersectionsError: more than settings.max_intersections intersections.
+        RuntimeError: no kernels for the tensors' device.
     """
     check_inputs(inputs, width, height, sh_degree)
     if adam is not None:

@@ -73,7 +73,8 @@ def contribution(
 
     Raises:
         ValueError: a shape, dtype or device does not fit, or a weight is negative.
-        RuntimeError: more than settings.max_intersections intersections, or no kernels for the tensors' device.
+        TooManyIntersectionsError: more than settings.max_intersections intersections.
+        RuntimeError: no kernels for the tensors' device.
     """
     check_inputs(inputs, width, height, sh_degree)
     if pixel_weights is not None:

@@ -22,7 +22,7 @@ def draw(inputs: Inputs, options: Options, limits: Limits) -> Drawn:
     """Run the stages of the forward.
 
     Raises:
-        RuntimeError: there are more intersections than limits.max_intersections.
+        TooManyIntersectionsError: there are more intersections than limits.max_intersections.
     """
     module = native.load()
     arguments, kept = launch.render_arguments(inputs, options)
@@ -38,7 +38,7 @@ def draw(inputs: Inputs, options: Options, limits: Limits) -> Drawn:
     launch.run("project", arguments)
     intersections = arguments.intersection_count
     if intersections > limits.max_intersections:
-        raise RuntimeError(
+        raise memory.TooManyIntersectionsError(
             f"this render needs {intersections:,} intersections of tiles and Gaussians, more than max_intersections = "
             f"{limits.max_intersections:,}. Many Gaussians cover a large part of the image: remove those, render a "
             "smaller image, or raise RenderSettings.max_intersections"

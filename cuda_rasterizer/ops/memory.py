@@ -14,6 +14,10 @@ HUGE_BYTES = 4 << 20
 """From this size on memory is asked for in huge pages: two of the usual 2 MB, of which one at least is then whole."""
 
 
+class TooManyIntersectionsError(RuntimeError):
+    """A render would need more room than the settings allow. The message says what to do."""
+
+
 def empty(like: Tensor, *shape: Any, dtype: torch.dtype | None = None) -> Tensor:
     """Uninitialized memory, in huge pages where it is large: it is fresh in every step (see csrc/cpu/memory.h)."""
     tensor = like.new_empty(*shape, dtype=dtype or like.dtype)

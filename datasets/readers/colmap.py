@@ -50,7 +50,7 @@ def read_model(capture: Path) -> Model:
     if not folders:
         raise InputError(
             f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse/0, sparse and the folder "
-            "itself); run COLMAP's automatic reconstruction on the photos first"
+            "itself); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the photos first"
         )
     models = [_read_folder(folder) for folder in folders]
     best = max(models, key=lambda model: len(model.images))

@@ -189,6 +189,8 @@ def as_text(report: dict[str, Any]) -> str:
             ),
             ("", f"CUDA: {describe_cuda(build['cuda'])}"),
         ]
+    else:
+        rows.append(("kernels", "do not load; see the problem below"))
     rows.append(("gpus", ", ".join(report["gpus"]) or "none that torch can use"))
     found = [f"{name} {version}" for name, version in report["packages"].items() if version]
     rows.append(("packages", ", ".join(found)))

@@ -17,6 +17,7 @@ from typing import TextIO
 from splat.cli.old_spellings import renewed
 from splat.cli.verbs import VERBS
 from splat.cuda_rasterizer.native import NativeModuleError
+from splat.cuda_rasterizer.ops.memory import TooManyIntersectionsError
 from splat.errors import InputError
 from splat.options.flags import with_flags
 from splat.options.parse import parse
@@ -104,9 +105,9 @@ def overview() -> str:
 
 def explain(error: Exception) -> str | None:
     """The message for an error that is not a bug: what happened and what to do. None for a bug."""
-    if isinstance(error, InputError | NativeModuleError):
+    if isinstance(error, InputError | NativeModuleError | TooManyIntersectionsError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or is_out_of_memory(error):
         return "memory ran out. Use smaller images (-r 2, --max-image-size) or fewer Gaussians (--budget)."
     if isinstance(error, OSError):
         where = f" {error.filename}" if error.filename else ""
@@ -118,6 +119,12 @@ def explain(error: Exception) -> str | None:
             case errno.ENOENT | errno.ENOTDIR | errno.EISDIR | errno.EEXIST | errno.ENAMETOOLONG:
                 return f"cannot use{where}: {error.strerror}. Check the path."
     return None
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch ran out of memory; on the CPU it says so in the text of a RuntimeError only."""
+    name, text = type(error).__name__, str(error)
+    return name == "OutOfMemoryError" or (isinstance(error, RuntimeError) and "can't allocate memory" in text)
 
 
 def show_warning(

@@ -15,8 +15,9 @@ VERSION = 1
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint under a temporary name, flushed, then renamed."""
-    with replacing(path) as temporary:
-        torch.save({"version": VERSION, **state}, temporary)
+    # Through a file of Python's: torch's own writer calls a full disk a RuntimeError about positions.
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save({"version": VERSION, **state}, file)
 
 
 def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import torch
 import splat
 from splat.cli import main as cli
 from splat.cli.verbs import Verb
+from splat.cuda_rasterizer.ops.memory import TooManyIntersectionsError
 from splat.errors import InputError
 from splat.plugins import find
 
@@ -128,6 +129,9 @@ def test_options_arrive(verb: Callable[[Callable[[Options], None]], None]) -> No
         ),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 1, "error: cannot use x: No such file. Check the path."),
         (MemoryError(), 1, "error: memory ran out"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried ..."), 1, "error: memory ran out"),
+        (torch.OutOfMemoryError("CUDA out of memory."), 1, "error: memory ran out"),
+        (TooManyIntersectionsError("this render needs 9 intersections"), 1, "error: this render needs 9"),
     ],
 )
 def test_errors_of_the_user_have_no_traceback(

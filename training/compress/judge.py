@@ -53,6 +53,7 @@ class PhotoJudge:
     Args:
         frames: to measure with.
         seen: cameras of the photos that the scene was trained on; no held-out photo says what may be left out.
+        held_out: whether training has not seen them; None where that is not known.
         device: that draws.
     """
 
@@ -61,12 +62,13 @@ class PhotoJudge:
         frames: Sequence[Frame],
         seen: Sequence[Camera],
         config: TrainConfig,
-        held_out: bool,
+        held_out: bool | None,
         device: torch.device | str = "cpu",
     ) -> None:
         self.frames, self.config = [frame.to(device) for frame in frames], config
         self.cameras = [camera.to(device) for camera in seen]
-        self.against = f"{len(frames)} {'held-out photos' if held_out else 'photos that it was trained on'}"
+        kinds = {True: "held-out photos", False: "photos that it was trained on", None: "photos of the capture"}
+        self.against = f"{len(frames)} {kinds[held_out]}"
         self.background = evaluation_background(config).to(device)
         self.settings = RenderSettings(antialiased=config.optimization.antialiased)
 

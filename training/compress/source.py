@@ -70,8 +70,8 @@ def open_source(
         judge: Judge = RenderJudge(gaussians, trained.settings)
         return Source(trained.file, gaussians, config, (), 1.0, judge, chosen)
     frames, held_out = split(capture, config.data.test_every)
-    unseen = trained.run is None or config.data.eval
-    if not unseen:
+    unseen = config.data.eval if trained.run is not None else None
+    if unseen is False:
         frames = list(capture.frames)
     judge = PhotoJudge(held_out, [frame.camera for frame in frames], config, unseen, chosen)
     return Source(trained.file, gaussians, config, tuple(frames), capture.extent, judge, chosen)
