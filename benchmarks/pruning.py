@@ -27,7 +27,7 @@ from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.compress.finetune import finetune, prune_and_finetune
 from splat.training.config import evaluation_background, load_config
-from splat.training.evaluate.evaluate import evaluate
+from splat.training.evaluate.views import evaluate
 from splat.training.open_run import read_capture
 from splat.training.optimizer import GaussianOptimizer
 

@@ -16,13 +16,13 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "functions": ("Load, save, train, evaluate, compress", "splat", "plugins opening errors"),
     "scenes": ("Scenes and cameras", "splat", "gaussians cameras spherical_harmonics"),
     "rendering": ("Rendering", "splat", "render result settings contribution device image_metrics"),
-    "runs": ("Runs and callbacks", "splat", "run callbacks"),
+    "runs": ("Runs, callbacks and options", "splat", "run callbacks options.flags options.markers options.parse"),
     "geometry": (
         "Geometry",
         "splat.geometry",
         "quaternions similarity alignment viewpoints orbit camera_path normals morton",
     ),
-    "io": ("Files of the core", "splat.io", "ply images video camera_path_file atomic_file parsing"),
+    "io": ("Files of the core", "splat.io", "ply images video camera_path_file checkpoint_file atomic_file parsing"),
     "reference-renderer": ("The reference renderer", "splat.reference", "projection render"),
     "rasterizer": (
         "Rasterizer",
@@ -57,7 +57,7 @@ PAGES: dict[str, tuple[str, str, str]] = {
         "splat.training.per_image",
         "model exposure bilateral_grid poses sky",
     ),
-    "evaluation": ("Evaluation", "splat.training.evaluate", "evaluate measure_run metrics report"),
+    "evaluation": ("Evaluation", "splat.training.evaluate", "views measure_run metrics report"),
     "compression": (
         "Compression on photos",
         "splat.training.compress",

@@ -10,7 +10,7 @@ from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.checkpoint_file import read_checkpoint
 from splat.plugins import load_scene
-from splat.run import Run, RunSettings, find_run, scene_file
+from splat.run import Run, RunSettings, find_run, find_scene
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def open_scene(
         raise InputError(f"{path}: no such file or folder. Check the path")
     run = find_run(path)
     snapshots = run.snapshots() if checkpoints and run is not None else {}
-    file = snapshots[max(snapshots)] if snapshots else scene_file(path)
+    file = snapshots[max(snapshots)] if snapshots else find_scene(path)
     load = load_snapshot if file.suffix == ".pt" else load
     return OpenedScene(load(file).to(device), file, run, RunSettings() if run is None else run.settings())
 

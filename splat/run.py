@@ -101,6 +101,21 @@ class Run:
         return self.path / "input.ply"
 
     @property
+    def arguments_file(self) -> Path:
+        """Arguments as the published trainer leaves them, for programs that read its runs."""
+        return self.path / "cfg_args"
+
+    @property
+    def found_capture(self) -> Path:
+        """The capture made from photos whose cameras the run has found itself."""
+        return self.path / "capture"
+
+    @property
+    def camera_paths(self) -> Path:
+        """Camera paths saved in the viewer."""
+        return self.path / "paths"
+
+    @property
     def checkpoints(self) -> Path:
         return self.path / "ckpts"
 
@@ -270,7 +285,7 @@ def find_run(path: Path) -> Run | None:
     return run if path.is_dir() and (run.config_file.is_file() or run.snapshots()) else None
 
 
-def scene_file(path: Path) -> Path:
+def find_scene(path: Path) -> Path:
     """The file meant by a path: itself, or in a folder the latest scene of a run or the description of a SOG.
 
     Raises:

@@ -56,7 +56,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class OptimizationConfig:
-    """Loss, learning rates and schedules. Rates are per iteration, for Adam."""
+    """How long and how the optimizer works. Learning rates and weights of the loss: `lr`, `loss`."""
 
     iterations: int = FULL_RUN
     """Number of training steps. Schedules scale with it, so 7000 is a complete run and not the beginning of one."""

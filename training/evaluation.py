@@ -12,7 +12,7 @@ from splat.result import Metrics
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background
-from splat.training.evaluate import evaluate as views
+from splat.training.evaluate import views
 from splat.training.open_run import TrainedScene, open_run, open_trained, read_capture
 from splat.training.progress import shows_bars
 

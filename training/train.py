@@ -23,10 +23,10 @@ from splat.run import Run
 from splat.training.checkpoint import load_latest_checkpoint
 from splat.training.config import TrainConfig, evaluation_background, load_config, save_config
 from splat.training.densify.base import Strategy
-from splat.training.evaluate.evaluate import evaluate
 from splat.training.evaluate.measure_run import measure_run
 from splat.training.evaluate.metrics import lpips_metric
 from splat.training.evaluate.report import write_report
+from splat.training.evaluate.views import evaluate
 from splat.training.init.initialize import initial_gaussians
 from splat.training.losses.objective import LossTerm
 from splat.training.open_run import read_capture
@@ -239,7 +239,7 @@ def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
         raise InputError(
             f"{source}: no cameras are known; find them with `splat photos`, or give `output`, the folder for them"
         )
-    made = run.path / "capture"
+    made = run.found_capture
     if colmap.find_models(made):
         if progress:
             print(f"using the cameras found before, {made}")
@@ -301,7 +301,7 @@ def write_start(run: Run, config: TrainConfig, capture: Capture) -> None:
     if len(capture.points):
         save_points(run.points_file, capture.points, capture.colors)
     run.write_cameras([frame.name for frame in capture.frames], [frame.camera for frame in capture.frames])
-    with replacing(run.path / "cfg_args") as temporary:
+    with replacing(run.arguments_file) as temporary:
         temporary.write_text(
             f"Namespace(sh_degree={config.optimization.sh_degree}, source_path={str(capture.path.resolve())!r}, "
             f"model_path={str(run.path.resolve())!r}, images={config.data.images!r}, "

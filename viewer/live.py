@@ -1,7 +1,7 @@
 """LiveTraining: what watches a run and shows it. The run calls it after every iteration and knows nothing else of a viewer.
 
-The run is never kept waiting for a picture: when somebody looks, the last copy has been drawn and drawing has not had more
-than its fraction of the time, the run's thread copies its parameters, and the viewer's thread draws the copy.
+The run never waits for a picture. Its thread copies the parameters, and the viewer's thread draws the copy; a new copy is made
+only if somebody looks, the last copy has been drawn, and drawing has had no more than its fraction of the time.
 """
 
 import sys

@@ -25,8 +25,8 @@ class FormatFlags:
     """Entries of the palette of harmonics in `.sog`, up to 65536; a sixteenth of the Gaussians unless given."""
 
     order: Literal["morton", "grid"] = "morton"
-    """Of the Gaussians in `.sog`: along a space-filling curve, or sorted into smooth images, which makes the file a little
-    smaller and takes some seconds. All other formats have an order of their own; that of `.splatz` comes from its octree,
+    """Order of the Gaussians in `.sog`: along a space-filling curve, or sorted into smooth images, which makes the file a
+    little smaller and takes some seconds. All other formats have an order of their own; that of `.splatz` comes from its octree,
     which saves more."""
 
     splatz_coarseness: float = 1.0

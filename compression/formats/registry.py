@@ -22,7 +22,7 @@ from splat.compression.formats.spz import SpzOptions
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io import ply
-from splat.run import scene_file
+from splat.run import find_scene
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class FormatOptions:
     sog_palette: int | None = None
     """Entries of SOG's palette of harmonics; chosen by the number of Gaussians unless given."""
     order: sog.Order = "morton"
-    """Of the pixels of SOG."""
+    """Order of the pixels of SOG."""
     antialiased: bool = False
     """The scene was trained with antialiasing; formats that can say so do."""
     seed: int = 0
@@ -180,7 +180,7 @@ def load(path: str | Path, options: FormatOptions | None = None) -> Gaussians:
     Raises:
         InputError: there is none, or it is damaged.
     """
-    path = scene_file(Path(path))
+    path = find_scene(Path(path))
     return format_of(path).read(path, options or FormatOptions())
 
 

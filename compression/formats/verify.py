@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from splat.compression.formats.axes import drawable
 from splat.compression.formats.registry import FormatOptions, format_of, load
 from splat.gaussians import Gaussians
-from splat.run import scene_file
+from splat.run import find_scene
 
 HUGE = 1e4
 """Median distances from the center of the scene, beyond which a position is a mistake."""
@@ -29,7 +29,7 @@ def verify(path: Path, options: FormatOptions) -> dict[str, Any]:
     Raises:
         InputError: it cannot be read at all.
     """
-    path = scene_file(path)
+    path = find_scene(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         scene = load(path, options)

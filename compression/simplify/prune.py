@@ -55,8 +55,8 @@ def ranks(
     gaussians: Gaussians, scored: Callable[[Gaussians], Tensor], step: float = 0.15, least: float = 0.1
 ) -> Tensor:  # [N] float64
     """Scores by which pruning costs least at any fraction: the order in which Gaussians go if those that are left are scored
-    anew each time that a `step` of them has gone. What was not needed beside its neighbors is, once they have gone; with
-    the score `removal`, half of a scene so costs a third of the dB that it costs with scores of the whole scene.
+    anew each time that a `step` of them has gone. A Gaussian that its neighbors make superfluous is needed once they have
+    gone: with the score `removal`, pruning half of a scene costs a third of the dB that it costs with scores taken once.
 
     Args:
         scored: scores [N] of a scene, `importance` with cameras for instance.

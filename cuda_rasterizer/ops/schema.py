@@ -100,7 +100,8 @@ class Options(NamedTuple):
 
 
 class Limits(NamedTuple):
-    """How many intersections of tiles and Gaussians there may be, and for how many room is made unseen (0: counted)."""
+    """How many intersections of tiles and Gaussians there may be, and for how many memory is allocated without counting
+    them first (0: they are counted)."""
 
     max_intersections: int
     intersection_capacity: int

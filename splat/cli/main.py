@@ -79,8 +79,11 @@ def run(arguments: list[str]) -> None:
     options_type = next(iter(typing.get_type_hints(function).values()))
     given = renewed(name, arguments[1:])
     options = parse(options_type, given, f"splat {name}", inspect.getdoc(function) or "")
+    show = warnings.showwarning
     try:
-        function(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *rest: show(with_flags(str(message), options_type), *rest)
+            function(options)
     except InputError as error:
         raise InputError(with_flags(str(error), options_type)) from error
 

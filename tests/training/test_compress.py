@@ -7,7 +7,7 @@ import pytest
 from splat.compression.formats import registry as formats
 from splat.datasets.load import load_capture
 from splat.datasets.split import split
-from splat.run import scene_file
+from splat.run import find_scene
 from splat.training.compress.judge import PhotoJudge
 from splat.training.config import TrainConfig
 
@@ -69,7 +69,7 @@ def test_a_loss_is_kept(compress):
 
 
 def test_a_scene_without_photos_is_measured_by_its_own_renders(small_run, run_splat, tmp_path):
-    scene = scene_file(small_run[1])
+    scene = find_scene(small_run[1])
     out = tmp_path / "scene.spz"
     assert run_splat("compress", scene, "-o", out) == 0
     facts = json.loads((tmp_path / "scene.spz.json").read_text())
@@ -99,7 +99,7 @@ def test_what_cannot_be_is_said(flags, message, small_run, run_splat, tmp_path, 
 
 
 def test_photos_are_asked_for_where_they_are_needed(small_run, run_splat, tmp_path, capsys):
-    scene = scene_file(small_run[1])
+    scene = find_scene(small_run[1])
     for flags in (("--finetune", 10), ("--max-psnr-drop", 0.3)):
         assert run_splat("compress", scene, "-o", tmp_path / "scene.spz", *flags) == 1
         assert "needs photos" in capsys.readouterr().err

@@ -20,7 +20,7 @@ from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.compress.finetune import LR_FINAL, finetune, finetune_config, prune_and_finetune
 from splat.training.config import TrainConfig, load_config
-from splat.training.evaluate.evaluate import evaluate
+from splat.training.evaluate.views import evaluate
 from splat.training.schedules import active_sh_degree
 
 

@@ -10,12 +10,12 @@ from splat.gaussians import Gaussians
 from splat.result import RenderResult
 from splat.training.losses.geometry import (
     depth_normals,
+    depth_smoothness_loss,
     fit_inverse_depth,
     flatness_loss,
     maps_loss,
     normals_loss,
     points_loss,
-    smoothness_loss,
 )
 
 CAMERA = Camera.look_at((0, 0, -4), (0, 0, 0), width=40, height=30)
@@ -98,8 +98,8 @@ def test_smoothness_spares_edges_of_the_photo():
     result = RenderResult(torch.zeros(30, 40, 3), torch.ones(30, 40), depth)
     even, edged = torch.full((30, 40, 3), 100, dtype=torch.uint8), torch.zeros(30, 40, 3)
     edged[:, 20:] = 1.0
-    assert float(smoothness_loss(result, even, 1.0)) == pytest.approx(0.25 / 39, rel=1e-5)
-    assert float(smoothness_loss(result, edged, 1.0)) < 1e-4 * 0.25
+    assert float(depth_smoothness_loss(result, even, 1.0)) == pytest.approx(0.25 / 39, rel=1e-5)
+    assert float(depth_smoothness_loss(result, edged, 1.0)) < 1e-4 * 0.25
 
 
 def test_flatness_pulls_at_the_shortest_axis_only():
@@ -116,7 +116,7 @@ def test_losses_train_a_real_render():
     result = splat.render(gaussians, CAMERA, depth=True, normals=True)
     total = points_loss(result, torch.tensor([[20.0, 15.0, 3.0]]), 1.0, 1.0) + normals_loss(result, CAMERA)
     total = total + maps_loss(result, torch.full((30, 40), 0.3), 1.0)
-    (total + smoothness_loss(result, torch.rand(30, 40, 3), 1.0)).backward()
+    (total + depth_smoothness_loss(result, torch.rand(30, 40, 3), 1.0)).backward()
     for name in ("means", "quats", "log_scales", "logit_opacities"):
         gradient = Gaussians.tensors(gaussians)[name].grad
         assert bool(gradient.isfinite().all()) and bool(gradient.any()), name

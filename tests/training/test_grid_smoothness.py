@@ -9,7 +9,7 @@ from captures import write_capture
 from scenes import cloud
 from splat.compression.formats.sog.grid_order import grid_order, grid_size
 from splat.training.losses import grid_smoothness
-from splat.training.losses.grid_smoothness import EVERY, SORT_EVERY, GridSmoothness, blurred, smoothness_loss
+from splat.training.losses.grid_smoothness import EVERY, SORT_EVERY, GridSmoothness, blurred, grid_smoothness_loss
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 16, 90, 1000])
@@ -33,12 +33,12 @@ def test_a_blur_is_a_weighted_mean_of_the_pixels_there_are(count):
 def test_alike_gaussians_cost_nothing():
     scene = cloud(300, sh_degree=0, dtype=torch.float64)
     order = grid_order(scene)
-    assert float(smoothness_loss(scene, order)) > 0.1
+    assert float(grid_smoothness_loss(scene, order)) > 0.1
     scene.quats[:], scene.logit_opacities[:] = torch.tensor([0.5, -0.1, 0.2, 0.3], dtype=torch.float64), 0.7
-    assert float(smoothness_loss(scene, order)) < 1e-20
+    assert float(grid_smoothness_loss(scene, order)) < 1e-20
     lengths = torch.linspace(0.1, 9, 300, dtype=torch.float64)[:, None]
     scene.quats.mul_(torch.where(torch.arange(300)[:, None] % 2 == 0, lengths, -lengths))  # the same rotations
-    assert float(smoothness_loss(scene, order)) < 1e-20
+    assert float(grid_smoothness_loss(scene, order)) < 1e-20
 
 
 def test_gradients():
@@ -47,7 +47,7 @@ def test_gradients():
 
     def loss(quats: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
         scene.quats, scene.logit_opacities = quats, logits
-        return smoothness_loss(scene, order)
+        return grid_smoothness_loss(scene, order)
 
     assert torch.autograd.gradcheck(loss, (scene.quats.requires_grad_(), scene.logit_opacities.requires_grad_()))
 
@@ -55,13 +55,13 @@ def test_gradients():
 def test_descending_makes_neighbors_alike_and_leaves_the_rest():
     scene = cloud(400, sh_degree=0).requires_grad_()
     order = grid_order(scene.detach())
-    before = float(smoothness_loss(scene, order))
+    before = float(grid_smoothness_loss(scene, order))
     optimizer = torch.optim.Adam([scene.quats, scene.logit_opacities], 0.05)
     for _ in range(100):
         optimizer.zero_grad()
-        smoothness_loss(scene, order).backward()
+        grid_smoothness_loss(scene, order).backward()
         optimizer.step()
-    assert float(smoothness_loss(scene, order)) < 0.1 * before
+    assert float(grid_smoothness_loss(scene, order)) < 0.1 * before
     assert scene.means.grad is None and scene.log_scales.grad is None and scene.sh0.grad is None
 
 

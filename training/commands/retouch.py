@@ -13,7 +13,7 @@ from splat.datasets.load import PhotoOptions, load_capture
 from splat.errors import InputError
 from splat.io.images import read_image
 from splat.io.ply import save
-from splat.training.evaluate.evaluate import picture_name
+from splat.training.evaluate.views import picture_name
 from splat.training.open_run import open_run
 from splat.training.retouch import retouch as retouch_colors
 

@@ -30,7 +30,7 @@ LR_FRACTION = 4.0
 LR_FINAL = 0.02
 """Fraction of those that is left at the end."""
 ACCUMULATE = 8
-"""In the second half, iterations to a step: the mean of several photos, for a finish with less noise."""
+"""In the second half, iterations to a step: the gradients of several photos together, for a finish with less noise."""
 EARLY_STAGES = 0.3
 """Fraction of the iterations that all stages of pruning but the last have together."""
 REFRESHES = 4

@@ -18,7 +18,7 @@ from splat.io.images import side_by_side, write_image
 from splat.render import render
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background
-from splat.training.evaluate.evaluate import evaluate, picture_name
+from splat.training.evaluate.views import evaluate, picture_name
 
 ORBIT_VIEWS = 8
 ORBIT_SIZE = (640, 360)

@@ -8,7 +8,7 @@ from splat.result import Metrics
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background
-from splat.training.evaluate.evaluate import evaluate
+from splat.training.evaluate.views import evaluate
 from splat.training.per_image.poses import PoseCorrections
 
 COLUMNS = {"psnr": ("PSNR [dB]", 2), "ssim": ("SSIM", 4), "psnr_aligned": ("aligned [dB]", 2), "lpips": ("LPIPS", 4)}

@@ -19,8 +19,8 @@ from splat.io.atomic_file import replacing
 from splat.io.ply import load_points
 from splat.run import Run
 from splat.training.config import load_config
-from splat.training.evaluate.evaluate import picture_name
 from splat.training.evaluate.svg_plots import COLORS, bar_chart, line_chart, map_chart
+from splat.training.evaluate.views import picture_name
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 PICTURE_SIDE = 1000
@@ -241,7 +241,7 @@ def _cameras(run: RunRecord) -> str:
     center = places.mean(0)
     axes = np.linalg.svd(places - center, full_matrices=True)[2][:2]
     points = np.zeros((0, 2))
-    sparse = run.folder.path / "input.ply"
+    sparse = run.folder.points_file
     if sparse.is_file():
         cloud = load_points(sparse)[0].double().numpy()
         points = (cloud[:: max(1, len(cloud) // 2500)] - center) @ axes.T

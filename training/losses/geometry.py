@@ -68,7 +68,7 @@ def fit_inverse_depth(stored: Tensor, sparse: Tensor) -> Tensor | None:  # [H, W
     return torch.where(stored > 0, ((stored - offset_seen) * scale + offset_wanted).clamp_min(0), 0.0)
 
 
-def smoothness_loss(result: RenderResult, image: Tensor, extent: float) -> Tensor:
+def depth_smoothness_loss(result: RenderResult, image: Tensor, extent: float) -> Tensor:
     """Mean absolute step of inverse depth between neighbors, less where the photo has an edge.
 
     Args:

@@ -50,7 +50,7 @@ class GridSmoothness:
             self.order = grid_order(gaussians.detach(), self.seed, passes=PASSES if edited else grids.PASSES)
             self.sorted_at = iteration
         assert self.order is not None
-        term = smoothness_loss(gaussians, self.order)
+        term = grid_smoothness_loss(gaussians, self.order)
         self.last = term.detach()
         return EVERY * self.weight * term
 
@@ -66,7 +66,7 @@ class GridSmoothness:
         self.sorted_at = int(state["sorted_at"])
 
 
-def smoothness_loss(gaussians: Gaussians, order: Tensor) -> Tensor:
+def grid_smoothness_loss(gaussians: Gaussians, order: Tensor) -> Tensor:
     """The weighted mean Huber loss (delta 1) between opacities (0 to 1) and unit quaternions, and what the pixels around them
     have on average.
 

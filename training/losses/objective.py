@@ -15,12 +15,12 @@ from splat.training.config import TrainConfig
 from splat.training.densify.growing import GradientConfig
 from splat.training.losses.geometry import (
     DEPTH_DECAY,
+    depth_smoothness_loss,
     fit_inverse_depth,
     flatness_loss,
     maps_loss,
     normals_loss,
     points_loss,
-    smoothness_loss,
 )
 from splat.training.losses.target import TargetImage
 from splat.training.schedules import Iteration
@@ -145,7 +145,7 @@ class Objective:
                 weight = weights.depth_maps * DEPTH_DECAY**now.progress
                 terms.append(weight * maps_loss(result, inverse, self.extent))
         if weights.depth_smooth:
-            terms.append(weights.depth_smooth * smoothness_loss(result, target.image, self.extent))
+            terms.append(weights.depth_smooth * depth_smoothness_loss(result, target.image, self.extent))
         if self._compares_normals(now):
             terms.append(weights.normals * normals_loss(result, camera))
         if weights.flat:

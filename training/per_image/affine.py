@@ -14,13 +14,14 @@ def identity(device: torch.device | str = "cpu") -> Tensor:  # [3, 4]
     return torch.eye(3, 4, device=device)
 
 
-def usual(affines: Tensor) -> Tensor:  # [3, 4]
-    """What most of many changes [N, 3, 4] have in common: the median of every number."""
+def median_affine(affines: Tensor) -> Tensor:  # [3, 4]
+    """The median of every number of many changes [N, 3, 4]: what most of them have in common."""
     return affines.median(dim=0).values
 
 
-def without(affines: Tensor, common: Tensor) -> Tensor:  # [..., 3, 4]
-    """The changes that do to a color already changed by `common` [3, 4] what `affines` do to it as it was."""
+def relative_to(affines: Tensor, common: Tensor) -> Tensor:  # [..., 3, 4]
+    """`affines` after the inverse of `common` [3, 4]: for colors that `common` has changed, they give what `affines` give for
+    the original ones."""
     matrix = affines[..., :3] @ torch.linalg.inv(common[:, :3])
     shift = affines[..., 3] - matrix @ common[:, 3]
     return torch.cat([matrix, shift[..., None]], dim=-1)

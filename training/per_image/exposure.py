@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from splat.training.per_image.affine import identity, usual, without
+from splat.training.per_image.affine import identity, median_affine, relative_to
 from splat.training.per_image.parameters import PerPhoto
 
 RATE, FINAL_RATE = 1e-2, 1e-3
@@ -53,8 +53,8 @@ class Exposures:
         Photos cannot tell a darker scene from shorter exposures. So the scene has the colors of most photos.
         """
         matrices = self.matrix(self.rows.values)
-        common = usual(matrices)
-        self.rows.values.copy_((without(matrices, common) - self.identity) / self.steps)
+        common = median_affine(matrices)
+        self.rows.values.copy_((relative_to(matrices, common) - self.identity) / self.steps)
         return common
 
     def regularization(self, row: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from splat.training.per_image.parameters import PerPhoto
 RATE, FINAL_RATE = 5e-3, 5e-5
 PUBLISHED_VISITS = 150
 RATE_MAX = 2e-2
-"""Of numbers that the limits scale: so much of the limit in a step at first; more where photos are used less often."""
+"""Largest learning rate. Corrections are stored as fractions of their limits, so a rate is a fraction of the limit a step; it
+is higher where photos are used less often."""
 HOLD, HOLD_RANGE = 0.02, 0.05
 """Weight of the numbers' size, squared within this range and absolute beyond (pseudo-Huber). A small turn and the shift that
 makes up for it change a photo hardly at all: where photos cannot tell, the pose stays what the capture says."""

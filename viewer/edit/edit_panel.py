@@ -66,7 +66,7 @@ class EditPanel:
             gui.add_markdown("This scene was not read from a file, so there is no folder to save into.")
             return
         gui.add_markdown(
-            f"Into `{self.folders[0]}`. The ending chooses the format: .ply .spz .sog .compressed.ply .splat .glb"
+            f"Into `{self.folders[0]}`. The ending chooses the format: .ply .splatz .spz .sog .compressed.ply .splat .glb"
         )
         self.name = gui.add_text("Name", "edited.ply")
         self.overwrite = gui.add_checkbox("Overwrite", False)

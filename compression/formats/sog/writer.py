@@ -38,7 +38,7 @@ Plane = Callable[[Gaussians, Quantization, Tensor], Tensor]
 __all__ = ["Order", "encode", "read", "write"]
 
 Order = Literal["morton", "grid"]
-"""Of the pixels: along a Z-order curve, row by row; or sorted in two dimensions (see grid_order.py)."""
+"""Order of the pixels: along a Z-order curve, row by row; or sorted in two dimensions (see grid_order.py)."""
 
 
 def write(

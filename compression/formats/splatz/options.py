@@ -33,8 +33,8 @@ class SplatzOptions:
     classes: int = 4
     """Of importance, 1 to 4: in each, steps are twice as large as in the one before."""
     shape_stages: int = 0
-    """Codebooks that scales are sums of entries of, and as many for rotations, up to 8; 0: both in steps, which is smaller
-    at equal error."""
+    """Number of codebooks for scales, and as many for rotations, up to 8: each value is a sum of one entry of each. 0: both in
+    steps, which is smaller at equal error."""
     shape_codes: int = 64
     """Entries of each of these codebooks, 2 to 256."""
     midpoints: float = 0.0

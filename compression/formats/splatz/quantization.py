@@ -4,8 +4,8 @@
 - Importance: Gaussians that matter less have steps 2, 4 or 8 times as large. With squared errors weighted by w, the best
   steps are as 1 / sqrt(w) (reverse water-filling, Cover and Thomas 2006, 10.3.3).
 - Scales: logarithms in even steps, in the order of `canonical`.
-- Rotations: Rodrigues vectors. A turn about one axis shows by how much the other two scales differ: it moves the end of the
-  longer one by sinh(difference) of the shorter one, so steps are as the inverse of that.
+- Rotations: Rodrigues vectors. A rotation about one axis is visible only as far as the other two scales differ: it moves the
+  end of the longer axis in proportion to sinh(difference of the log scales), so steps are in proportion to its inverse.
 - Or scales and rotations both as sums of entries of codebooks (optional/shape_codebooks.py).
 - Colors: luma and two differences. Opacities: even steps.
 - Harmonics: labels into a codebook (Navaneet et al. 2023; Niedermayr et al. 2023), and, for the fraction that matters most,

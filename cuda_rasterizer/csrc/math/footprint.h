@@ -153,8 +153,9 @@ template <class S> SPLAT_HD Interval<S> footprint_rows(const GaussianFootprint<S
     return widened(f.y - (root_top + shear * top) * inverse, f.y + (root_bottom - shear * bottom) * inverse);
 }
 
-// Exact: whether the ellipse reaches into the rectangle of pixel centers x0..x1, y0..y1. Outside of it the nearest point
-// lies on an edge that faces the center; along an edge u^2 + v^2 is a parabola, smallest at a clamped foot.
+// Exact: whether the ellipse reaches into the rectangle of pixel centers x0..x1, y0..y1. If the center is outside the
+// rectangle, the nearest point of the rectangle lies on an edge that faces the center. Along an edge u^2 + v^2 is a
+// parabola; its minimum (foot_x, foot_y) is clamped to the edge.
 template <class S> SPLAT_HD bool footprint_touches(const GaussianFootprint<S>& f, S reach, S x0, S x1, S y0, S y1) {
     const S left = x0 - f.x, right = x1 - f.x, top = y0 - f.y, bottom = y1 - f.y;
     const S dx = clamp(S(0), left, right), dy = clamp(S(0), top, bottom);

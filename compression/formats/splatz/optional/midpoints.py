@@ -1,10 +1,11 @@
 """Gaussians that a file does not hold: each half-way between two that it does, with the mean of their attributes (after SAGS,
 Ververas et al. 2024).
 
-Which: a Gaussian may go whose two of its nearest neighbors have the mean most like it, weighed by how much it matters. How it
-is told: for each Gaussian of the file, in the file's order, a number. 0: it has no midpoint; r below LISTED: one with the first
-Gaussian in the r-th nearest of the other cells; from LISTED on: one with the Gaussian of the number less LISTED. Nearness is a
-matter of whole numbers, the cells of positions, so that every machine finds the same.
+Which: a Gaussian can be left out if the mean of two of its nearest neighbors is close to it; those whose error, weighted by
+their importance, is smallest go first. How the file says it: for each Gaussian of the file, in the file's order, a number.
+0: it has no midpoint; r below LISTED: one with the first Gaussian in the r-th nearest of the other cells; from LISTED on: one
+with the Gaussian of the number less LISTED. Nearness is a matter of whole numbers, the cells of positions, so that every
+machine finds the same.
 """
 
 import math
