@@ -82,7 +82,7 @@ def test_a_scene_without_photos_is_measured_by_its_own_renders(small_run, run_sp
     [
         (("--max-bytes", "1MB", "--max-psnr-drop", 0.1), "two targets"),
         (("--max-bytes", "1MB", "--prune", 0.1), "--prune cannot go with a target"),
-        (("--max-bytes", "10 stones"), "--max-size"),
+        (("--max-bytes", "10 stones"), "--max-bytes"),
         (("--max-bytes", 100), "smallest file that was tried"),
         (("--max-psnr-drop", 0), "above 0 dB"),
         (("--prune", 1), "--prune must be"),
