@@ -44,15 +44,16 @@ def test_an_example_says_what_it_shows(name: str) -> None:
 
 
 def test_train_from_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--iterations", "300", "--enough", "99", "--scene", str(tmp_path / "scene.ply")]
-    result = example("train_from_python").main(arguments)
-    assert result.finished and result.metrics.psnr > 18
+    write_capture(tmp_path / "capture", photos=9)
+    arguments = [str(tmp_path / "capture"), "--iterations", "300", "--enough", "99"]
+    result = example("train_from_python").main([*arguments, "--scene", str(tmp_path / "scene.ply")])
+    assert result.finished and result.run is None and result.metrics.psnr > 18
     losses = [float(line.split()[2]) for line in capsys.readouterr().out.splitlines() if "  loss " in line]
     assert len(losses) == 3 and losses[-1] < losses[0]
     assert len(splat.load(tmp_path / "scene.ply")) == len(result.scene)
 
 
-def test_training_stops_when_it_is_good_enough(tmp_path: Path) -> None:
+def test_training_on_the_sample_stops_when_it_is_good_enough(tmp_path: Path) -> None:
     arguments = ["--iterations", "300", "--enough", "5", "--scene", str(tmp_path / "scene.ply")]
     result = example("train_from_python").main(arguments)
     assert not result.finished and result.iterations == 10
