@@ -26,8 +26,8 @@ class FormatFlags:
 
     order: Literal["morton", "grid"] = "morton"
     """Order of the Gaussians in `.sog`: along a space-filling curve, or sorted into smooth images, which makes the file a
-    little smaller and takes some seconds. All other formats have an order of their own; that of `.splatz` comes from its octree,
-    which saves more."""
+    little smaller and takes some seconds. All other formats have an order of their own; that of `.splatz` comes from its
+    octree, which saves more."""
 
     splatz_coarseness: float = 1.0
     """Steps of all attributes in `.splatz`: 2 makes files a third smaller, 0.5 nearly twice as large."""
