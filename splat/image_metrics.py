@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 
-def psnr(image: Tensor, target: Tensor, used: Tensor | None = None) -> float:
+def psnr(image: Tensor, target: Tensor, mask: Tensor | None = None) -> float:
     """Peak signal-to-noise ratio in dB, of the mean squared error over all values; infinite for equal images.
 
     Args:
-        used: [H, W] bool, which pixels count; all unless given.
+        mask: [H, W] bool, which pixels count; all unless given.
     """
     square = (image.double() - target.double()).square().mean(-1)
-    return psnr_of(float((square if used is None else square[used]).mean()))
+    return psnr_of(float((square if mask is None else square[mask]).mean()))
 
 
 def psnr_of(error: float) -> float:
@@ -21,12 +21,12 @@ def psnr_of(error: float) -> float:
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
-def ssim(image: Tensor, target: Tensor, used: Tensor | None = None) -> float:
+def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> float:
     """Structural similarity (Wang et al. 2004) as splatting papers compute it: an 11 x 11 Gaussian window of sigma 1.5,
     zeros outside the image, averaged over all pixels and channels.
 
     Args:
-        used: [H, W] bool, which pixels count; all unless given.
+        mask: [H, W] bool, which pixels count; all unless given.
     """
     taps = torch.arange(-5, 6, dtype=torch.float64)
     window = torch.exp(-taps.square() / (2 * 1.5**2))
@@ -43,4 +43,4 @@ def ssim(image: Tensor, target: Tensor, used: Tensor | None = None) -> float:
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     similarity /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    return float((similarity if used is None else similarity[:, 0, used.cpu()]).mean())
+    return float((similarity if mask is None else similarity[:, 0, mask.cpu()]).mean())

@@ -62,7 +62,7 @@ class Trainer:
         initial: Gaussians to start from.
         folder: where checkpoints and progress are written; None writes nothing.
         points: [P, 3] sparse points of the capture, if there are any; for the sky's distance.
-        project: what is drawn in place of the parameters, differentiable: a file format's version of them, for instance.
+        transform: what is drawn in place of the parameters, differentiable: a file format's version of them, for instance.
         callback: is told of every iteration, and may pause, save or stop the run.
         strategy: adds and removes Gaussians in place of the one that the configuration names.
         losses: terms that are added to the loss.
@@ -79,14 +79,14 @@ class Trainer:
         callback: TrainingCallback | None = None,
         device: torch.device | str = "cpu",
         points: Tensor | None = None,
-        project: Callable[[Gaussians], Gaussians] | None = None,
+        transform: Callable[[Gaussians], Gaussians] | None = None,
         strategy: Strategy | None = None,
         losses: Sequence[LossTerm] = (),
         shown: bool = True,
     ) -> None:
         self.config, self.extent, self.folder, self.shown = config, extent, folder, shown
         self.callback = CallbackGuard(callback)
-        self.project = project
+        self.transform = transform
         self.device = torch.device(device)
         self.frames = [frame.to(self.device) for frame in frames]
         self.optimizer = GaussianOptimizer(initial.to(self.device), masks=config.densify.learned_mask > 0)
@@ -192,8 +192,8 @@ class Trainer:
         gaussians = Gaussians(**{name: leaf for name, leaf in self.leaves.items() if name != MASK})
         if MASK in self.leaves:
             gaussians = masked(gaussians, self.leaves[MASK])
-        if self.project is not None:
-            gaussians = self.project(gaussians)
+        if self.transform is not None:
+            gaussians = self.transform(gaussians)
         probe = gaussians.means.new_zeros(len(gaussians), 1, requires_grad=True) if needs.scores else None
         fused = None
         if optimization.fuse_adam:

@@ -27,7 +27,7 @@ def photo(height: int = 20, width: int = 30, **more: torch.Tensor) -> Photo:
 def test_without_companions_the_photo_is_compared_as_it_is():
     target = make_target(photo(), 1.0, BLACK, "ignore")
     rgb = torch.rand(20, 30, 3)
-    shown, image = target.beside(rgb)
+    shown, image = target.compared_with(rgb)
     assert shown is rgb and torch.equal(image, photo().image)
 
 
@@ -49,7 +49,7 @@ def test_masked_pixels_have_no_error_and_no_gradient(grad_source):
 def test_clipped_values_stand_for_all_brighter_ones():
     image = torch.tensor([250, 255, 255, 100], dtype=torch.uint8)[None, :, None].expand(1, 4, 3)
     rgb = torch.tensor([1.2, 1.2, 0.9, 0.5])[None, :, None].repeat(1, 1, 3).requires_grad_()
-    shown, compared = TargetImage(image).beside(rgb, clipped=True)
+    shown, compared = TargetImage(image).compared_with(rgb, clipped=True)
     wanted = torch.tensor([250 / 255, 1.2, 1.0, 100 / 255])
     torch.testing.assert_close(compared[0, :, 0], wanted)
     (shown - compared).abs().sum().backward()
@@ -61,7 +61,7 @@ def test_segmented_photos_are_cut_out():
     mask[:, :15] = True
     white = torch.ones(3)
     target = make_target(photo(mask=mask), 1.0, white, "segment")
-    assert target.used is None and torch.equal(target.alpha, mask.float())
+    assert target.mask is None and torch.equal(target.alpha, mask.float())
     shown = target.as_float(torch.zeros(20, 30, 3))
     assert torch.equal(shown[~mask], torch.ones_like(shown[~mask]))
     assert torch.allclose(shown[mask], photo().image[mask].float() / 255)
@@ -83,7 +83,7 @@ def test_everything_has_the_size_of_the_step(fraction):
     target = make_target(everything, fraction, BLACK, "ignore")
     height, width = max(8, round(20 * fraction)), max(8, round(30 * fraction))
     assert target.image.shape == (height, width, 3)
-    assert {tuple(plane.shape) for plane in (target.used, target.alpha, target.depth)} == {(height, width)}
+    assert {tuple(plane.shape) for plane in (target.mask, target.alpha, target.depth)} == {(height, width)}
     camera = Camera.look_at((0, 0, -3), (0, 0, 0), width=30, height=20)
     small = camera_for(camera, target)
     assert (small.width, small.height) == (width, height)

@@ -73,7 +73,7 @@ def finetune(
         gaussians.detach().to(dtype=torch.float32),
         None,
         device=device,
-        project=quantizer,
+        transform=quantizer,
     )
     refresh_every = max(1, iterations // (2 * REFRESHES))
     trainer.clock.start()

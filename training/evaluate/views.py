@@ -67,12 +67,12 @@ def evaluate(
         if align is not None:
             moved = aligned_camera(gaussians, camera, photo, background, settings, align)
             better = render(gaussians, moved, background=background, settings=settings).rgb.clamp(0, 1)
-            psnr_aligned = psnr(better, photo, target.used)
+            psnr_aligned = psnr(better, photo, target.mask)
         view = ViewMetrics(
             frame.name,
-            psnr=psnr(image, photo, target.used),
-            ssim=ssim(image, photo, target.used),
-            psnr_color_corrected=psnr(color_corrected(image, photo), photo, target.used),
+            psnr=psnr(image, photo, target.mask),
+            ssim=ssim(image, photo, target.mask),
+            psnr_color_corrected=psnr(color_corrected(image, photo), photo, target.mask),
             lpips=None if perceptual is None else perceptual(image, photo),
             psnr_aligned=psnr_aligned,
         )

@@ -101,7 +101,7 @@ class Objective:
     ) -> Loss:
         seen = RenderedView(rgb, result, target, frame, camera, gaussians, self.extent, now)
         appearance, weight = self.config.appearance, self.config.loss.ssim
-        rgb, image = target.beside(rgb, clipped=appearance.exposure or appearance.bilateral_grid)
+        rgb, image = target.compared_with(rgb, clipped=appearance.exposure or appearance.bilateral_grid)
         rgb, image = rgb[None], image[None]
         ssim: Tensor | None = None
         densify = self.config.densify
@@ -112,8 +112,8 @@ class Objective:
             loss = l1_ssim_loss(rgb, image, weight)
         if target.alpha is not None:
             difference = (result.alpha - target.alpha).abs()
-            if target.used is not None:
-                difference = torch.where(target.used, difference, 0.0)
+            if target.mask is not None:
+                difference = torch.where(target.mask, difference, 0.0)
             loss = loss + ALPHA_WEIGHT * difference.mean()
         for term in self._shape(result, target, frame, camera, gaussians, now):
             loss = loss + term

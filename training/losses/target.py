@@ -18,31 +18,31 @@ class TargetImage:
     """One photo, ready to compare with. Sizes are those of the step, which may be smaller than the photo's."""
 
     image: Tensor  # [H, W, 3] uint8, or float32 in 0..1
-    used: Tensor | None = None  # [H, W] bool, pixels that count; None for all
+    mask: Tensor | None = None  # [H, W] bool, pixels that count; None for all
     alpha: Tensor | None = None  # [H, W] float32, coverage that the render should have; None where it is not known
     depth: Tensor | None = None  # [H, W] float32 as stored in the depth file, 0 where unknown
 
-    def beside(self, rgb: Tensor, clipped: bool = False) -> tuple[Tensor, Tensor]:  # [H, W, 3] each
+    def compared_with(self, rgb: Tensor, clipped: bool = False) -> tuple[Tensor, Tensor]:  # [H, W, 3] each
         """What to compare: the render and the image. Where pixels do not count, the image is the render itself (WeatherGS
         2024), so that SSIM is right at the borders too; and the render has no gradient there.
 
         Args:
             clipped: the brightest values stand for all brighter ones too, as in photos that are exposed differently.
         """
-        if self.used is None and not clipped:
+        if self.mask is None and not clipped:
             return rgb, self.image
         image, fixed = self.as_float(rgb), rgb.detach()
         if clipped:
             brighter = (image >= BRIGHTEST) & (fixed > image)
             rgb, image = torch.where(brighter, fixed, rgb), torch.where(brighter, fixed, image)
-        if self.used is not None:
-            rgb = torch.where(self.used[..., None], rgb, fixed)
+        if self.mask is not None:
+            rgb = torch.where(self.mask[..., None], rgb, fixed)
         return rgb, image
 
     def as_float(self, rgb: Tensor) -> Tensor:  # [H, W, 3] float32
         """The same, never as uint8."""
         image = self.image.float() / 255 if self.image.dtype == torch.uint8 else self.image
-        return image if self.used is None else torch.where(self.used[..., None], image, rgb.detach())
+        return image if self.mask is None else torch.where(self.mask[..., None], image, rgb.detach())
 
     def error(self, rgb: Tensor) -> Tensor:  # [H, W]
         """Mean absolute difference of the channels, without a gradient."""
