@@ -79,7 +79,11 @@ def file_of(module: str) -> Path:
 def modules_of(name: str) -> list[str]:
     """The modules of a page, those that there are."""
     _, package, modules = PAGES[name]
-    return [module for one in modules.split() if file_of(module := f"{package}.{one}").is_file()]
+    named = [f"{package}.{one}" for one in modules.split()]
+    missing = [module for module in named if not file_of(module).is_file()]
+    if missing:
+        raise FileNotFoundError(f"the API reference lists modules that do not exist: {', '.join(missing)}")
+    return named
 
 
 def page(name: str) -> str:

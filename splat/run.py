@@ -228,13 +228,21 @@ class Run:
         Raises:
             InputError: the file is not JSON.
         """
+        return {name: value for name, value in self.metrics().items() if isinstance(value, int | float)}
+
+    def metrics(self) -> dict[str, Any]:
+        """Everything in metrics.json; empty where the run was not evaluated.
+
+        Raises:
+            InputError: the file is not JSON.
+        """
         if not self.metrics_file.is_file():
             return {}
         try:
             metrics = json.loads(self.metrics_file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise InputError(f"{self.metrics_file}: not JSON ({error}). Run `splat eval` again.") from None
-        return {name: value for name, value in metrics.items() if isinstance(value, int | float)} if metrics else {}
+        return metrics if isinstance(metrics, dict) else {}
 
     def write_cameras(self, names: Sequence[str], cameras: Sequence[Camera]) -> None:
         """Write cameras.json as SIBR's viewer reads it: camera-to-world rotation and position."""

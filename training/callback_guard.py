@@ -36,18 +36,22 @@ class CallbackGuard:
     def settle(
         self, step: Step, save: Callable[[], None], interrupted: Callable[[], bool], pause: Callable[[float], None]
     ) -> bool:
-        """Ask until the run may go on. Returns whether it is to stop.
+        """Ask until the run may go on; a run that waits still waits after it was saved. Returns whether it is to stop.
 
         Args:
             save: is called when the callback wants that.
             interrupted: whether Ctrl-C was pressed, which ends a pause too.
             pause: lets the given seconds pass without counting them as training.
         """
+        waiting = False
         while not interrupted():
             action = self(step)
             if action is Action.SAVE:
                 save()
+                if not waiting:
+                    return False
             elif action is Action.WAIT:
+                waiting = True
                 pause(PAUSE)
             else:
                 return action is Action.STOP

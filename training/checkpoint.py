@@ -15,7 +15,10 @@ def save_checkpoint(run: Run, iteration: int, state: dict[str, Any], keep: int) 
     """Write a checkpoint and delete all but the latest `keep`."""
     path = run.checkpoint_file(iteration)
     write_checkpoint(path, {"iteration": iteration, **state})
-    for old in list(run.saved_checkpoints().values())[:-keep]:
+    others = [
+        other for other in run.saved_checkpoints().values() if other != path
+    ]  # later ones only if they are damaged
+    for old in others[: max(0, len(others) - keep + 1)]:
         old.unlink()
     return path
 

@@ -4,10 +4,12 @@ The command line is made from these classes, and config.json in the output folde
 """
 
 import json
+import math
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import torch
 import tyro
@@ -21,7 +23,7 @@ from splat.run import Run
 from splat.training.densify.base import DensifyConfig
 from splat.training.densify.budget import BudgetConfig
 from splat.training.densify.choose import STRATEGIES
-from splat.training.densify.growing import GradientConfig, GrowingConfig
+from splat.training.densify.growing import GradientConfig
 from splat.training.old_config import upgraded
 from splat.training.schedules import FULL_RUN, LearningRates
 
@@ -152,6 +154,10 @@ class RunConfig:
     """With `eval`: also measure LPIPS (needs the package lpips, which fetches its weights once)."""
 
 
+CONDUCT = ("device", "threads", "save_every", "keep_checkpoints")
+"""What of a run may change when it is resumed."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """A whole training run."""
@@ -175,51 +181,27 @@ class TrainConfig:
         Raises:
             InputError: naming the parameter, what was expected and came.
         """
-        data, optimization, densify, run = self.data, self.optimization, self.densify, self.run
-        at_least_one = {
-            "iterations": optimization.iterations,
-            "accumulate": optimization.accumulate,
-            "budget": densify.budget,
-            "max_image_size": data.max_image_size,
-            "keep_checkpoints": run.keep_checkpoints,
-            "threads": run.threads,
-        }
-        not_negative = {
-            "save_every": run.save_every,
-            "learned_mask": densify.learned_mask,
-            "pose_limit": self.geometry.pose_limit,
-            "pose_limit_degrees": self.geometry.pose_limit_degrees,
-            **{f"loss.{name}": value for name, value in asdict(self.loss).items()},
-        }
-        if isinstance(densify, GrowingConfig):
-            at_least_one["densify_every"] = densify.densify_every
-        if isinstance(densify, GradientConfig):
-            not_negative["min_axis_ratio"] = densify.min_axis_ratio
-        expectations: list[tuple[str, float | None, bool, str]] = [
-            (name, value, value is None or value >= 1, "at least 1") for name, value in at_least_one.items()
-        ]
-        expectations += [(name, value, value >= 0, "0 or more") for name, value in not_negative.items()]
-        expectations += [
-            (
-                f"lr.{name}",
-                value,
-                value > 0 if "means" in name else value >= 0,
-                "above 0" if "means" in name else "0 or more",
-            )
-            for name, value in asdict(self.lr).items()
-        ]
-        depth_scale = self.geometry.depth_scale
-        expectations += [
-            ("sh_degree", optimization.sh_degree, 0 <= optimization.sh_degree <= 3, "0 to 3"),
-            ("lr.final", self.lr.final, 0 < self.lr.final <= 1, "above 0 and up to 1"),
-            ("loss.ssim", self.loss.ssim, self.loss.ssim <= 1, "0 to 1"),
-            ("depth_scale", depth_scale, depth_scale is None or depth_scale > 0, "above 0"),
-            ("test_every", data.test_every, data.test_every >= 2, "at least 2"),
-            ("resolution", data.resolution, data.resolution == -1 or data.resolution >= 1, "-1, or 1 and up"),
-        ]
-        for name, value, fine, expected in expectations:
-            if not fine:
-                raise InputError(f"`{name}` must be {expected}, got {value:g}")
+        for name, value in _flat(self.as_dict()).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InputError(f"`{name}` must be a finite number, got {value}")
+        for group in (self.data, self.optimization, self.densify):
+            for name, hint in get_type_hints(type(group)).items():
+                if get_origin(hint) is Literal and getattr(group, name) not in get_args(hint):
+                    raise InputError(f"`{name}` must be {', '.join(get_args(hint))}, got {getattr(group, name)!r}")
+        for name, value, (least, most) in self._limits():
+            if value is not None and not least <= value <= most:
+                number = f"at least {least:g}" if least else "0 or more"
+                raise InputError(
+                    f"`{name}` must be {number if most == math.inf else f'{least:g} to {most:g}'}, got {value:g}"
+                )
+        data, optimization = self.data, self.optimization
+        if data.resolution != -1 and data.resolution < 1:
+            raise InputError(f"`resolution` must be -1, or 1 and up, got {data.resolution}")
+        positive = {"lr.means": self.lr.means, "lr.means_final": self.lr.means_final, "lr.final": self.lr.final}
+        positive |= {} if self.geometry.depth_scale is None else {"depth_scale": self.geometry.depth_scale}
+        for name, value in positive.items():
+            if value <= 0:
+                raise InputError(f"`{name}` must be above 0, got {value:g}")
         parse_bytes("`image_cache`", data.image_cache)
         if optimization.time_limit is not None:
             parse_seconds("`time_limit`", optimization.time_limit)
@@ -232,10 +214,30 @@ class TrainConfig:
         if optimization.fuse_adam:
             self._check_fused()
 
+    def _limits(self) -> Iterator[tuple[str, float | None, tuple[float, float]]]:
+        """Name, value, and the smallest and largest that there may be."""
+        optimization, run, densify = self.optimization, self.run, self.densify
+        yield "iterations", optimization.iterations, (1, math.inf)
+        yield "accumulate", optimization.accumulate, (1, math.inf)
+        yield "sh_degree", optimization.sh_degree, (0, 3)
+        yield "max_image_size", self.data.max_image_size, (1, math.inf)
+        yield "test_every", self.data.test_every, (2, math.inf)
+        yield "threads", run.threads, (1, math.inf)
+        yield "save_every", run.save_every, (0, math.inf)
+        yield "keep_checkpoints", run.keep_checkpoints, (1, math.inf)
+        yield "pose_limit", self.geometry.pose_limit, (0, math.inf)
+        yield "pose_limit_degrees", self.geometry.pose_limit_degrees, (0, math.inf)
+        for name, value in asdict(self.lr).items():
+            yield f"lr.{name}", value, (0, 1 if name == "final" else math.inf)
+        for name, value in asdict(self.loss).items():
+            yield f"loss.{name}", value, (0, 1 if name == "ssim" else math.inf)
+        for name, limits in densify.limits().items():
+            yield name, getattr(densify, name), limits
+
     def _check_fused(self) -> None:
         """A fused step has no gradients that anything else could add to."""
         reasons = {
-            "`densify` mcmc": self.densify.name == "mcmc",
+            f"`densify` {self.densify.name}": self.densify.adds_to_gradients,
             "`grad_source` ssim": isinstance(self.densify, GradientConfig) and self.densify.grad_source == "ssim",
             "`loss.grid`": self.loss.grid > 0,
             "`learned_mask`": self.densify.learned_mask > 0,
@@ -248,20 +250,28 @@ class TrainConfig:
                 hint = "; say `accumulate` 1" if "accumulate" in name else ""
                 raise InputError(f"`fuse_adam` takes the step inside the backward and cannot go with {name}{hint}")
 
-    def changes(self, default: "TrainConfig", but: "TrainConfig") -> list[str]:
-        """What differs from a default, `name` value each, where another configuration does not say the same."""
-        mine, usual, other = (_flat(config.as_dict()) for config in (self, default, but))
+    def changes(self, but: "TrainConfig") -> list[str]:
+        """What differs from the defaults, `name` value each, where another configuration does not say the same."""
+        usual = _flat(TrainConfig(densify=type(self.densify)()).as_dict()) | {"densify": TrainConfig().densify.name}
+        other = _flat(but.as_dict())
         return [
             f"`{name}` {value}"
-            for name, value in mine.items()
-            if name in usual and value != usual[name] and value != other.get(name)
+            for name, value in _flat(self.as_dict()).items()
+            if value != usual[name] and value != other.get(name)
         ]
+
+    def with_conduct_of(self, asked: "TrainConfig") -> "TrainConfig":
+        """The same run elsewhere: device, threads and checkpoints as another configuration asks where it differs from the
+        defaults."""
+        usual = RunConfig()
+        names = [name for name in CONDUCT if getattr(asked.run, name) != getattr(usual, name)]
+        return replace(self, run=replace(self.run, **{name: getattr(asked.run, name) for name in names}))
 
     @property
     def progressive(self) -> bool:
         """Whether the run begins with smaller photos."""
         chosen = self.optimization.progressive
-        return chosen == "on" or (chosen == "auto" and self.densify.name == "budget")
+        return chosen == "on" or (chosen == "auto" and self.densify.progressive)
 
     @property
     def accumulate(self) -> int:
@@ -269,7 +279,7 @@ class TrainConfig:
         chosen = self.optimization.accumulate
         if chosen is None:
             every_step = self.optimization.fuse_adam or self.optimization.sparse_adam
-            chosen = 4 if self.densify.name == "budget" and not every_step else 1
+            chosen = 1 if every_step else self.densify.accumulate
         return chosen
 
     @property
@@ -282,16 +292,36 @@ class TrainConfig:
         return {**asdict(self), "densify": {"strategy": self.densify.name, **asdict(self.densify)}}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """The reverse of `as_dict`, also of what earlier versions wrote; unknown names are left out."""
+    def from_dict(cls, values: dict[str, Any], *, tolerant: bool = False) -> "TrainConfig":
+        """The reverse of `as_dict`, also of what earlier versions wrote.
+
+        Args:
+            tolerant: leave out names that are not known, as there may be in files of other versions.
+
+        Raises:
+            InputError: a name is not known, or a group is none.
+        """
         values = upgraded(values)
-        densify = dict(values.get("densify", {}))
-        strategy = densify.pop("strategy", BudgetConfig.name)
+        densify = values.get("densify", {})
+        strategy = densify.get("strategy", BudgetConfig.name) if isinstance(densify, dict) else None
         if strategy not in STRATEGIES:
             raise InputError(f"there is no strategy {strategy!r}; there are {', '.join(STRATEGIES)}")
-        values["densify"] = densify
+        values["densify"] = {name: value for name, value in densify.items() if name != "strategy"}
         default = cls(densify=STRATEGIES[strategy]())
-        return cls(**{item.name: _with(getattr(default, item.name), values.get(item.name, {})) for item in fields(cls)})
+        groups = {item.name: getattr(default, item.name) for item in fields(cls)}
+        if not tolerant:
+            _check_names("the configuration", values, groups)
+            for name, group in groups.items():
+                _check_names(name, values.get(name, {}), {item.name: None for item in fields(group)})
+        return cls(**{name: _with(group, values.get(name, {})) for name, group in groups.items()})
+
+
+def _check_names(where: str, values: Any, known: Mapping[str, Any]) -> None:
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: expected names with values, got {values!r}")
+    unknown = values.keys() - known.keys()
+    if unknown:
+        raise InputError(f"{where}: there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
 
 
 def _flat(values: dict[str, Any]) -> dict[str, Any]:
@@ -341,8 +371,11 @@ def load_config(run: Run) -> tuple[TrainConfig, Path]:
     path = run.config_file
     try:
         values = json.loads(path.read_text())
-        return TrainConfig.from_dict(values), Path(values["capture"])
+        capture = Path(values.pop("capture"))
+        return TrainConfig.from_dict(values, tolerant=True), capture
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the output folder of `splat train`") from None
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path}: not a configuration written by `splat train` ({error})") from error

@@ -41,7 +41,7 @@ def train(
     capture: Path | str | Capture | None,
     config: TrainConfig | None = None,
     *,
-    output: Path | str | None = None,
+    output: Run | Path | str | None = None,
     callback: TrainingCallback | None = None,
     strategy: Strategy | None = None,
     losses: Sequence[LossTerm] = (),
@@ -76,6 +76,7 @@ class PreparedTraining:
     frames: list[Frame]  # to train on
     held_out: list[Frame]
     strategy: str  # its name
+    resumed: bool = False
 
     @property
     def folder(self) -> Run | None:
@@ -88,6 +89,9 @@ class PreparedTraining:
             InputError: the loss is not finite, no Gaussian is left, or a photo cannot be read any more.
         """
         trainer, folder = self.trainer, self.folder
+        if folder is not None and not self.resumed:
+            folder.clear()  # not before everything has proved usable
+            write_start(folder, trainer.config, self.capture)
         finished = trainer.run()
         scene, seconds, iterations = trainer.scene().detach(), trainer.clock.seconds, trainer.iteration
         path = None if folder is None else folder.save_scene(scene, iterations)
@@ -138,7 +142,7 @@ class PreparedTraining:
         place = f"{torch.get_num_threads()} CPU threads"
         if trainer.device.type == "cuda":
             place = torch.cuda.get_device_name(trainer.device)
-        limited = self.strategy in ("budget", "mcmc") or trainer.config.densify.budget
+        limited = trainer.config.densify.has_budget or trainer.config.densify.budget
         limit = f", at most {trainer.budget:,}" if limited else ""
         print(f"starting with {len(trainer.optimizer):,} Gaussians{limit}, strategy {self.strategy}, {place}")
 
@@ -151,7 +155,7 @@ def prepare(
     capture: Path | str | Capture | None,
     config: TrainConfig | None = None,
     *,
-    output: Path | str | None = None,
+    output: Run | Path | str | None = None,
     callback: TrainingCallback | None = None,
     strategy: Strategy | None = None,
     losses: Sequence[LossTerm] = (),
@@ -165,16 +169,22 @@ def prepare(
     Raises:
         InputError: the capture, the settings or the folder cannot be used.
     """
-    run = None if output is None else Run(Path(output))
+    run = output if output is None or isinstance(output, Run) else Run(Path(output))
+    if resume and overwrite:
+        raise InputError("`resume` and `overwrite` contradict each other; give one of them")
     if resume and run is None:
         raise InputError("`resume` needs `output`, the folder of the run to go on with")
     if run is not None and resume and run.config_file.is_file():
         asked, (config, recorded) = config, load_config(run)
-        ignored = [] if asked is None else asked.changes(TrainConfig(), but=config)
+        if asked is not None:
+            config = config.with_conduct_of(asked)
+        ignored = [] if asked is None else asked.changes(but=config)
         if ignored:
             warnings.warn(f"`resume` goes on with the settings of the run; ignored: {', '.join(ignored)}", stacklevel=2)
         capture = recorded if capture is None else capture
     config = config or TrainConfig()
+    if not isinstance(config, TrainConfig):
+        raise InputError(f"`config` must be a TrainConfig (splat.training.config), got a {type(config).__name__}")
     if device is not None:
         config = replace(config, run=replace(config.run, device=device))
     check_together(config, run, strategy, losses)
@@ -191,6 +201,10 @@ def prepare(
     else:
         source = with_cameras(Path(capture), run, progress)
         capture = read_capture(source, config, progress)
+    if run is not None and run.path.resolve() == capture.path.resolve():
+        raise InputError(f"{run.path}: is the folder of the capture; give another `output`")
+    if not capture.frames:
+        raise InputError(f"{capture.path}: the capture has no photos")
     check_use(config, capture)
     frames, held_out = split(capture, config.data.test_every) if config.data.eval else (list(capture.frames), [])
     generator = torch.Generator().manual_seed(config.run.seed)
@@ -217,11 +231,8 @@ def prepare(
         trainer.load_state_dict(state)
         if progress:
             print(f"resuming {run.path} at iteration {trainer.iteration:,}")
-    elif run is not None:
-        run.clear()  # not before the capture has proved usable
-        write_start(run, config, capture)
     name = config.densify.name if strategy is None else type(strategy).__name__
-    prepared = PreparedTraining(trainer, source, capture, frames, held_out, name)
+    prepared = PreparedTraining(trainer, source, capture, frames, held_out, name, resumed=run is not None and resume)
     if progress:
         prepared.describe()
     return prepared

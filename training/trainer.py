@@ -348,6 +348,7 @@ class Trainer:
             "upcoming": self.upcoming,
             "seconds": self.clock.seconds,
             "frames": [frame.name for frame in self.frames],
+            "strategy": type(self.strategy).__name__,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -362,6 +363,11 @@ class Trainer:
             raise InputError(
                 f"{where}the run was started with {len(state['frames'])} training photos, the capture now gives "
                 f"{len(names)}, or others; restore the capture to resume, or start again with `overwrite`"
+            )
+        mine = type(self.strategy).__name__
+        if state.get("strategy", mine) != mine:  # checkpoints of earlier versions do not say
+            raise InputError(
+                f"{where}the run was started with the strategy {state['strategy']}, not {mine}; give it again"
             )
         self.optimizer = GaussianOptimizer.from_state_dict(state["optimizer"], self.device)
         self.model.load_state_dict(state["model"])

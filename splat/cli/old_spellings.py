@@ -58,21 +58,33 @@ OLD: dict[str, dict[str, Rewrite]] = {
 def renewed(verb: str, arguments: Sequence[str]) -> list[str]:
     """A verb's arguments in the present spelling; a line on standard error for each that was not."""
     result: list[str] = []
-    words = list(arguments)
+    words, known = list(arguments), OLD.get(verb, {})
     while words:
-        flag, sign, value = words.pop(0).partition("=")
-        rewrite = OLD.get(verb, {}).get(flag)
-        follows = value if sign else words[0] if words and not words[0].startswith("--") else None
-        if flag == "--progressive" and follows in ("auto", "on", "off"):
-            rewrite = None
-        if rewrite is None:
-            result.append(flag + sign + value)
+        word = words.pop(0)
+        if word == "--":
+            return [*result, word, *words]
+        flag, sign, value = word.partition("=")
+        flag = flag.replace("_", "-") if flag.startswith("--") else flag
+        rewrite = known.get(flag)
+        if rewrite is None or (flag in STANDALONE and sign):
+            result.append(word)
             continue
+        follows: str | None = None
         if flag in STANDALONE:
-            follows = None
-        elif not sign and follows is not None:
-            words.pop(0)
+            if flag == "--progressive" and words and words[0] in ("auto", "on", "off"):
+                result.append(word)
+                continue
+        elif sign or (words and not is_flag(words[0])):
+            follows = value if sign else words.pop(0)
+        else:
+            result.append(word)  # without its value it is not understood in either spelling
+            continue
         new = rewrite(follows)
         print(f"warning: {flag} is now `{' '.join(new)}`; the old spelling goes with the next release", file=sys.stderr)
         result += new
     return result
+
+
+def is_flag(word: str) -> bool:
+    """Whether a word begins an option: -o, --output, but not -1."""
+    return word.startswith("-") and not word[1:2].isdigit() and word != "-"

@@ -28,7 +28,8 @@ def parse(options: type[Options], arguments: Sequence[str], prog: str, descripti
     """
     chosen = choices(options, arguments)
     arguments = gather(flags(options, chosen), arguments)
-    check_owners(options, chosen, arguments)
+    if not {"-h", "--help", "--help-all"} & set(arguments):
+        check_owners(options, chosen, arguments)
     shown: Sequence[str] | None = getattr(options, COMMON, None)
     if "--help-all" in arguments:
         arguments, shown = ["--help"], None
@@ -68,21 +69,33 @@ def choices(options: type, arguments: Sequence[str]) -> dict[str, type]:
 
 
 def gather(known: Sequence[Flag], arguments: Sequence[str]) -> list[str]:
-    """Each flag that takes NAME=VALUE once, with all that it is given, so that it takes nothing else."""
+    """Each flag that takes NAME=VALUE once, with all that it is given, so that it takes nothing else.
+
+    Raises:
+        SystemExit: it is given nothing (2).
+    """
     groups: dict[str, list[str]] = {flag.name: [] for flag in known if flag.is_named_values}
     rest: list[str] = []
-    words, group = iter(arguments), None
-    for word in words:
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
         name, sign, value = word.partition("=")
-        if name in groups:
-            group = groups[name]
-            group += [value] if sign else []
-        elif group is not None and re.fullmatch(r"[\w-]+=\S*", word) and not word.startswith("-"):
-            group.append(word)
-        else:
-            group = None
+        if word == "--":
+            rest += [word, *words]
+            break
+        if name not in groups:
             rest.append(word)
-    return rest + [word for name, values in groups.items() if values for word in (name, *values)]
+            continue
+        found = value.split() if sign else []
+        while words and all(re.fullmatch(r"[A-Za-z_][\w-]*=\S+", part) for part in words[0].split() or [""]):
+            found += words.pop(0).split()
+        if not found:
+            print(f"error: {name} takes NAME=VALUE, one or more", file=sys.stderr)
+            sys.exit(2)
+        if not groups[name]:
+            rest.append(name)
+        groups[name] += found
+    return [word for one in rest for word in (one, *groups.get(one, ()))]
 
 
 def check_owners(options: type, chosen: Mapping[str, type], arguments: Sequence[str]) -> None:
@@ -91,9 +104,10 @@ def check_owners(options: type, chosen: Mapping[str, type], arguments: Sequence[
     Raises:
         SystemExit: 2.
     """
+    given = {name.replace("_", "-") for word in arguments if (name := word.partition("=")[0]).startswith("--")}
     known = {flag.name for flag in flags(options, chosen)}
     for flag in flags(options):
-        if flag.name not in known and any(word.partition("=")[0] == flag.name for word in arguments):
+        if flag.name not in known and flag.name in given:
             owners = [its.owner for its in flags(options) if its.name == flag.name and its.owner]
             choice = next(its.name for its in flags(options) if its.one_of and flag.owner in its.one_of.kinds)
             print(f"error: {flag.name} goes with {choice} {' or '.join(owners)} only", file=sys.stderr)

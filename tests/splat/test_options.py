@@ -87,6 +87,7 @@ def test_a_flag_of_another_choice_names_it(capsys: pytest.CaptureFixture[str]) -
         ("--weights", "red=1", "dark_blue=2", "Ada"),
         ("--weights", "red=1", "Ada", "--weights", "dark-blue=2"),
         ("Ada", "--weights=red=1", "--weights=dark_blue=2"),
+        ("--weights", "red=1 dark_blue=2", "--", "Ada"),
     ],
 )
 def test_named_values_take_only_what_is_theirs_and_add_up(arguments: tuple[str, ...]) -> None:
@@ -97,6 +98,21 @@ def test_an_unknown_name_is_answered_with_those_that_there_are(capsys: pytest.Ca
     with pytest.raises(SystemExit) as stopped:
         order("Ada", "--weights", "green=1")
     assert stopped.value.code == 2 and "red, dark_blue" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("arguments", [("--weights", "Ada"), ("Ada", "--weights"), ("--weights", "0.5", "Ada")])
+def test_named_values_without_a_value_are_an_error(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        order(*arguments)
+    assert stopped.value.code == 2 and "--weights takes NAME=VALUE" in capsys.readouterr().err
+
+
+def test_help_comes_before_complaints(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        order("--help", "--corners", "4")
+    assert stopped.value.code == 0
 
 
 def test_help_is_short_and_help_all_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
@@ -148,6 +164,9 @@ def test_old_spellings_are_understood_and_said(capsys: pytest.CaptureFixture[str
     assert "--strategy is now `--densify mcmc`" in said and len(said.splitlines()) == 5
     assert renewed("train", ["--progressive", "on"]) == ["--progressive", "on"] == renewed("train", ["--progressive"])
     assert renewed("eval", old) == old
+    for left in (["--late-steps", "-o", "x"], ["--progressive=bogus"], ["--", "--strategy", "mcmc"], ["--lr-means"]):
+        assert renewed("train", left) == left
+    assert renewed("train", ["--lr_means", "1e-4"]) == ["--lr", "means=1e-4"]
 
 
 @pytest.mark.parametrize("verb", OLD)

@@ -101,6 +101,13 @@ def test_save_writes_a_checkpoint_and_the_scene_at_once(trainer_of: Make) -> Non
     assert trainer.iteration == 5
 
 
+def test_a_run_goes_on_after_it_was_saved(trainer_of: Make) -> None:
+    """Also if the callback always wants the same of the same iteration."""
+    trainer = trainer_of(lambda step: {3: Action.SAVE, 6: Action.STOP}.get(step.iteration))
+    assert not trainer.run()
+    assert trainer.iteration == 6
+
+
 def test_a_callback_that_fails_is_left_alone(trainer_of: Make) -> None:
     calls: list[int] = []
 

@@ -2,12 +2,21 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from splat.errors import InputError
 from splat.run import Run
-from splat.training.config import DataConfig, LossWeights, OptimizationConfig, TrainConfig, load_config, save_config
+from splat.training.config import (
+    DataConfig,
+    LossWeights,
+    OptimizationConfig,
+    RunConfig,
+    TrainConfig,
+    load_config,
+    save_config,
+)
 from splat.training.densify.choose import STRATEGIES
 from splat.training.densify.mcmc import MCMCConfig
 from splat.training.schedules import LearningRates
@@ -78,8 +87,36 @@ def test_an_unknown_strategy_is_an_error_that_names_those_there_are(tmp_path: Pa
         (TrainConfig(lr=LearningRates(means=0.0)), "`lr.means` must be above 0"),
         (TrainConfig(loss=LossWeights(ssim=2.0)), "`loss.ssim` must be 0 to 1"),
         (TrainConfig(densify=MCMCConfig(budget=0)), "`budget` must be at least 1"),
+        (TrainConfig(lr=LearningRates(sh0=float("inf"))), "`lr.sh0` must be a finite number"),
+        (TrainConfig(densify=MCMCConfig(prune_opacity=2.0)), "`prune_opacity` must be 0 to 1, got 2"),
+        (TrainConfig(optimization=OptimizationConfig(background="green")), "`background` must be black, white, random"),
     ],
 )
 def test_errors_name_parameters(config: TrainConfig, message: str) -> None:
     with pytest.raises(InputError, match=message):
         config.check()
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ({"optimization": {"iteration": 5}}, "optimization: there is no iteration; there are iterations, "),
+        ({"iterations": 5}, "the configuration: there is no iterations; there are data, "),
+        ({"densify": "mcmc"}, "there is no strategy"),
+        ({"data": 3}, "data: expected names with values, got 3"),
+    ],
+)
+def test_settings_that_do_not_exist_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TrainConfig.from_dict(values)
+
+
+def test_what_a_resume_ignores_and_what_it_takes() -> None:
+    run = TrainConfig(densify=STRATEGIES["classic"](), optimization=OptimizationConfig(iterations=30))
+    asked = TrainConfig(
+        densify=STRATEGIES["classic"](grad_threshold=1e-3), run=RunConfig(threads=2, seed=5), loss=LossWeights(flat=1.0)
+    )
+    resumed = run.with_conduct_of(asked)
+    assert resumed.run == RunConfig(threads=2) and resumed.densify == run.densify
+    assert asked.changes(but=resumed) == ["`loss.flat` 1.0", "`grad_threshold` 0.001", "`seed` 5"]
+    assert TrainConfig().changes(but=run) == []

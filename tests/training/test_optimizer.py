@@ -1,5 +1,6 @@
 """Surgery: parameters and moments stay together."""
 
+import pytest
 import torch
 
 from scenes import cloud
@@ -121,3 +122,9 @@ def test_masks_and_memory_survive_the_round_trip():
     again = GaussianOptimizer.from_state_dict(optimizer.state_dict())
     assert again.parameters.keys() == optimizer.parameters.keys() and "mask" in again.parameters
     assert torch.equal(again.memory["score"], optimizer.memory["score"])
+
+
+def test_an_edit_caps_and_then_lowers_opacities():
+    optimizer = GaussianOptimizer(cloud(20, seed=1))
+    Edit(opacity_cap=0.05, opacity_decay=0.02).apply(optimizer)
+    assert float(optimizer.gaussians.opacities.max()) == pytest.approx(0.03, abs=1e-6)

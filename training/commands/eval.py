@@ -32,8 +32,10 @@ def eval(options: EvalOptions) -> None:
         run, options.capture, all_views=options.all_views, renders=run.renders, progress=True, device=options.device
     )
     iteration, scene = run.latest_scene()
-    run.write_metrics({"iteration": iteration} | metrics.as_dict())
-    print_metrics(metrics)
+    kept = {name: value for name, value in run.metrics().items() if name in ("train_seconds", "stages")}
+    kind = {"training_views": True} if options.all_views else {}
+    run.write_metrics({"iteration": iteration} | kept | kind | metrics.as_dict())
+    print_metrics(metrics, "view" if options.all_views else "held-out view")
     write_report([run.path], run.report)
     print(f"scene     {scene}")
     print(f"pictures  {run.renders}")

@@ -1,5 +1,6 @@
 """`splat train`: optimize Gaussians to match the photos of a capture."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -56,8 +57,12 @@ def train(options: TrainOptions) -> None:
     report.html; with --eval also PSNR and SSIM of the held-out photos, and pictures of them.
     """
     source = options.capture or options.source_path
+    if options.capture is not None and options.source_path is not None:
+        raise InputError(f"two captures, {options.capture} and --source-path {options.source_path}; give one of them")
     if source is None and not (options.resume and options.output):
-        raise InputError("which capture? Give its folder: `splat train CAPTURE` (with images/ and sparse/ in it)")
+        raise InputError(
+            "which capture? Give its folder: `splat train CAPTURE` (with images/ and sparse/ in it), or --resume -o RUN"
+        )
     run = Run(options.output or Path("runs") / (source or Path()).resolve().name)
     prepared = prepare(
         source, options.training, output=run.path, resume=options.resume, overwrite=options.overwrite, progress=True
@@ -65,7 +70,7 @@ def train(options: TrainOptions) -> None:
     live = show_live(options, prepared) if options.view else None
     result = prepared.run()
     if not result.finished:
-        print(f"continue with: splat train {prepared.source} -o {run.path} --resume")
+        print("continue with:", shlex.join(["splat", "train", str(prepared.source), "-o", str(run.path), "--resume"]))
         if live is not None:
             live.close()
         sys.exit(130)

@@ -65,10 +65,8 @@ def compress(
 ) -> CompressionResult:
     """Compress; `splat.compress` says what the arguments mean."""
     output, settings = Path(output), settings or CompressSettings()
-    if max_bytes is not None:
-        settings = replace(settings, max_bytes=max_bytes)
-    if max_psnr_drop is not None:
-        settings = replace(settings, max_psnr_drop=max_psnr_drop)
+    if max_bytes is not None or max_psnr_drop is not None:
+        settings = replace(settings, max_bytes=max_bytes, max_psnr_drop=max_psnr_drop)
     settings.check()
     formats.writable(output, settings.formats.order)
     if output.exists() and not overwrite:

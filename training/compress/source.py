@@ -69,10 +69,12 @@ def open_source(
             raise InputError(f"{name} needs photos; give the capture that the scene was trained on with `capture`")
         judge: Judge = RenderJudge(gaussians, trained.settings)
         return Source(trained.file, gaussians, config, (), 1.0, judge, chosen)
-    frames, held_out = split(capture, config.data.test_every)
     unseen = config.data.eval if trained.run is not None else None
-    if unseen is False:
-        frames = list(capture.frames)
+    frames = held_out = list(capture.frames)
+    if unseen is not False:
+        frames, held_out = split(capture, config.data.test_every)
+    elif len(frames) > config.data.test_every:
+        held_out = frames[:: config.data.test_every]
     judge = PhotoJudge(held_out, [frame.camera for frame in frames], config, unseen, chosen)
     return Source(trained.file, gaussians, config, tuple(frames), capture.extent, judge, chosen)
 

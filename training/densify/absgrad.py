@@ -4,6 +4,7 @@ A large Gaussian over fine detail is pulled in many directions at once, and its 
 absolute values do not. Clones are still chosen by the signed ones.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -22,6 +23,9 @@ class AbsGradConfig(ClassicConfig):
     name: ClassVar[str] = "absgrad"
     absgrad_threshold: float = 8e-4
     """Split where the mean of summed absolute gradients is at least this."""
+
+    def limits(self) -> dict[str, tuple[float, float]]:
+        return super().limits() | {"absgrad_threshold": (0, math.inf)}
 
     def build(self, start: Start) -> Strategy:
         return AbsGrad(self, start.iterations, start.extent)

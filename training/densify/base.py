@@ -1,5 +1,6 @@
 """What a densification strategy is: views in, edits of the set of Gaussians out. choose.py lists those that there are."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -28,6 +29,16 @@ class DensifyConfig:
 
     name: ClassVar[str] = ""
     """What `--densify` calls the strategy."""
+    has_budget: ClassVar[bool] = False
+    """Whether it needs a number of Gaussians to stop at, so that one is chosen where none is given."""
+    progressive: ClassVar[bool] = False
+    """Whether runs begin with smaller photos unless they say otherwise."""
+    accumulate: ClassVar[int] = 1
+    """Iterations to a step in the second half of runs that do not say otherwise."""
+    starts_small: ClassVar[bool] = False
+    """Whether the first Gaussians are small and opaque, to be moved, and not large and faint, to be divided."""
+    adds_to_gradients: ClassVar[bool] = False
+    """Whether it adds to the loss, so that a step cannot be taken inside the backward."""
     budget: int | None = None
     """Never have more Gaussians than this. Unless given: by the number of photos' pixels for budget and mcmc, no limit for
     classic and absgrad."""
@@ -36,6 +47,10 @@ class DensifyConfig:
     learned_mask: float = 0.0
     """Weight of a learned mask of Gaussians that are not needed, which are pruned while training (Compact 3DGS); 5e-4 is
     usual."""
+
+    def limits(self) -> dict[str, tuple[float, float]]:
+        """Option -> smallest and largest value."""
+        return {"budget": (1, math.inf), "learned_mask": (0, math.inf)}
 
     def build(self, start: Start) -> "Strategy":
         """The strategy itself."""
@@ -80,11 +95,11 @@ class Edit:
             optimizer.keep(~self.remove)
         if self.append is not None and len(self.append):
             optimizer.append(self.append)
-        logits = optimizer.parameters["logit_opacities"]
         if self.opacity_cap is not None:
             cap = float(torch.logit(torch.tensor(self.opacity_cap)))
-            optimizer.replace("logit_opacities", logits.clamp_max(cap))
+            optimizer.replace("logit_opacities", optimizer.parameters["logit_opacities"].clamp_max(cap))
         if self.opacity_decay:
+            logits = optimizer.parameters["logit_opacities"]
             logits.copy_(torch.logit((logits.sigmoid() - self.opacity_decay).clamp_min(1e-5)))
         optimizer.memory.clear()  # statistics start again
 

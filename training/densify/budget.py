@@ -36,10 +36,16 @@ class BudgetConfig(GradientConfig):
     """budget: grow along a curve to a fixed number, where errors are largest."""
 
     name: ClassVar[str] = "budget"
+    has_budget: ClassVar[bool] = True
+    progressive: ClassVar[bool] = True
+    accumulate: ClassVar[int] = 4
     absgrad_threshold: float = 2e-4
     """Split only where the mean of summed absolute gradients is at least this."""
     opacity_decay: float = 0.004
     """Opacity that every Gaussian loses in a round, so that those which nothing holds up go."""
+
+    def limits(self) -> dict[str, tuple[float, float]]:
+        return super().limits() | {"absgrad_threshold": (0, math.inf), "opacity_decay": (0, 1)}
 
     def build(self, start: Start) -> Strategy:
         return Budget(self, start.iterations, start.budget, start.count)

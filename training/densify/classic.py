@@ -40,6 +40,10 @@ class ClassicConfig(GradientConfig):
     prune_scale: float = 0.1
     """After the first reset, remove Gaussians larger than this times the extent."""
 
+    def limits(self) -> dict[str, tuple[float, float]]:
+        names = ("grad_threshold", "reset_every", "split_scale", "prune_scale")
+        return super().limits() | dict.fromkeys(names, (0, math.inf))
+
     def build(self, start: Start) -> Strategy:
         return Classic(self, start.iterations, start.extent)
 

@@ -1,5 +1,6 @@
 """What the strategies that add and remove Gaussians share: their options, and when they act."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +25,15 @@ class GrowingConfig(DensifyConfig):
     prune_opacity: float = 0.005
     """Remove (mcmc: relocate) Gaussians fainter than this."""
 
+    def limits(self) -> dict[str, tuple[float, float]]:
+        own = {
+            "densify_every": (1, math.inf),
+            "densify_from": (0, math.inf),
+            "densify_until": (0, 1),
+            "prune_opacity": (0, 1),
+        }
+        return super().limits() | own
+
 
 @dataclass(frozen=True)
 class GradientConfig(GrowingConfig):
@@ -34,6 +44,9 @@ class GradientConfig(GrowingConfig):
     min_axis_ratio: float = 0.0
     """Never clone or split Gaussians whose shortest axis is at most this fraction of their longest; 0.01 keeps needles from
     multiplying."""
+
+    def limits(self) -> dict[str, tuple[float, float]]:
+        return super().limits() | {"min_axis_ratio": (0, 1)}
 
 
 @dataclass(frozen=True)

@@ -40,12 +40,18 @@ class MCMCConfig(GrowingConfig):
     """mcmc: a fixed number that noise and relocation distribute."""
 
     name: ClassVar[str] = "mcmc"
+    has_budget: ClassVar[bool] = True
+    starts_small: ClassVar[bool] = True
+    adds_to_gradients: ClassVar[bool] = True
     noise: float = 5e5
     """Strength of the noise on positions, times their learning rate."""
     opacity_weight: float = 0.01
     """Weight of the mean opacity in the loss."""
     scale_weight: float = 0.01
     """Weight of the mean scale in the loss."""
+
+    def limits(self) -> dict[str, tuple[float, float]]:
+        return super().limits() | dict.fromkeys(("noise", "opacity_weight", "scale_weight"), (0, math.inf))
 
     def build(self, start: Start) -> Strategy:
         return MCMC(self, start.iterations, start.budget, start.count)

@@ -42,12 +42,12 @@ def measure_run(
     return metrics
 
 
-def print_metrics(found: Metrics) -> None:
+def print_metrics(found: Metrics, heading: str = "held-out view") -> None:
     """Print the table of views."""
     metrics = found.as_dict()
     columns = {name: column for name, column in COLUMNS.items() if name in metrics}
     width = max(13, *(len(view["name"]) for view in metrics["views"]))
-    print("  ".join([f"{'held-out view':{width}s}", *(f"{heading:>12s}" for heading, _ in columns.values())]))
+    print("  ".join([f"{heading:{width}s}", *(f"{title:>12s}" for title, _ in columns.values())]))
     for values in [*metrics["views"], {**metrics, "name": "mean"}]:
         numbers = (f"{values[name]:12.{digits}f}" for name, (_, digits) in columns.items())
         print("  ".join([f"{values['name']:{width}s}", *numbers]))

@@ -89,7 +89,7 @@ def write_report(paths: Sequence[Path], out: Path) -> None:
 
 
 def write_page(title: str, sections: Sequence[str], out: Path) -> None:
-    """Put sections of HTML into the page that all reports fraction."""
+    """Put sections of HTML into the page that all reports share."""
     page = Template(TEMPLATE.read_text()).substitute(title=html.escape(title), body="\n".join(sections))
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -46,7 +46,7 @@ def initial_gaussians(capture: Capture, config: TrainConfig, generator: torch.Ge
 
 def start_values(config: TrainConfig) -> tuple[float, float]:
     """Opacity, and size in distances to the neighbors, of the first Gaussians."""
-    if config.densify.name != "mcmc":
+    if not config.densify.starts_small:
         return START_OPACITY, START_SIZE
     fraction = min(1.0, config.optimization.iterations / FULL_RUN)
     opacity = START_OPACITY + (MCMC_OPACITY - START_OPACITY) * fraction
