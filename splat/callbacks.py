@@ -16,7 +16,7 @@ class Action(Enum):
 
     CONTINUE = "continue"
     WAIT = "wait"  # do nothing for a moment, then ask again
-    SAVE = "save"  # save a checkpoint and the scene, then ask again
+    SAVE = "save"  # save a checkpoint and the scene, and go on; after WAIT: and ask again
     STOP = "stop"  # end now, as Ctrl-C does
 
 
