@@ -3,7 +3,7 @@
     python benchmarks/convert_large.py [--gaussians 5000000] [--pairs ply:spz,spz:ply] [--json FILE]
 
 The scene is noise, written to a temporary folder (1.24 GB as .ply): what it shows does not matter here. The bar is 2 GB, and
-2.2 GB for a .sog, whose planes are compressed as whole images.
+2.2 GB where a .sog is written.
 """
 
 import argparse
