@@ -1,6 +1,6 @@
-"""The whole target about the CUDA kernels on this machine: do they work, how fast are they, and beside gsplat.
+"""Test and time the CUDA kernels on this machine, and compare them with gsplat where it is installed.
 
-    python benchmarks/gpu_report.py                    everything; about 8 minutes on an H200
+    python benchmarks/gpu_report.py                    everything; a few minutes (an estimate)
     python benchmarks/gpu_report.py --quick            small scenes, no compute-sanitizer
     python benchmarks/gpu_report.py --scene runs/fox --capture captures/fox
 

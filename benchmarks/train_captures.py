@@ -2,6 +2,8 @@
 
     python benchmarks/train_captures.py CAPTURE ... [--iterations 7000] [--out runs/benchmark] [-- MORE TRAIN FLAGS]
 
+The published numbers are those of `-- --densify classic`.
+
 Prints a table of held-out PSNR and SSIM, number of Gaussians, seconds (of training alone, and of the whole command) and
 peak memory, and writes the same as JSON. The runs' folders stay, so that their pictures can be looked at.
 """

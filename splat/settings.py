@@ -37,15 +37,18 @@ class RenderSettings:
     """The Jacobian of the projection is evaluated no farther outside the image than this, in units of tan(fov / 2)."""
 
     max_intersections: int = 1 << 28
-    """Refuse to draw when more intersections of tiles and Gaussians than this would be needed; each takes 8 bytes forward and
-    about 56 backward. It turns a scene of giant Gaussians into an error instead of a machine out of memory."""
+    """Refuse to draw when more intersections of tiles and Gaussians than this would be needed; on the CPU each takes
+    8 bytes forward and 4 * (6 + channels) backward (absgrad: 8 more); on a GPU 4 forward, besides the scratch of the sort,
+    and none backward unless deterministic. It turns a scene of giant Gaussians into an error instead of a machine out of
+    memory."""
 
     intersection_capacity: int = 0
     """GPU: room for so many intersections, so that nobody waits for the device to count them and a CUDA graph can capture the
     render. An image that needs more becomes NaN. 0: count, which costs one short wait per render."""
 
     deterministic: bool = False
-    """GPU: the same bits on every run, for some time and memory (36 bytes an intersection). On the CPU this always holds."""
+    """GPU: the same bits on every run, for some time and memory (36 bytes an intersection for plain RGB). On the CPU this
+    always holds."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.near < self.far:

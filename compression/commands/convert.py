@@ -36,7 +36,7 @@ class ConvertOptions:
     formats: FormatFlags = field(default_factory=FormatFlags)
 
     antialiased: bool = False
-    """The scene was trained with --antialiased; .spz and .sog then say so. Known by itself for the folder of a run."""
+    """The scene was trained with --antialiased; .spz, .sog and .splatz record that. Automatic for the folder of a run."""
 
     overwrite: bool = False
     """Replace an output that exists."""

@@ -49,6 +49,16 @@ def test_flags_in_the_text_exist(page: Path) -> None:
     assert {flag for flag in re.findall(r"`(--[a-z][\w-]*)", text_of(page)) if flag not in known} == set()
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_flag_beside_its_verb_is_one_of_that_verb(page: Path) -> None:
+    """In code spans such as `splat train --eval`, also where a span goes on in the next line."""
+    prose = re.sub(r"^ *```.*?^ *```", "", text_of(page), flags=re.DOTALL | re.MULTILINE)
+    spans = re.findall(r"(?<!`)`(splat [a-z][^`]*)`(?!`)", prose)
+    used = [words for span in spans if (words := span.split())[1] in VERBS]  # others are messages of the program
+    wrong = [f"{' '.join(words)}: {unknown}" for words in used if (unknown := unknown_flags(words))]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_the_code_that_the_architecture_names_exists() -> None:
     """Written `name` in `file`, or `Class.name` in `file`."""
     named = re.findall(r"`([\w.]+)` in\s+`([\w/]+\.(?:py|h|cpp|cu))`", text_of(DOCS / "architecture.md"))

@@ -44,7 +44,7 @@ class CompressOptions:
 def compress(options: CompressOptions) -> None:
     """Make a trained scene small, and say what it costs.
 
-    Prunes what matters least, fine-tunes with --finetune, writes with codebooks and entropy coding, and reads the file back to
+    Prunes what matters least, fine-tunes with --finetune, writes the format that the name ends in, and reads the file back to
     measure it: Gaussians, bytes, PSNR and SSIM before and after every step. With --max-bytes or --max-psnr-drop it finds out
     by itself how. Leaves a page with all of it beside the file.
     """
