@@ -91,7 +91,7 @@ CASES: dict[str, tuple[Callable[[Path, np.random.Generator], None], dict[str, li
 }
 
 UNSPOILED = {name: [name] for name in ("--exposure", "--bilateral-grid", "--refine-poses")}
-"""Remedies that are also tried on the capture as it is: what they do where there is nothing to mend."""
+"""Remedies that are also tried on the capture as it is: what they do where there is nothing to fix."""
 
 
 def train(capture: Path, out: Path, options: argparse.Namespace, flags: list[str]) -> dict[str, float]:

@@ -99,7 +99,7 @@ def load_capture(
     skipped += [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
     if not frames or len(skipped) > SKIP_FRACTION * (len(frames) + len(skipped)):
         raise InputError(
-            f"{capture}: {len(skipped)} of {len(frames) + len(skipped)} photos cannot be used, more than a tenth; mend "
+            f"{capture}: {len(skipped)} of {len(frames) + len(skipped)} photos cannot be used, more than a tenth; fix "
             f"them, or name the right folder of photos with `images`{_listed(skipped)}"
         )
     return Capture(
