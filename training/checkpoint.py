@@ -1,6 +1,14 @@
 """Checkpoints: everything a run needs to go on exactly as if it had never stopped.
 
-A kill at any moment leaves the previous checkpoint whole.
+What a resume restores is what `Trainer.state_dict` (trainer.py) puts into one:
+
+- the Gaussians, both moments of Adam, the number of steps, what the strategy remembers of every Gaussian;
+- gradients of a step that is not taken yet;
+- what is learned per photo: poses, exposures, bilateral grids; the sky; the sorted grid;
+- the random generator, the photos of this round that have not been used, the iteration and the time spent.
+
+The settings come from config.json (config.py). On a CPU a resumed run gives the same bits as one that never stopped. A kill
+at any moment leaves the previous checkpoint whole.
 """
 
 from pathlib import Path

@@ -141,7 +141,7 @@ def test_training_shows_few_options_and_has_fewer_than_before() -> None:
     from splat.training.commands.train import TrainOptions
     from splat.training.densify.choose import STRATEGIES
 
-    assert len(TrainOptions.COMMON) <= 17
+    assert len(TrainOptions.COMMON) == 15
     for kind in STRATEGIES.values():
         found = flags(TrainOptions, {"densify": kind})
         assert len(found) <= 60 and set(TrainOptions.COMMON) <= {flag.field for flag in found}

@@ -45,7 +45,7 @@ class TrainOptions:
     training: TrainConfig = field(default_factory=TrainConfig)
 
     COMMON: ClassVar[Sequence[str]] = (
-        "capture output resume overwrite view images resolution eval masks "
+        "capture output resume overwrite view resolution eval "
         "iterations time_limit background densify budget exposure refine_poses device"
     ).split()
 
