@@ -95,7 +95,7 @@ def test_compress_to_size(tmp_path: Path) -> None:
     found = example("compress_to_size").main([str(argument) for argument in arguments])
     assert found.size == out.stat().st_size <= 4000
     assert found.ratio > 4 and found.steps[-1].gaussians == len(splat.load(out))
-    assert "held-out photos" in found.against
+    assert "1 photo of the capture" in found.against
 
 
 def test_refine_a_pose() -> None:

@@ -278,11 +278,11 @@ def test_a_full_disk_is_named_and_older_files_stay(capture, tmp_path, capsys, mo
 
     real = torch.save
 
-    def full(state, path):
+    def full(state, file):
         if state["iteration"] > 10:
-            Path(path).write_bytes(b"half")
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        real(state, path)
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(state, file)
 
     monkeypatch.setattr(torch, "save", full)
     assert train(capture, tmp_path / "run", "--save-every", 10) == 1

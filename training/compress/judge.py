@@ -67,8 +67,8 @@ class PhotoJudge:
     ) -> None:
         self.frames, self.config = [frame.to(device) for frame in frames], config
         self.cameras = [camera.to(device) for camera in seen]
-        kinds = {True: "held-out photos", False: "photos that it was trained on", None: "photos of the capture"}
-        self.against = f"{len(frames)} {kinds[held_out]}"
+        photos = f"{len(frames)} {'held-out ' if held_out else ''}photo{'' if len(frames) == 1 else 's'}"
+        self.against = photos + {True: "", False: " that it was trained on", None: " of the capture"}[held_out]
         self.background = evaluation_background(config).to(device)
         self.settings = RenderSettings(antialiased=config.optimization.antialiased)
 
