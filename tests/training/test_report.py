@@ -71,6 +71,17 @@ def test_a_run_without_held_out_photos_shows_training_views(small_run, tmp_path,
     assert "Training views" in text and "--eval holds some out" in text
 
 
+def test_all_views_are_not_called_held_out(small_run, tmp_path, run_splat):
+    shutil.copytree(small_run[1], tmp_path / "run")
+    before = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert run_splat("eval", tmp_path / "run", "--all-views") == 0
+    text = (tmp_path / "run/report.html").read_text()
+    assert "All views" in text and "Held-out views" not in text and "Trained on all photos" not in text
+    after = json.loads((tmp_path / "run/metrics.json").read_text())
+    assert len(after["views"]) > len(before["views"])
+    assert (after["train_seconds"], after["stages"]) == (before["train_seconds"], before["stages"])
+
+
 def test_damaged_remains_of_a_run(small_run, tmp_path):
     shutil.copytree(small_run[1], tmp_path / "run")
     (tmp_path / "run/metrics.jsonl").write_text('{"iteration": 100, "loss": 0.1, "gaussians": 3}\n{"iter')

@@ -33,7 +33,7 @@ def eval(options: EvalOptions) -> None:
     )
     iteration, scene = run.latest_scene()
     kept = {name: value for name, value in run.metrics().items() if name in ("train_seconds", "stages")}
-    kind = {"training_views": True} if options.all_views else {}
+    kind = {"all_views": True} if options.all_views else {}
     run.write_metrics({"iteration": iteration} | kept | kind | metrics.as_dict())
     print_metrics(metrics, "view" if options.all_views else "held-out view")
     write_report([run.path], run.report)

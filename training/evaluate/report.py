@@ -113,11 +113,17 @@ def _key(place: int, name: str) -> str:
     return f'<span class="key" style="background:{COLORS[place % len(COLORS)]}"></span>{html.escape(name)}'
 
 
+def _kind(run: RunRecord) -> str:
+    """Which views a run was measured on."""
+    kinds = {"training_views": "Training views", "all_views": "All views"}
+    return next((kind for name, kind in kinds.items() if run.metrics.get(name)), "Held-out views")
+
+
 def _summary(runs: Sequence[RunRecord]) -> str:
     rows = []
     for place, run in enumerate(runs):
         values = run.metrics
-        scored = not values.get("training_views")
+        scored = _kind(run) == "Held-out views"
         rows.append(
             [
                 _key(place, run.name),
@@ -133,6 +139,10 @@ def _summary(runs: Sequence[RunRecord]) -> str:
     note = ""
     if any(run.metrics.get("training_views") for run in runs):
         note = '<p class="soft">Trained on all photos, so there are no scores; splat train --eval holds some out.</p>'
+    if any(run.metrics.get("all_views") for run in runs):
+        note += (
+            '<p class="soft">Measured on all photos, those of training too; splat eval measures the held-out ones.</p>'
+        )
     heads = ["run", "PSNR [dB]", "SSIM", "LPIPS", "Gaussians", "iterations", "training [s]", "strategy"]
     return table(heads, rows) + note
 
@@ -179,9 +189,8 @@ def _views(runs: Sequence[RunRecord]) -> str:
             cards.append(view_card(name, " | ".join(scores), pictures, shown))
     if not cards:
         return ""
-    kind = "Training views" if runs[0].metrics.get("training_views") else "Held-out views"
     hint = '<p class="soft">Move over a picture to slide between the two.</p>'
-    return f'<h2>{kind}</h2>{hint}<div class="views">{"".join(cards)}</div>'
+    return f'<h2>{_kind(runs[0])}</h2>{hint}<div class="views">{"".join(cards)}</div>'
 
 
 def view_card(name: str, scores: str, pictures: list[tuple[str, np.ndarray]], shown: tuple[int, int] = (0, 1)) -> str:
@@ -231,11 +240,8 @@ def _cameras(run: RunRecord) -> str:
     """Where the photos were taken from, seen from above: the plane in which the cameras spread most."""
     if len(run.cameras) < 2:
         return ""
-    tested = (
-        set()
-        if run.metrics.get("training_views")
-        else {Path(view["name"]).stem for view in run.metrics.get("views", [])}
-    )
+    held_out = run.metrics.get("views", []) if _kind(run) == "Held-out views" else []
+    tested = {Path(view["name"]).stem for view in held_out}
     places = np.array([camera["position"] for camera in run.cameras], dtype=np.float64)
     ahead = np.array([np.array(camera["rotation"])[:, 2] for camera in run.cameras], dtype=np.float64)
     center = places.mean(0)
