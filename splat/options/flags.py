@@ -125,6 +125,8 @@ def with_flags(message: str, options: type) -> str:
 
     `` `loss.ssim` `` becomes `--loss ssim`; what is no parameter of the verb stays as it is.
     """
+    if "`" not in message:
+        return message
     names = {flag.field: flag.name for flag in flags(options) if not flag.is_positional}
 
     def flag(found: re.Match[str]) -> str:

@@ -139,7 +139,7 @@ def registry(options: type, chosen: Mapping[str, type], shown: Sequence[str] | N
         return None
 
     def specs(wanted: Sequence[Flag]) -> tuple[StructFieldSpec, ...]:
-        return tuple(spec(flag, with_flags(flag.help, options)) for flag in wanted)
+        return tuple(spec(flag, options) for flag in wanted)
 
     def build_all(**values: Any) -> Any:
         inner = {path: values.pop(title) for path, title in titles.items()}
@@ -148,15 +148,15 @@ def registry(options: type, chosen: Mapping[str, type], shown: Sequence[str] | N
     return rules
 
 
-def spec(flag: Flag, help_text: str) -> StructFieldSpec:
-    """A flag as tyro wants it."""
+def spec(flag: Flag, options: type) -> StructFieldSpec:
+    """A flag as tyro wants it; its help is made when it is shown."""
     kind = flag.annotation
     if flag.default is None or flag.default is False or flag.is_named_values:
         kind = Annotated[kind, tyro.conf.arg(help_behavior_hint="")]
     if flag.one_of is not None:
         kind = Literal[tuple(flag.one_of.kinds)]
     default = tyro.MISSING_NONPROP if flag.default is dataclasses.MISSING else flag.default
-    return StructFieldSpec(flag.field, kind, default, help_text)
+    return StructFieldSpec(flag.field, kind, default, lambda: with_flags(flag.help, options))
 
 
 def build(
