@@ -17,7 +17,7 @@ from splat.run import Run
 LOAD_SCENE = "splat.compression.formats.registry:load"
 SAVE_SCENE = "splat.compression.formats.registry:save"
 DESCRIBE_CAPTURE = "splat.datasets.describe:describe_capture"
-TRAIN = "splat.training.train:train"
+PREPARE_TRAINING = "splat.training.train:prepare"
 EVALUATE = "splat.training.evaluation:evaluate"
 COMPRESS = "splat.training.compress.compress_scene:compress"
 LIVE_VIEWER = "splat.viewer.live:LiveTraining"
@@ -120,7 +120,7 @@ def train(
     Raises:
         InputError: the capture, the settings or the folder cannot be used, or the loss is not finite.
     """
-    result: TrainingResult = find(TRAIN)(
+    prepared = find(PREPARE_TRAINING)(
         capture,
         config,
         output=output,
@@ -132,6 +132,7 @@ def train(
         progress=progress,
         device=device,
     )
+    result: TrainingResult = prepared.run()
     return result
 
 

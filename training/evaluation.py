@@ -10,9 +10,8 @@ from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.result import Metrics
 from splat.run import Run
-from splat.settings import RenderSettings
-from splat.training.config import TrainConfig, evaluation_background
-from splat.training.evaluate import views
+from splat.training.config import TrainConfig
+from splat.training.evaluate.measure_run import measure
 from splat.training.open_run import TrainedScene, open_run, open_trained, read_capture
 from splat.training.progress import shows_bars
 
@@ -42,14 +41,12 @@ def evaluate(
             where = capture.path if trained.run is None else trained.run.path
             raise InputError(f"{where}: was trained on all photos, none was held out; measure those with `all_views`")
         frames = split(capture, config.data.test_every)[1]
-    return views.evaluate(
+    return measure(
+        config,
         trained.gaussians,
         frames,
-        background=evaluation_background(config),
-        settings=RenderSettings(antialiased=config.optimization.antialiased),
         renders=None if renders is None else Path(renders),
-        mask_mode=config.data.mask_mode,
-        lpips=lpips or config.run.lpips,
+        lpips=lpips,
         progress=progress and shows_bars(),
     )
 

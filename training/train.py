@@ -1,4 +1,5 @@
-"""train: optimize Gaussians to match the photos of a capture. What `splat.train` and the verb `splat train` call."""
+"""prepare: everything before the first iteration of a run, which `PreparedTraining.run` then trains. What `splat.train` and the
+verb `splat train` call."""
 
 import sys
 import warnings
@@ -21,12 +22,11 @@ from splat.io.ply import save_points
 from splat.result import Metrics, TrainingResult
 from splat.run import Run
 from splat.training.checkpoint import load_latest_checkpoint
-from splat.training.config import TrainConfig, evaluation_background, load_config, save_config
+from splat.training.config import TrainConfig, load_config, save_config
 from splat.training.densify.base import Strategy
-from splat.training.evaluate.measure_run import measure_run
+from splat.training.evaluate.measure_run import measure, measure_run
 from splat.training.evaluate.metrics import lpips_metric
 from splat.training.evaluate.report import write_report
-from splat.training.evaluate.views import evaluate
 from splat.training.init.initialize import initial_gaussians
 from splat.training.losses.objective import LossTerm
 from splat.training.open_run import read_capture
@@ -35,35 +35,6 @@ from splat.training.trainer import Trainer
 
 SHOWN_VIEWS = 6
 """Training views in the report of a run that holds none out."""
-
-
-def train(
-    capture: Path | str | Capture | None,
-    config: TrainConfig | None = None,
-    *,
-    output: Run | Path | str | None = None,
-    callback: TrainingCallback | None = None,
-    strategy: Strategy | None = None,
-    losses: Sequence[LossTerm] = (),
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: bool = True,
-    device: str | None = None,
-) -> TrainingResult:
-    """Train; `splat.train` says what the arguments mean."""
-    prepared = prepare(
-        capture,
-        config,
-        output=output,
-        callback=callback,
-        strategy=strategy,
-        losses=losses,
-        resume=resume,
-        overwrite=overwrite,
-        progress=progress,
-        device=device,
-    )
-    return prepared.run()
 
 
 @dataclass(frozen=True)
@@ -113,16 +84,7 @@ class PreparedTraining:
         if folder is None:
             if not self.held_out:
                 return None
-            return evaluate(
-                scene,
-                self.held_out,
-                background=evaluation_background(config),
-                settings=trainer.settings,
-                mask_mode=config.data.mask_mode,
-                align=trainer.model.poses,
-                lpips=config.run.lpips,
-                progress=bars,
-            )
+            return measure(config, scene, self.held_out, poses=trainer.model.poses, progress=bars)
         timing: dict[str, Any] = {"train_seconds": trainer.clock.seconds, "stages": trainer.timer.seconds}
         frames, poses = self.held_out, trainer.model.poses
         if not frames:
@@ -169,6 +131,8 @@ def prepare(
     Raises:
         InputError: the capture, the settings or the folder cannot be used.
     """
+    if config is not None and not isinstance(config, TrainConfig):
+        raise InputError(f"`config` must be a TrainConfig (splat.training.config), got a {type(config).__name__}")
     run = output if output is None or isinstance(output, Run) else Run(Path(output))
     if resume and overwrite:
         raise InputError("`resume` and `overwrite` contradict each other; give one of them")
@@ -183,8 +147,6 @@ def prepare(
             warnings.warn(f"`resume` goes on with the settings of the run; ignored: {', '.join(ignored)}", stacklevel=2)
         capture = recorded if capture is None else capture
     config = config or TrainConfig()
-    if not isinstance(config, TrainConfig):
-        raise InputError(f"`config` must be a TrainConfig (splat.training.config), got a {type(config).__name__}")
     if device is not None:
         config = replace(config, run=replace(config.run, device=device))
     check_together(config, run, strategy, losses)

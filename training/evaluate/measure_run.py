@@ -1,5 +1,7 @@
 """Measuring a run on its photos: metrics.json and renders/ in its folder, and the table that is printed."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from splat.datasets.capture import Frame
@@ -15,6 +17,30 @@ COLUMNS = {"psnr": ("PSNR [dB]", 2), "ssim": ("SSIM", 4), "psnr_aligned": ("alig
 """What is printed of the metrics: heading and digits."""
 
 
+def measure(
+    config: TrainConfig,
+    gaussians: Gaussians,
+    frames: Sequence[Frame],
+    *,
+    renders: Path | None = None,
+    poses: PoseCorrections | None = None,
+    lpips: bool = False,
+    progress: bool = False,
+) -> Metrics:
+    """Evaluate a scene on some views as its run was trained: background, antialiasing, masks."""
+    return evaluate(
+        gaussians,
+        frames,
+        background=evaluation_background(config),
+        settings=RenderSettings(antialiased=config.optimization.antialiased),
+        renders=renders,
+        mask_mode=config.data.mask_mode,
+        align=poses,
+        lpips=lpips or config.run.lpips,
+        progress=progress,
+    )
+
+
 def measure_run(
     run: Run,
     config: TrainConfig,
@@ -27,17 +53,7 @@ def measure_run(
     progress: bool = False,
 ) -> Metrics:
     """Evaluate on held-out frames and write metrics.json and renders/."""
-    metrics = evaluate(
-        gaussians,
-        frames,
-        background=evaluation_background(config),
-        settings=RenderSettings(antialiased=config.optimization.antialiased),
-        renders=run.renders,
-        mask_mode=config.data.mask_mode,
-        align=poses,
-        lpips=config.run.lpips,
-        progress=progress,
-    )
+    metrics = measure(config, gaussians, frames, renders=run.renders, poses=poses, progress=progress)
     run.write_metrics({"iteration": iteration} | timing | metrics.as_dict())
     return metrics
 
