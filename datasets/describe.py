@@ -30,6 +30,6 @@ def describe_capture(path: Path) -> dict[str, Any]:
         facts["most points within"] = [[float(f"{value:.4g}") for value in corner] for corner in (low, high)]
     if model.skipped:
         facts["not usable"] = dict(model.skipped)
-    if model.note:
-        facts["note"] = model.note
+    if model.notes:
+        facts["notes"] = list(model.notes)
     return facts

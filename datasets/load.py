@@ -69,8 +69,8 @@ def load_capture(
     if options.max_image_size is not None and options.max_image_size < 1:
         raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
     model = read_model(capture)
-    if model.note:
-        warnings.warn(model.note, stacklevel=2)
+    for note in model.notes:
+        warnings.warn(note, stacklevel=2)
     if not model.images:
         raise InputError(
             f"{model.source}: the model has no photo that can be used; reconstruct the capture again"

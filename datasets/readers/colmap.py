@@ -58,7 +58,7 @@ def read_model(capture: Path) -> Model:
         return best
     counts = ", ".join(f"{model.source.name}: {len(model.images)}" for model in models)
     note = f"{capture}: {len(models)} sub-models (photos in {counts}); using the largest, {best.source.name}"
-    return replace(best, note=note)
+    return replace(best, notes=(note, *best.notes))
 
 
 def _read_folder(folder: Path) -> Model:

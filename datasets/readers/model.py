@@ -30,4 +30,4 @@ class Model:
     points: np.ndarray  # [P, 3]
     colors: np.ndarray  # [P, 3] uint8
     skipped: list[tuple[str, str]] = field(default_factory=list)  # photos that cannot be used: name, reason
-    note: str = ""
+    notes: tuple[str, ...] = ()  # what was ignored, replaced or guessed: a sentence each, with its count
