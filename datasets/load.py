@@ -19,9 +19,11 @@ from splat.datasets.images.cache import Photo, PhotoCache
 from splat.datasets.images.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
 from splat.datasets.images.decode import UnusablePhoto, as_tensor, decode, resize, stored_size, target_size
 from splat.datasets.images.lens import is_pinhole, undistort, undistort_map
+from splat.datasets.local_frame import frame_of_scene, local_frame, localized, placement_notes
 from splat.datasets.readers import colmap, transforms_json
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
+from splat.geometry.georeference import Georeference
 
 SKIP_FRACTION = 0.1
 """A capture of which more than this fraction of photos cannot be used is an error."""
@@ -49,6 +51,8 @@ def load_capture(
     options: PhotoOptions | None = None,
     *,
     mask_provider: MaskProvider | None = None,
+    georeference: Georeference | None = None,
+    scene: torch.Tensor | None = None,
     progress: bool = False,
 ) -> Capture:
     """Read a capture: a COLMAP model in sparse/0, sparse or the folder itself, or a transforms.json.
@@ -58,6 +62,9 @@ def load_capture(
     Args:
         path: folder of the capture, or its transforms.json.
         mask_provider: makes a mask for the photos that have none.
+        georeference: the local coordinates to use, those of a scene that was trained on the capture; chosen by where the
+            capture lies and how large it is unless given.
+        scene: centers of Gaussians [N, 3] in coordinates of which nobody says whether they are local ones: those that fit.
         progress: show a progress bar.
 
     Raises:
@@ -76,6 +83,10 @@ def load_capture(
             f"{model.source}: the model has no photo that can be used; reconstruct the capture again"
             f"{_listed(model.skipped)}"
         )
+    if georeference is None:
+        georeference = local_frame(model) if scene is None else frame_of_scene(model, scene)
+    placement = placement_notes(model, georeference)
+    model = localized(model, georeference)
     folder = capture if capture.is_dir() else capture.parent
     readers, skipped = _find_files(model, folder, options, mask_provider)
     cache = PhotoCache({name: reader.photo for name, reader in readers.items()}, options.cache_bytes)
@@ -103,7 +114,13 @@ def load_capture(
             f"them, or name the right folder of photos with `images`{_listed(skipped)}"
         )
     return Capture(
-        folder, tuple(frames), points, torch.from_numpy(model.colors), tuple(skipped), _notes(readers, options)
+        folder,
+        tuple(frames),
+        points,
+        torch.from_numpy(model.colors),
+        tuple(skipped),
+        (*placement, *_notes(readers, options)),
+        georeference,
     )
 
 

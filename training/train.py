@@ -162,7 +162,7 @@ def prepare(
         source = capture.path
     else:
         source = with_cameras(Path(capture), run, progress)
-        capture = read_capture(source, config, progress)
+        capture = read_capture(source, config, progress, georeference=run.georeference() if run and resume else None)
     if run is not None and run.path.resolve() == capture.path.resolve():
         raise InputError(f"{run.path}: is the folder of the capture; give another `output`")
     if not capture.frames:
@@ -271,6 +271,7 @@ def check_use(config: TrainConfig, capture: Capture) -> None:
 def write_start(run: Run, config: TrainConfig, capture: Capture) -> None:
     """Write what is known before the first iteration: settings, cameras, and the points it starts from."""
     save_config(config, capture.path, run)
+    run.write_georeference(capture.georeference)
     if len(capture.points):
         save_points(run.points_file, capture.points, capture.colors)
     run.write_cameras([frame.name for frame in capture.frames], [frame.camera for frame in capture.frames])

@@ -17,6 +17,7 @@ from splat import Camera, Gaussians, RenderSettings
 from splat.compression.formats import registry as formats
 from splat.compression.formats.sog import writer as sog
 from splat.io.images import read_image
+from splat.opening import OpenedScene
 from splat.viewer.share import page as share
 from splat.viewer.share import payload as share_scene
 from splat.viewer.share import views as share_views
@@ -205,7 +206,7 @@ def test_double_click_makes_a_target(page: "Page") -> None:
 
 def test_start_views(page: "Page", shared: tuple[Path, Gaussians]) -> None:
     assert page.locator("#strip button").count() == share_views.THUMBS
-    views = share_views.views_of_capture(shared[0].parent / "capture")
+    views = share_views.views_of_capture(shared[0].parent / "capture", OpenedScene(shared[1], Path()))
     page.keyboard.press("3")
     wait_for_rest(page)
     assert torch.allclose(pose(page), views[2].camera.viewmat, atol=1e-3)

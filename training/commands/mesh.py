@@ -9,7 +9,7 @@ import torch
 import tyro
 
 from splat.cameras import Camera
-from splat.datasets.load import PhotoOptions, load_capture
+from splat.datasets.load import PhotoOptions
 from splat.errors import InputError
 from splat.geometry.orbit import orbit_around
 from splat.training.mesh import SUFFIXES, bounded, clean, fuse, open3d, simplify, write_mesh
@@ -95,5 +95,5 @@ def _cameras(trained: TrainedScene) -> tuple[list[Camera], float]:
         cameras = orbit_around(near.means, ORBIT_VIEWS, 960, 720)
         return cameras, float(torch.stack([camera.position for camera in cameras]).std(0).norm())
     data = trained.config.data
-    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None))
+    capture = trained.load_capture(PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None))
     return [frame.camera for frame in capture.frames], capture.extent

@@ -9,7 +9,6 @@ import viser
 
 from splat.errors import InputError
 from splat.geometry.similarity import Similarity
-from splat.settings import RenderSettings
 from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_camera import ClientCamera
 from splat.viewer.edit.measure import Measurement, pick
@@ -55,7 +54,7 @@ class MeasureTools:
         x, y = event.screen_pos
         if not 0 <= x <= 1 or not 0 <= y <= 1:
             return
-        settings = RenderSettings(antialiased=session.slot.antialiased)
+        settings = session.slot.settings
         if not self.looking.acquire(blocking=False):
             return
         try:
