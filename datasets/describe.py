@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from splat.datasets.load import read_model
+from splat.datasets.readers.choose import read_model
 
 
 def describe_capture(path: Path) -> dict[str, Any]:
     """Photos, camera models, points and their bounds, as JSON-able values.
 
     Raises:
-        InputError: there is no COLMAP model, or it cannot be read.
+        InputError: no cameras are known, or they cannot be read.
     """
     model = read_model(path)
     cameras = Counter(f"{posed.camera.model.name} {posed.camera.width}x{posed.camera.height}" for posed in model.images)

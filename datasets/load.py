@@ -20,7 +20,7 @@ from splat.datasets.images.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, Comp
 from splat.datasets.images.decode import UnusablePhoto, as_tensor, decode, resize, stored_size, target_size
 from splat.datasets.images.lens import is_pinhole, undistort, undistort_map
 from splat.datasets.local_frame import frame_of_scene, local_frame, localized, placement_notes
-from splat.datasets.readers import colmap, transforms_json
+from splat.datasets.readers.choose import find_model, read_found
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 from splat.geometry.georeference import Georeference
@@ -55,12 +55,12 @@ def load_capture(
     scene: torch.Tensor | None = None,
     progress: bool = False,
 ) -> Capture:
-    """Read a capture: a COLMAP model in sparse/0, sparse or the folder itself, or a transforms.json.
+    """Read a capture of COLMAP, transforms.json, or another program (splat.datasets.readers.choose has the list).
 
     Every photo, mask and depth map is read once and resized; as many stay in memory as options.cache_bytes allows.
 
     Args:
-        path: folder of the capture, or its transforms.json.
+        path: folder of the capture, the file of its cameras, or a zip, which is unpacked beside itself.
         mask_provider: makes a mask for the photos that have none.
         georeference: the local coordinates to use, those of a scene that was trained on the capture; chosen by where the
             capture lies and how large it is unless given.
@@ -75,7 +75,8 @@ def load_capture(
         raise InputError(f"`resolution` must be -1 (automatic) or at least 1, got {options.resolution}")
     if options.max_image_size is not None and options.max_image_size < 1:
         raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
-    model = read_model(capture)
+    found = find_model(capture)
+    model = read_found(found, options.images)
     for note in model.notes:
         warnings.warn(note, stacklevel=2)
     if not model.images:
@@ -87,7 +88,7 @@ def load_capture(
         georeference = local_frame(model) if scene is None else frame_of_scene(model, scene)
     placement = placement_notes(model, georeference)
     model = localized(model, georeference)
-    folder = capture if capture.is_dir() else capture.parent
+    folder = found.folder
     readers, skipped = _find_files(model, folder, options, mask_provider)
     cache = PhotoCache({name: reader.photo for name, reader in readers.items()}, options.cache_bytes)
     points = torch.from_numpy(model.points).float()
@@ -130,19 +131,6 @@ def _listed(skipped: list[tuple[str, str]]) -> str:
         return ""
     more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
     return ":" + "".join(f"\n  {name}: {reason}" for name, reason in skipped[:20]) + more
-
-
-def read_model(capture: Path) -> Model:
-    """The posed photos and points of a capture of any kind: COLMAP's where there is such a model, else transforms.json.
-
-    Raises:
-        InputError: there is neither, or it cannot be read.
-    """
-    if capture.is_file() and capture.suffix.lower() == ".json":
-        return transforms_json.read_model(capture)
-    if capture.is_dir() and not colmap.find_models(capture) and transforms_json.is_capture(capture):
-        return transforms_json.read_model(capture)
-    return colmap.read_model(capture)
 
 
 def _find_files(

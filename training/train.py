@@ -12,7 +12,8 @@ import torch
 
 from splat.callbacks import TrainingCallback
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.readers import colmap, transforms_json
+from splat.datasets.readers import archive, colmap
+from splat.datasets.readers.choose import holds_model
 from splat.datasets.sfm import reconstruct as sfm
 from splat.datasets.split import split
 from splat.device import choose_device
@@ -206,7 +207,12 @@ def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
     Raises:
         InputError: there is no run, or no cameras can be found.
     """
-    if not sfm.holds_photos(source) or colmap.find_models(source) or transforms_json.is_capture(source):
+    if archive.is_archive(source):
+        unpacked = archive.unpack(source)
+        if progress and unpacked.new:
+            print(f"unpacked {source} to {unpacked.folder}")
+        source = unpacked.folder
+    if not sfm.holds_photos(source) or holds_model(source):
         return source
     if run is None:
         raise InputError(

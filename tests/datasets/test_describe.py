@@ -27,5 +27,5 @@ def test_facts_of_a_real_capture(capture_path: Callable[[str], Path], capsys: py
 
 def test_a_folder_without_a_model(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    with pytest.raises(InputError, match="no COLMAP model"):
+    with pytest.raises(InputError, match="no cameras here"):
         describe_capture(tmp_path)
