@@ -227,15 +227,23 @@ def _reader_of(path: Path) -> Reader | None:
 
 
 def _folder_of(path: Path) -> Path:
-    """The capture of a model's file: its folder, or up to three folders above, the first that has photos."""
-
-    def has_photos(folder: Path) -> bool:
-        return (folder / "images").is_dir() or any(file.suffix.lower() in PHOTO_SUFFIXES for file in folder.iterdir())
-
-    parent = path.absolute().parent
-    if any(has_photos(folder) for folder in parent.iterdir() if folder.is_dir() and not folder.name.startswith(".")):
+    """The capture of a model's file: its folder if there are photos below it, or up to three folders above, the first that has
+    photos, or its folder after all."""
+    if _is_photo_below(path.parent, depth=8):
         return path.parent
-    for folder in (path.parent, *list(path.parent.absolute().parents)[:3]):
-        if has_photos(folder):
+    parents = path.absolute().parent.parents
+    for depth, folder in zip((2, 1, 1), parents, strict=False):
+        if (folder / "images").is_dir() or _is_photo_below(folder, depth):
             return folder
     return path.parent
+
+
+def _is_photo_below(folder: Path, depth: int) -> bool:
+    """Whether a photo is in a folder, or in its folders to some depth."""
+    try:
+        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        if any(path.suffix.lower() in PHOTO_SUFFIXES for path in inside):
+            return True
+        return depth > 1 and any(_is_photo_below(path, depth - 1) for path in inside if path.is_dir())
+    except OSError:
+        return False  # not allowed to look there

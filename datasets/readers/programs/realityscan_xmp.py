@@ -24,10 +24,11 @@ EXPORT = "export Metadata (XMP) with poses (Export mode: Exact)"
 
 
 def find(folder: Path) -> list[Path]:
-    """The folder itself, where one of the first files beside the photos says so."""
+    """The first file of RealityScan's in the folder or a folder in it; the first few of each are looked at."""
     for place in (folder, folder / "images", *sorted(path for path in folder.iterdir() if path.is_dir())):
-        if place.is_dir() and any(accepts(path) for path in sorted(place.glob("*.[xX][mM][pP]"))[:20]):
-            return [folder]
+        files = sorted(place.glob("*.[xX][mM][pP]"))[:20]
+        if found := next((file for file in files if accepts(file)), None):
+            return [found]
     return []
 
 
@@ -42,7 +43,7 @@ def read_model(path: Path, photos: PhotoSizes) -> Model:
     """The photos that have such a file with a pose beside them.
 
     Args:
-        path: the folder, or any of the files; all of them below the folder are read.
+        path: any of the files; all of them below the capture's folder are read.
 
     Raises:
         InputError: no file has a pose; the message says how to export them.
