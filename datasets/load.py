@@ -2,7 +2,6 @@
 later because of a file that could have been seen to be unusable."""
 
 import os
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -76,8 +75,6 @@ def load_capture(
     if options.max_image_size is not None and options.max_image_size < 1:
         raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
     model = read_model(capture)
-    for note in model.notes:
-        warnings.warn(note, stacklevel=2)
     if not model.images:
         raise InputError(
             f"{model.source}: the model has no photo that can be used; reconstruct the capture again"
@@ -119,7 +116,8 @@ def load_capture(
         points,
         torch.from_numpy(model.colors),
         tuple(skipped),
-        (*placement, *_notes(readers, options)),
+        (*model.notes, *placement, *_notes(readers, options)),
+        model.source,
         georeference,
     )
 
