@@ -2,7 +2,6 @@
 later because of a file that could have been seen to be unusable."""
 
 import os
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -77,8 +76,6 @@ def load_capture(
         raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
     found = find_model(capture)
     model = read_found(found, options.images)
-    for note in model.notes:
-        warnings.warn(note, stacklevel=2)
     if not model.images:
         raise InputError(
             f"{model.source}: the model has no photo that can be used; reconstruct the capture again"
@@ -120,7 +117,8 @@ def load_capture(
         points,
         torch.from_numpy(model.colors),
         tuple(skipped),
-        (*placement, *_notes(readers, options)),
+        (*model.notes, *placement, *_notes(readers, options)),
+        model.source,
         georeference,
     )
 
