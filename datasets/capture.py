@@ -50,6 +50,7 @@ class Capture:
     colors: Tensor  # [P, 3] uint8
     skipped: tuple[tuple[str, str], ...] = ()  # photos that could not be used: name, reason
     notes: tuple[str, ...] = ()  # what else a person should know
+    source: Path | None = None  # the model that this was read from
     georeference: Georeference = IDENTITY  # where the coordinates of cameras and points lie in the capture's own
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from splat.datasets.images.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, CompanionIndex
 from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex, exact_file
-from splat.datasets.readers.find_photos import SHOWN, find_photos, other_places, shown_names
+from splat.datasets.readers.find_photos import find_photos, other_places, shown_names
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 
@@ -84,8 +84,8 @@ def check_enough(
     missing: Sequence[str],
     unusable: Sequence[tuple[str, str]],
     insist: bool = False,
-) -> list[str]:
-    """Refuse a capture of which too little is left; what is to be said of photos that are left out.
+) -> None:
+    """Refuse a capture of which too little is left.
 
     Args:
         capture, images: its folder, and the name of that of the photos.
@@ -113,16 +113,6 @@ def check_enough(
             f"{capture}: {len(unusable)} of {left} photos cannot be used, more than a tenth; fix them, or name the right "
             f"folder of photos with `images`{remedy}{listed(unusable)}"
         )
-    notes = []
-    if missing:
-        notes.append(
-            f"{len(missing)} of {total} photos that the model names are not there and are left out: {shown_names(missing)}"
-        )
-    if unusable:
-        shown = "; ".join(f"{name} {reason}" for name, reason in unusable[:SHOWN])
-        more = f"; and {len(unusable) - SHOWN} more" if len(unusable) > SHOWN else ""
-        notes.append(f"{len(unusable)} of {total} photos cannot be used and are left out: {shown}{more}")
-    return notes
 
 
 def listed(skipped: Sequence[tuple[str, str]]) -> str:

@@ -2,7 +2,6 @@
 later because of a file that could have been seen to be unusable."""
 
 import os
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -78,8 +77,6 @@ def load_capture(
     if options.max_image_size is not None and options.max_image_size < 1:
         raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
     model = read_model(capture, options.images)
-    for note in model.notes:
-        warnings.warn(note, stacklevel=2)
     folder = capture if capture.is_dir() else capture.parent
     if not model.images:
         if model.missing:
@@ -93,6 +90,8 @@ def load_capture(
     placement = placement_notes(model, georeference)
     model = localized(model, georeference)
     files = find_files(model, folder, options.images, options.masks, options.depths)
+    missing = [name for name, _ in files.missing]
+    check_enough(folder, options.images, len(files.photos), missing, files.unusable, options.allow_missing)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         levels, level_notes = measure_levels([file.path for file in files.photos], pool)
     readers = {file.posed.name: _Reader(file, options, mask_provider, levels) for file in files.photos}
@@ -116,15 +115,15 @@ def load_capture(
     frames = [frame for frame in loaded if isinstance(frame, Frame)]
     unusable = [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
     unusable = [*files.unusable, *unusable]
-    missing = [name for name, _ in files.missing]
-    left_out = check_enough(folder, options.images, len(frames), missing, unusable, options.allow_missing)
+    check_enough(folder, options.images, len(frames), missing, unusable, options.allow_missing)
     return Capture(
         folder,
         tuple(frames),
         points,
         torch.from_numpy(model.colors),
         (*files.missing, *unusable),
-        (*placement, *files.notes, *level_notes, *left_out, *_notes(readers, options)),
+        (*model.notes, *placement, *files.notes, *level_notes, *_notes(readers, options)),
+        model.source,
         georeference,
     )
 

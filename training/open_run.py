@@ -1,6 +1,5 @@
 """open_trained and open_run: how the verbs of training open a scene or a run, with its configuration, capture and device."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from splat.datasets.capture import Capture
 from splat.datasets.load import PhotoOptions, load_capture
+from splat.datasets.summary import summary, warn_of_losses
 from splat.device import choose_device
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -49,9 +49,11 @@ class TrainedScene:
         """
         if self.capture is None:
             raise InputError(f"{self.file}: which `capture`? A scene alone does not say")
-        return load_capture(
+        capture = load_capture(
             self.capture, options, georeference=self.georeference, scene=self.gaussians.means, progress=progress
         )
+        warn_of_losses(capture)
+        return capture
 
     def output(self, name: str) -> Path:
         """Where a result goes unless the user says: in the run's folder, or beside the scene."""
@@ -127,6 +129,7 @@ def photo_options(config: TrainConfig) -> PhotoOptions:
         masks=data.masks or None,
         invert_masks=data.invert_masks,
         depths=data.depths,
+        allow_missing=data.allow_missing,
         cache_bytes=parse_bytes("`image_cache`", data.image_cache),
     )
 
@@ -139,7 +142,7 @@ def read_capture(
     georeference: Georeference | None = None,
     scene: Tensor | None = None,
 ) -> Capture:
-    """Load the photos as the run wants them, and say what was left out.
+    """Load the photos as the run wants them, and say what was found.
 
     Args:
         progress: tell a person what is going on.
@@ -151,9 +154,8 @@ def read_capture(
     capture = load_capture(
         source, photo_options(config), georeference=georeference, scene=scene, progress=progress and shows_bars()
     )
-    for name, reason in capture.skipped:
-        warnings.warn(f"{name} {reason}; left out", stacklevel=2)
-    for note in capture.notes:
-        if progress:
-            print(note)
+    if progress:
+        print(summary(capture))
+    else:
+        warn_of_losses(capture)
     return capture

@@ -98,9 +98,8 @@ class PreparedTraining:
         capture, trainer = self.capture, self.trainer
         sizes = sorted({(frame.camera.width, frame.camera.height) for frame in self.frames})
         size = f"{sizes[0][0]}x{sizes[0][1]}" + ("" if len(sizes) == 1 else f" to {sizes[-1][0]}x{sizes[-1][1]}")
-        points = f"{len(capture.points):,} points" if len(capture.points) >= 4 else "no points, so random ones in view"
-        held_out = len(self.held_out)
-        print(f"{capture.path}: {len(self.frames)} photos to train on, {held_out} held out, {size}; {points}")
+        points = "" if len(capture.points) >= 4 else "; too few points, so random ones in view"
+        print(f"{len(self.frames)} photos to train on, {len(self.held_out)} held out, {size}{points}")
         place = f"{torch.get_num_threads()} CPU threads"
         if trainer.device.type == "cuda":
             place = torch.cuda.get_device_name(trainer.device)

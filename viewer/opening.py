@@ -6,6 +6,7 @@ import torch
 
 from splat.datasets.capture import Capture
 from splat.datasets.load import PhotoOptions, load_capture
+from splat.datasets.summary import warn_of_losses
 from splat.errors import InputError
 from splat.opening import open_scene as open_saved_scene
 from splat.run import Run, RunSettings
@@ -89,7 +90,9 @@ def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Capture | 
     georeference = told[0].georeference if told else None
     means = told[0].gaussians.means if told else None
     try:
-        return load_capture(path, options, georeference=georeference, scene=means), None
+        capture = load_capture(path, options, georeference=georeference, scene=means)
+        warn_of_losses(capture)
+        return capture, None
     except (InputError, OSError) as problem:
         if given is not None or run is None:
             raise

@@ -80,6 +80,7 @@ def share(options: ShareOptions) -> None:
         title=options.title or options.scene.resolve().stem,
         home=home,
         up=up,
+        near=opened.render.near,
         views=views,
         background=background,
     )
