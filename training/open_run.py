@@ -129,6 +129,7 @@ def photo_options(config: TrainConfig) -> PhotoOptions:
         masks=data.masks or None,
         invert_masks=data.invert_masks,
         depths=data.depths,
+        allow_missing=data.allow_missing,
         cache_bytes=parse_bytes("`image_cache`", data.image_cache),
     )
 

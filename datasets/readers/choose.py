@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from splat.datasets.images.file_kinds import PHOTO_SUFFIXES
 from splat.datasets.readers import archive, colmap, transforms_json
+from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model
 from splat.datasets.readers.programs import (
     bundler,
@@ -19,7 +21,7 @@ from splat.datasets.readers.programs import (
     realityscan_xmp,
     record3d,
 )
-from splat.datasets.readers.programs.beside import PHOTO_SUFFIXES, PhotoSizes, points_beside
+from splat.datasets.readers.programs.beside import PhotosOfCapture, points_beside
 from splat.datasets.readers.programs.entries import listed, read_json
 from splat.errors import InputError
 
@@ -34,16 +36,16 @@ class Reader:
     looks_for: str  # what is looked for in a folder, in words
     find: Callable[[Path], list[Path]]  # a folder's models: files, or folders of files
     accepts: Callable[[Path], bool]  # whether a file is such a model
-    read: Callable[[Path, PhotoSizes], Model]  # the model that `find` gave, or a file that it accepts
+    read: Callable[[Path, PhotosOfCapture], Model]  # the model that `find` gave, or a file that it accepts
     own_points: bool = False  # whether the reader looks for a point cloud beside the model itself
 
 
-def _colmap(path: Path, photos: PhotoSizes) -> Model:
+def _colmap(path: Path, photos: PhotosOfCapture) -> Model:
     return colmap.read_model(path.parent if path.is_file() else path)
 
 
-def _transforms(path: Path, photos: PhotoSizes) -> Model:
-    return transforms_json.read_model(path)
+def _transforms(path: Path, photos: PhotosOfCapture) -> Model:
+    return transforms_json.read_model(path, photos.images)
 
 
 READERS = (
@@ -60,8 +62,11 @@ READERS = (
         lambda folder: [folder] if transforms_json.is_capture(folder) else [],
         lambda path: path.name.lower().startswith("transforms") and path.suffix.lower() == ".json",
         _transforms,
+        own_points=True,
     ),
-    Reader("Metashape", "an .xml of Metashape", metashape.find, metashape.accepts, metashape.read_model, True),
+    Reader(
+        "Metashape", "an .xml of Metashape", metashape.find, metashape.accepts, metashape.read_model, own_points=True
+    ),
     Reader(
         "RealityScan",
         "a .csv that begins with #name (RealityScan)",
@@ -144,7 +149,7 @@ def find_model(path: Path) -> Found:
     raise InputError(f"{path}: no cameras here; `splat photos` finds them for a folder of photos. Looked for:{wanted}")
 
 
-def read_model(path: Path, images: str = "images") -> Model:
+def read_model(path: Path, images: str = USUAL_FOLDER) -> Model:
     """The posed photos and points of a capture of any kind.
 
     Args:
@@ -157,9 +162,9 @@ def read_model(path: Path, images: str = "images") -> Model:
     return read_found(find_model(path), images)
 
 
-def read_found(found: Found, images: str = "images") -> Model:
+def read_found(found: Found, images: str = USUAL_FOLDER) -> Model:
     """The model that `find_model` found."""
-    model = found.reader.read(found.path, PhotoSizes(found.folder, images))
+    model = found.reader.read(found.path, PhotosOfCapture(found.folder, images))
     notes = [*found.notes, *model.notes]
     if not len(model.points) and not found.reader.own_points and model.images:
         points, colors, more = points_beside(model.source, found.folder, [model.images])

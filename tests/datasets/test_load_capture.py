@@ -94,8 +94,8 @@ def test_other_photo_folder(tmp_path):
     write_capture(tmp_path, photos=2)
     (tmp_path / "images").rename(tmp_path / "images_2")
     assert len(load_capture(tmp_path, PhotoOptions(images="images_2"))) == 2
-    with pytest.raises(InputError, match=r"`images`.*images_2"):
-        load_capture(tmp_path)
+    with pytest.raises(InputError, match=r"images_4.*`images`.*images_2 \(2\)"):
+        load_capture(tmp_path, PhotoOptions(images="images_4"))
 
 
 LENSES = {

@@ -1,18 +1,23 @@
 """What lies beside a model and belongs to it: a point cloud that it does not name, and photos whose size it does not state."""
 
+import glob
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from splat.datasets.images.decode import UnusablePhoto, stored_size
+from splat.datasets.images.decode import stored_size
+from splat.datasets.images.file_kinds import PHOTO_SUFFIXES, MissingPhoto, UnusablePhoto
+from splat.datasets.images.photo_index import PhotoIndex
+from splat.datasets.readers.find_photos import USUAL_FOLDER, find_photos
 from splat.datasets.readers.model import PosedImage
-from splat.datasets.readers.programs.entries import MOST, listed
+from splat.datasets.readers.programs.entries import MOST
 from splat.errors import InputError
-from splat.io.ply_container import read_rows
-
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".heic", ".heif", ".exr")
+from splat.io.ply import load_points
+from splat.io.ply_container import HEADER_LIMIT
 
 MOST_POINTS = 1_000_000
 """Of a dense cloud so many are used: training starts with a Gaussian for each."""
@@ -23,7 +28,7 @@ SEEN = 0.2
 TELLING = ("sparse_pc", "sparse", "points", "cloud", "pc")
 """Parts of the names of point clouds, the most telling first."""
 
-NONE = np.zeros((0, 3))
+NONE = np.zeros((0, 3), dtype=np.float64)
 
 
 def points_beside(
@@ -77,28 +82,17 @@ def cloud_files(*folders: Path) -> list[Path]:
 
 
 def read_points(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positions in the precision of the file, and colors in 0..255 (gray where there are none), of a PLY's points that are
-    finite.
+    """Positions and colors of a PLY's points, near enough to be meant.
 
     Raises:
         InputError: it is not a PLY, has no positions, or holds Gaussians.
     """
-    rows = read_rows(path, "vertex")
-    names = set(rows.dtype.names or ())
-    if not {"x", "y", "z"} <= names:
-        raise InputError(f"{path}: expected the properties x, y and z, got {listed(sorted(names)) or 'none'}")
-    if "f_dc_0" in names:
-        raise InputError(f"{path}: is a scene of Gaussians")
-    points = np.stack([rows[name].astype(np.float64) for name in ("x", "y", "z")], axis=1)
-    colors = np.full(points.shape, 128.0)
-    for channels in (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue")):
-        if names.issuperset(channels):
-            kinds = [rows.dtype[name] for name in channels]
-            scale = 255.0 if kinds[0].kind == "f" else 255.0 / np.iinfo(kinds[0]).max if kinds[0].itemsize == 2 else 1.0
-            colors = scale * np.stack([rows[name].astype(np.float64) for name in channels], axis=1)
-            break
-    fine = (np.isfinite(points) & (np.abs(points) < MOST)).all(axis=1)
-    return points[fine], colors[fine]
+    points, colors = load_points(path, torch.float64)
+    with open(path, "rb") as file:
+        if b" f_dc_0" in file.read(HEADER_LIMIT).partition(b"end_header")[0]:
+            raise InputError(f"{path}: is a scene of Gaussians")
+    near = (points.abs() < MOST).all(dim=1)
+    return points[near].numpy(), colors[near].double().numpy()
 
 
 def seen_fraction(points: NDArray[np.float64], images: Sequence[PosedImage]) -> float:
@@ -115,75 +109,73 @@ def seen_fraction(points: NDArray[np.float64], images: Sequence[PosedImage]) -> 
     return float(seen.mean()) if len(seen) else 0.0
 
 
-class PhotoSizes:
-    """Finds photos below a capture and says how large they are, for models that do not."""
+@dataclass(frozen=True)
+class PhotosOfCapture:
+    """Where the photos of a capture are looked for, for models that do not state their size."""
 
-    def __init__(self, folder: Path, images: str = "images") -> None:
-        """
+    folder: Path  # of the capture
+    images: str = USUAL_FOLDER  # the folder of photos in it
+
+    def find(self, names: Sequence[str], base: Path) -> "FoundFiles":
+        """The files of photos, and their sizes.
+
         Args:
-            folder: of the capture.
-            images: folder in it where the photos are, if there is one of that name; else they are looked for below `folder`.
-        """
-        self.folder = folder
-        self.images = folder / images if (folder / images).is_dir() else folder
-        self._files: list[Path] | None = None
-        self._by_name: dict[str, list[Path]] = {}
+            names: as the model writes them.
+            base: folder of the model, to which they may be relative.
 
-    def files(self) -> list[Path]:
-        if self._files is None:
-            self._files = [
-                path
-                for path in sorted(self.images.rglob("*"))
-                if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
-            ]
-            for path in self._files:
-                self._by_name.setdefault(path.stem.lower(), []).append(path)
-        return self._files
+        Raises:
+            InputError: there is no such folder of photos.
+        """
+        found = find_photos(names, self.folder, self.images, base=base)
+        sizes: list[tuple[Path, tuple[int, int]] | UnusablePhoto] = []
+        for file in found.files:
+            try:
+                sizes.append((file, stored_size(file)) if isinstance(file, Path) else file)
+            except UnusablePhoto as reason:
+                sizes.append(reason)
+        return FoundFiles(tuple(names), tuple(sizes), tuple(found.notes))
 
     def names(self) -> list[str]:
         """All photos, by their path below the folder of the photos."""
-        return [path.relative_to(self.images).as_posix() for path in self.files()]
+        place = self.folder / self.images if (self.folder / self.images).is_dir() else self.folder
+        return [path.relative_to(place).as_posix() for path in PhotoIndex(place, PHOTO_SUFFIXES).files]
 
-    def of(self, name: str, near: Path) -> tuple[Path, tuple[int, int]]:
-        """The file of a photo, and its width and height as stored.
 
-        Args:
-            name: as the model says.
-            near: folder of the model, to which its names may be relative.
+@dataclass(frozen=True)
+class FoundFiles:
+    """Photos that were looked for."""
 
-        Raises:
-            UnusablePhoto: it is not there, several files could be meant, or it is not an image.
+    names: tuple[str, ...]
+    sizes: tuple[tuple[Path, tuple[int, int]] | UnusablePhoto, ...]  # file, and width and height as stored; or why not
+    notes: tuple[str, ...]
+
+    def __getitem__(self, place: int) -> tuple[Path, tuple[int, int]]:
         """
-        for parent in (self.images, near, self.folder):
-            if (parent / name).is_file():
-                return parent / name, stored_size(parent / name)
-        self.files()
-        parts = Path(name.lower().replace("\\", "/")).with_suffix("").parts
-        found = self._by_name.get(parts[-1] if parts else "", [])
-        for length in range(1, len(parts) + 1):
-            if len(found) <= 1:
-                break
-            found = [path for path in found if _tail(path, length) == parts[-length:]]
-        if len(found) != 1:
-            raise UnusablePhoto(
-                f"is ambiguous: {len(found)} files below {self.images} have that name"
-                if found
-                else f"is not below {self.images}"
-            )
-        return found[0], stored_size(found[0])
-
-    def beside(self, file: Path) -> Path:
-        """The photo that a sidecar stands beside.
-
         Raises:
-            UnusablePhoto: there is none.
+            UnusablePhoto: the photo is not there, or not an image.
         """
-        for suffix in PHOTO_SUFFIXES:
-            for candidate in (file.with_suffix(suffix), file.with_suffix(suffix.upper())):
-                if candidate.is_file():
-                    return candidate
-        raise UnusablePhoto(f"has no photo beside its {file.name}")
+        entry = self.sizes[place]
+        if isinstance(entry, UnusablePhoto):
+            raise entry
+        return entry
 
 
-def _tail(path: Path, length: int) -> tuple[str, ...]:
-    return Path(path.as_posix().lower()).with_suffix("").parts[-length:]
+def photo_beside(file: Path) -> Path:
+    """The photo that a sidecar stands beside.
+
+    Raises:
+        MissingPhoto: there is none.
+    """
+    return photo_in(file.parent, file.stem)
+
+
+def photo_in(folder: Path, stem: str) -> Path:
+    """The photo of a name without its suffix, directly in a folder.
+
+    Raises:
+        MissingPhoto: there is none.
+    """
+    for path in sorted(folder.glob(glob.escape(stem) + ".*")):
+        if path.suffix.lower() in PHOTO_SUFFIXES and path.stem == stem and path.is_file():
+            return path
+    raise MissingPhoto(f"is not in {folder}")

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splat.datasets.images.decode import UnusablePhoto
+from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PhotoSizes
+from splat.datasets.readers.programs.beside import PhotosOfCapture
 from splat.datasets.readers.programs.entries import REMEDY, Unusable, assemble, natural, read_bytes, viewmat
 from splat.errors import InputError
 
@@ -36,7 +36,7 @@ def accepts(path: Path) -> bool:
         return file.read(64).startswith(b"# Bundle file")
 
 
-def read_model(path: Path, photos: PhotoSizes) -> Model:
+def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     """The cameras that Bundler placed, the points, and which camera has seen which.
 
     Raises:
@@ -47,21 +47,27 @@ def read_model(path: Path, photos: PhotoSizes) -> Model:
     cameras = [file.camera() for _ in range(count)]
     table, rows = file.points(point_count, count)
     names, notes = _names(path, photos, count)
+    files = photos.find(names, path.parent)
+    missing: list[str] = []
     images: list[PosedImage] = []
     skipped: list[tuple[str, str]] = []
     for place, (name, values) in enumerate(zip(names, cameras, strict=True)):
         try:
             if not values[:12].any():
                 raise Unusable("has no pose")
-            photo, size = photos.of(name, path.parent)
+            photo, size = files[place]
             focal, k1, k2 = values[:3]
             lens = lenses.camera("RADIAL", size, [focal, size[0] / 2, size[1] / 2, k1, k2])
             rotation, translation = TO_OPENCV @ values[3:12].reshape(3, 3), TO_OPENCV @ values[12:]
             seen = np.array(sorted(rows.get(place, ())), dtype=np.int64)
             images.append(PosedImage(name, lens, viewmat(rotation, translation=translation), photo, observed=seen))
+        except MissingPhoto:
+            missing.append(name)
         except (Unusable, UnusablePhoto) as reason:
             skipped.append((name, str(reason)))
-    return assemble(path, images, table[:, :3], table[:, 3:], skipped=skipped, notes=notes)
+    return assemble(
+        path, images, table[:, :3], table[:, 3:], skipped=skipped, notes=[*notes, *files.notes], missing=missing
+    )
 
 
 class _File:
@@ -132,7 +138,7 @@ class _File:
             yield int(value)
 
 
-def _names(path: Path, photos: PhotoSizes, count: int) -> tuple[list[str], list[str]]:
+def _names(path: Path, photos: PhotosOfCapture, count: int) -> tuple[list[str], list[str]]:
     """The photo of each camera: of a list beside the file, else all photos by their names."""
     for parent in (path.parent, path.parent.parent):
         for name in LISTS:

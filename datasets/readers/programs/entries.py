@@ -169,6 +169,7 @@ def assemble(
     *,
     skipped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> Model:
     """A model with its photos in the order of their names. Points that are not finite are left out and counted.
 
@@ -190,4 +191,12 @@ def assemble(
             for image in images
         ]
     bytes_ = np.nan_to_num(colors[fine], nan=128.0).clip(0, 255).round().astype(np.uint8)
-    return Model(source, sorted(images, key=lambda image: image.name), points[fine], bytes_, list(skipped), tuple(said))
+    return Model(
+        source,
+        sorted(images, key=lambda image: image.name),
+        points[fine],
+        bytes_,
+        list(skipped),
+        tuple(said),
+        tuple(missing),
+    )

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PhotoSizes, points_beside, seen_fraction
+from splat.datasets.readers.programs.beside import PhotosOfCapture, points_beside, seen_fraction
 from splat.datasets.readers.programs.entries import (
     REMEDY,
     Unusable,
@@ -77,7 +77,7 @@ class _Chunk:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
-def read_model(path: Path, photos: PhotoSizes) -> Model:
+def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     """The aligned cameras of the first chunk that has some, in the world of its transform.
 
     Where the point cloud beside the file was exported in the chunk's own coordinates, the cameras are taken in these.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PhotoSizes
+from splat.datasets.readers.programs.beside import PhotosOfCapture
 from splat.datasets.readers.programs.entries import (
     REMEDY,
     Json,
@@ -41,7 +41,7 @@ def accepts(path: Path) -> bool:
     return path.name.lower().startswith("sfm_data") and path.suffix.lower() == ".json"
 
 
-def read_model(path: Path, photos: PhotoSizes) -> Model:
+def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     """The views that have a pose, and the structure.
 
     Raises:

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PhotoSizes
+from splat.datasets.readers.programs.beside import PhotosOfCapture
 from splat.datasets.readers.programs.entries import (
     REMEDY,
     Json,
@@ -38,7 +38,7 @@ def accepts(path: Path) -> bool:
     return path.name.lower().startswith("reconstruction") and path.suffix.lower() == ".json"
 
 
-def read_model(path: Path, photos: PhotoSizes) -> Model:
+def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     """The reconstruction with most shots.
 
     Raises:

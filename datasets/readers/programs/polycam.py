@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from splat.datasets.images.file_kinds import MissingPhoto
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PHOTO_SUFFIXES, PhotoSizes
+from splat.datasets.readers.programs.beside import PhotosOfCapture, photo_in
 from splat.datasets.readers.programs.entries import Unusable, assemble, mapping, number, opengl_viewmat, read_json
 from splat.errors import InputError
 
@@ -34,7 +35,7 @@ def _pair(keyframes: Path) -> tuple[Path, Path] | None:
     return None
 
 
-def read_model(path: Path, found: PhotoSizes) -> Model:
+def read_model(path: Path, found: PhotosOfCapture) -> Model:
     """The keyframes with their optimized cameras where there are any, else as ARKit tracked them.
 
     Raises:
@@ -46,15 +47,15 @@ def read_model(path: Path, found: PhotoSizes) -> Model:
     cameras, photos = pair
     images: list[PosedImage] = []
     skipped: list[tuple[str, str]] = []
+    missing: list[str] = []
     for file in sorted(cameras.glob("*.json")):
-        photo = next(
-            (photos / f"{file.stem}{suffix}" for suffix in PHOTO_SUFFIXES if _is_there(photos, file, suffix)), None
-        )
-        name = file.stem if photo is None else photo.name
+        name = file.stem
         try:
-            if photo is None:
-                raise Unusable(f"is not in {photos}")
+            photo = photo_in(photos, file.stem)
+            name = photo.name
             images.append(_posed(name, photo, file))
+        except MissingPhoto:
+            missing.append(name)
         except Unusable as reason:
             skipped.append((name, str(reason)))
         except InputError as reason:
@@ -71,11 +72,7 @@ def read_model(path: Path, found: PhotoSizes) -> Model:
         notes.append(
             f"{path}: depth maps in millimeters are used with --depths {depth} --loss depth_maps=0.5 --depth-scale 0.001"
         )
-    return assemble(path, images, skipped=skipped, notes=notes)
-
-
-def _is_there(photos: Path, camera: Path, suffix: str) -> bool:
-    return (photos / f"{camera.stem}{suffix}").is_file()
+    return assemble(path, images, skipped=skipped, notes=notes, missing=missing)
 
 
 def _count(folder: Path) -> int:

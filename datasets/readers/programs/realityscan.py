@@ -17,10 +17,10 @@ import pycolmap
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from splat.datasets.images.decode import UnusablePhoto
+from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PhotoSizes
+from splat.datasets.readers.programs.beside import PhotosOfCapture
 from splat.datasets.readers.programs.entries import (
     REMEDY,
     Unusable,
@@ -53,7 +53,7 @@ def accepts(path: Path) -> bool:
     return any(line.replace(" ", "").lower().startswith("#name") for line in start.splitlines()[:3])
 
 
-def read_model(path: Path, photos: PhotoSizes) -> Model:
+def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     """The cameras of a table.
 
     Raises:
@@ -75,14 +75,19 @@ def read_model(path: Path, photos: PhotoSizes) -> Model:
         )
     images: list[PosedImage] = []
     skipped: list[tuple[str, str]] = []
-    for row in rows:
-        name = row["name"].strip().replace("\\", "/")
+    missing: list[str] = []
+    names = [row["name"].strip().replace("\\", "/") for row in rows]
+    files = photos.find(names, path.parent)
+    for place, (name, row) in enumerate(zip(names, rows, strict=True)):
         try:
-            photo, size = photos.of(name, path.parent)
+            photo, size = files[place]
             images.append(PosedImage(name, _lens(row, size, divided), _pose(row, wanted is MATRIX), photo))
+        except MissingPhoto:
+            missing.append(name)
         except (Unusable, UnusablePhoto) as reason:
             skipped.append((name, str(reason)))
-    return assemble(path, images, skipped=skipped, notes=notes + _degrees(path, images))
+    notes += [*files.notes, *_degrees(path, images)]
+    return assemble(path, images, skipped=skipped, notes=notes, missing=missing)
 
 
 def _table(path: Path) -> tuple[list[str], list[Row]]:

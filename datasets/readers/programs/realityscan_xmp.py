@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pycolmap
 
-from splat.datasets.images.decode import UnusablePhoto, stored_size
+from splat.datasets.images.decode import stored_size
+from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PhotoSizes
+from splat.datasets.readers.programs.beside import PhotosOfCapture, photo_beside
 from splat.datasets.readers.programs.entries import Unusable, assemble, number, numbers, optional, read_xml, viewmat
 from splat.errors import InputError
 
@@ -39,7 +40,7 @@ def accepts(path: Path) -> bool:
         return NAMESPACE in file.read(8192)
 
 
-def read_model(path: Path, photos: PhotoSizes) -> Model:
+def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     """The photos that have such a file with a pose beside them.
 
     Args:
@@ -51,20 +52,23 @@ def read_model(path: Path, photos: PhotoSizes) -> Model:
     folder = photos.folder
     found: list[tuple[str, PosedImage]] = []
     skipped: list[tuple[str, str]] = []
+    missing: list[str] = []
     for file in sorted(folder.rglob("*.[xX][mM][pP]")):
         if not accepts(file):
             continue
         name = file.relative_to(folder).with_suffix("").as_posix().removeprefix("images/")
         try:
             values = _values(file)
-            photo = photos.beside(file)
+            photo = photo_beside(file)
             name = photo.relative_to(folder).as_posix().removeprefix("images/")
             found.append((values.get("ComponentId", ""), _posed(name, photo, values)))
+        except MissingPhoto:
+            missing.append(name)
         except (Unusable, UnusablePhoto) as reason:
             skipped.append((name, str(reason)))
         except InputError as reason:
             skipped.append((name, f"has a sidecar that cannot be read ({reason})"))
-    if not found and not skipped:
+    if not found and not skipped and not missing:
         raise InputError(f"{path}: no .xmp file of RealityScan here; in RealityScan, {EXPORT}")
     components = Counter(component for component, _ in found)
     largest = components.most_common(1)[0][0] if components else ""
@@ -72,7 +76,7 @@ def read_model(path: Path, photos: PhotoSizes) -> Model:
         (image.name, "is of another component than most photos") for component, image in found if component != largest
     ]
     images = [image for component, image in found if component == largest]
-    return assemble(folder, images, skipped=skipped)
+    return assemble(folder, images, skipped=skipped, missing=missing)
 
 
 def _values(path: Path) -> dict[str, str]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from splat.datasets.images.file_kinds import PHOTO_SUFFIXES
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PHOTO_SUFFIXES, PhotoSizes
+from splat.datasets.readers.programs.beside import PhotosOfCapture
 from splat.datasets.readers.programs.entries import (
     REMEDY,
     Json,
@@ -41,7 +42,7 @@ def accepts(path: Path) -> bool:
     return start.lstrip().startswith(b"{") and b'"poses"' in start + path.read_bytes()[-(1 << 20) :]
 
 
-def read_model(path: Path, found: PhotoSizes) -> Model:
+def read_model(path: Path, found: PhotosOfCapture) -> Model:
     """The frames of a recording.
 
     Raises:
@@ -57,19 +58,21 @@ def read_model(path: Path, found: PhotoSizes) -> Model:
     photos = _photos(path.parent)
     images: list[PosedImage] = []
     skipped: list[tuple[str, str]] = []
+    missing: list[str] = []
     for place, pose in enumerate(poses):
         photo = photos.get(place)
         name = str(place) if photo is None else photo.name
+        if photo is None:
+            missing.append(name)
+            continue
         try:
-            if photo is None:
-                raise Unusable("has no picture")
             images.append(_posed(name, photo, values, None if each is None else each[place], pose))
         except Unusable as reason:
             skipped.append((name, str(reason)))
     notes = []
     if extra := len(photos.keys() - set(range(len(poses)))):
         notes.append(f"{path}: {extra} pictures have no pose in it; they were left out")
-    return assemble(path, images, skipped=skipped, notes=notes)
+    return assemble(path, images, skipped=skipped, notes=notes, missing=missing)
 
 
 def _photos(folder: Path) -> dict[int, Path]:
