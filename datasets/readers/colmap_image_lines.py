@@ -4,6 +4,7 @@ COLMAP writes two lines for a photo and goes by their parity. Here a line is kno
 leave out the second line, add empty ones, or write names that COLMAP itself would cut: the name is the rest of a line.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +42,7 @@ class _Photo:
     @property
     def unit(self) -> bool:
         """Whether the quaternion is one of a rotation, as those of photos are."""
-        return abs(float(np.linalg.norm(self.pose[:4])) - 1) < 0.01
+        return abs(math.hypot(*self.pose[:4]) - 1) < 0.01
 
 
 def read_images(path: Path, notes: list[str]) -> list[ImageRecord]:

@@ -3,6 +3,7 @@
 What can be used is used: photos, poses, lenses and points, and tracks as far as they fit. What does not is counted.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,7 +160,7 @@ def _pose(
     posed, skipped, panoramas, scaled = [], [], [], []
     for image, rows in sorted(zip(images, observed, strict=True), key=lambda pair: pair[0].name):
         record = cameras.get(image.camera_id)
-        norm = float(np.linalg.norm(image.quat))
+        norm = math.hypot(*image.quat)
         if record is None:
             reason = f"is of camera {image.camera_id}, which {files.cameras.name} does not have"
         elif record.camera is None:
@@ -212,9 +213,8 @@ def _can_be_a_file(name: str) -> bool:
 
 def _viewmat(image: ImageRecord) -> NDArray[np.float64]:  # [4, 4]
     """World to camera, with the terms in the order of Eigen's Quaternion::toRotationMatrix, which COLMAP uses."""
-    quat = np.array(image.quat)
-    norm = float(np.linalg.norm(quat))
-    w, x, y, z = quat / norm if abs(norm - 1) > 1e-12 else quat
+    norm = math.hypot(*image.quat)
+    w, x, y, z = (value / norm for value in image.quat) if abs(norm - 1) > 1e-12 else image.quat
     x2, y2, z2 = 2 * x, 2 * y, 2 * z
     viewmat = np.eye(4)
     viewmat[:3, :3] = (
