@@ -138,7 +138,7 @@ def test_damaged_zips_are_refused_or_unpacked_whole(tmp_path_factory, data):
 
 
 def test_an_r3d_file_is_a_zip(tmp_path):
-    from program_captures.phones import write_record3d
+    from phone_files import write_record3d
 
     write_record3d(tmp_path / "made", "metadata", "rgbd")
     shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path / "made")

@@ -5,13 +5,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import metashape_files as metashape
 import numpy as np
+import phone_files as phones
+import photogrammetry_files as photogrammetry
 import pytest
+import realityscan_files as realityscan
 from captures import write_capture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from posed_photos import POINTS, ring, write_photos, write_ply
-from program_captures import metashape, phones, photogrammetry, realityscan
 
 from splat.datasets.describe import describe_capture
 from splat.datasets.load import load_capture
@@ -172,7 +175,7 @@ def test_points_that_nothing_names_are_used_and_said(tmp_path, name, write):
     write_ply(tmp_path / name, POINTS + place, kind="float")
     model = read_model(tmp_path)
     np.testing.assert_allclose(model.points, POINTS + place, atol=1e-4)
-    assert any(f"{name}: 60 points" in note for note in model.notes)
+    assert any(name in note and "60" in note for note in model.notes)
     assert len(read_model(named).points) == 60
 
 
@@ -188,7 +191,7 @@ def test_points_that_nothing_names_are_used_and_said(tmp_path, name, write):
     ],
 )
 def test_points_that_cannot_be_used_are_said(tmp_path, spoil, part):
-    transforms(tmp_path)
+    record3d(tmp_path)
     write_ply(tmp_path / "sparse_pc.ply", POINTS)
     spoil(tmp_path / "sparse_pc.ply")
     model = read_model(tmp_path)
@@ -197,7 +200,7 @@ def test_points_that_cannot_be_used_are_said(tmp_path, spoil, part):
 
 def test_a_dense_cloud_is_thinned_and_said(tmp_path, monkeypatch):
     monkeypatch.setattr("splat.datasets.readers.programs.beside.MOST_POINTS", 20)
-    transforms(tmp_path)
+    record3d(tmp_path)
     write_ply(tmp_path / "dense.ply", POINTS)
     model = read_model(tmp_path)
     assert len(model.points) == 20 and any("20 of 60 points" in note for note in model.notes)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from metashape_files import LABELS, LENS, SCALE, SHIFT, TURN, camera, document, project, sensor, write
 from posed_photos import POINTS, assert_projects, ring, write_photos, write_ply
-from program_captures.metashape import LABELS, LENS, SCALE, SHIFT, TURN, camera, document, project, sensor, write
 
 from splat.datasets.load import load_capture
 from splat.datasets.readers.choose import read_model

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from posed_photos import POINTS, Known, assert_projects, ring, write_photos
-from program_captures.photogrammetry import (
+from photogrammetry_files import (
     MVG,
     OPENSFM_KEYS,
     bundle,
@@ -14,6 +13,7 @@ from program_captures.photogrammetry import (
     opensfm_pixels,
     write_json,
 )
+from posed_photos import POINTS, Known, assert_projects, ring, write_photos
 
 from splat.datasets.load import load_capture
 from splat.datasets.readers.choose import read_model

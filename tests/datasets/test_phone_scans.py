@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
+from phone_files import pinhole, write_polycam, write_record3d
 from PIL import Image
 from posed_photos import SIZE, assert_projects
-from program_captures.phones import pinhole, write_polycam, write_record3d
 
 from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.readers.choose import read_model
@@ -45,7 +45,7 @@ def test_keyframes_that_cannot_be_used_say_why(tmp_path):
     assert [image.name for image in model.images] == [camera.name for camera in cameras[3:]]
     reasons = dict(model.skipped)
     assert "not JSON" in reasons["IMG_001.jpg"] and "no width" in reasons["IMG_002.jpg"]
-    assert "corrected_images" in reasons["IMG_003"]
+    assert model.missing == ("IMG_003",)
 
 
 def test_keyframes_without_a_corrected_camera_are_counted(tmp_path):
@@ -77,7 +77,7 @@ def test_frames_of_record3d_that_do_not_match(tmp_path):
     (tmp_path / "metadata.json").write_text(json.dumps(values))
     model = read_model(tmp_path)
     assert len(model.images) == 9
-    assert dict(model.skipped)["3"] == "has no picture" and "quaternion" in dict(model.skipped)["4.jpg"]
+    assert model.missing == ("3",) and "quaternion" in dict(model.skipped)["4.jpg"]
     assert "expected a number" in dict(model.skipped)["5.jpg"]
     assert any("1 pictures have no pose" in note for note in model.notes)
 

@@ -65,8 +65,8 @@ def read_model(path: Path, found: PhotosOfCapture) -> Model:
         notes.append(
             f"{path}: no corrected_cameras, so poses are as ARKit tracked them; --refine-poses may sharpen the scene"
         )
-    elif (missing := _count(path / "cameras") - _count(cameras)) > 0:
-        notes.append(f"{path}: {missing} keyframes have no corrected camera; they were left out")
+    elif (others := _count(path / "cameras") - _count(cameras)) > 0:
+        notes.append(f"{path}: {others} keyframes have no corrected camera; they were left out")
     if next((path / "depth").glob("*.png"), None) is not None:
         depth = (path / "depth").relative_to(found.folder) if path.is_relative_to(found.folder) else path / "depth"
         notes.append(

@@ -60,12 +60,10 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
         InputError: the file cannot be read, or has not the columns that are needed; the message names line and remedy.
     """
     columns, rows = _table(path)
-    for wanted in (MATRIX, ANGLES):
-        missing = [name for name in wanted if name not in columns]
-        if not missing:
-            break
-    else:
-        raise InputError(f"{path}: has no columns {', '.join(missing)}; in RealityScan, {EXPORT}")
+    matrix = all(name in columns for name in MATRIX)
+    lacking = [name for name in ANGLES if name not in columns]
+    if lacking and not matrix:
+        raise InputError(f"{path}: has no columns {', '.join(lacking)}; in RealityScan, {EXPORT}")
     notes = []
     divided = all(_is_division(row) for row in rows)
     if divided:
@@ -81,7 +79,7 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     for place, (name, row) in enumerate(zip(names, rows, strict=True)):
         try:
             photo, size = files[place]
-            images.append(PosedImage(name, _lens(row, size, divided), _pose(row, wanted is MATRIX), photo))
+            images.append(PosedImage(name, _lens(row, size, divided), _pose(row, matrix), photo))
         except MissingPhoto:
             missing.append(name)
         except (Unusable, UnusablePhoto) as reason:
