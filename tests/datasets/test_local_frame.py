@@ -65,7 +65,7 @@ def test_a_capture_of_usual_size_near_the_origin_stays_as_it_is(tmp_path: Path) 
     capture = load_capture(moved_capture(tmp_path, (3.0, -2.0, 1.0), 7.0))
     assert capture.georeference.is_identity
     model = pycolmap.Reconstruction(tmp_path / "sparse/0")
-    expected = np.array([point.xyz for point in model.points3D.values()])
+    expected = np.array([model.points3D[identifier].xyz for identifier in sorted(model.points3D)])
     assert capture.points.numpy() == pytest.approx(expected, abs=1e-5)
 
 
