@@ -43,7 +43,7 @@ class PreparedTraining:
     """A run that is ready to start."""
 
     trainer: Trainer
-    source: Path  # of the capture, as `splat train` wants it
+    source: Path  # of the capture, as `splat train` wants it: its folder, or the file of its cameras
     capture: Capture
     frames: list[Frame]  # to train on
     held_out: list[Frame]
@@ -63,7 +63,7 @@ class PreparedTraining:
         trainer, folder = self.trainer, self.folder
         if folder is not None and not self.resumed:
             folder.clear()  # not before everything has proved usable
-            write_start(folder, trainer.config, self.capture)
+            write_start(folder, trainer.config, self.capture, self.source)
         finished = trainer.run()
         scene, seconds, iterations = trainer.scene().detach(), trainer.clock.seconds, trainer.iteration
         path = None if folder is None else folder.save_scene(scene, iterations)
@@ -273,9 +273,13 @@ def check_use(config: TrainConfig, capture: Capture) -> None:
         )
 
 
-def write_start(run: Run, config: TrainConfig, capture: Capture) -> None:
-    """Write what is known before the first iteration: settings, cameras, and the points it starts from."""
-    save_config(config, capture.path, run)
+def write_start(run: Run, config: TrainConfig, capture: Capture, source: Path) -> None:
+    """Write what is known before the first iteration: settings, cameras, and the points it starts from.
+
+    Args:
+        source: of the capture as it was named, which says which of several models was read.
+    """
+    save_config(config, source, run)
     run.write_georeference(capture.georeference)
     if len(capture.points):
         save_points(run.points_file, capture.points, capture.colors)

@@ -83,6 +83,7 @@ def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Capture | 
         max_image_size=PHOTO_SIDE,
         images=settings.images,
         masks=settings.masks,
+        allow_missing=True,
         cache_bytes=PHOTO_MEMORY,
     )
     # Where no scene is of a run, the first one says what coordinates are meant.

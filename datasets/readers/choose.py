@@ -224,11 +224,11 @@ def _reader_of(path: Path) -> Reader | None:
     if path.suffix.lower() != ".json":
         return None
     values = read_json(path)
-    wanted = "OpenSfM" if isinstance(values, list) else "transforms.json"
-    if isinstance(values, dict):
-        keys = {"views": "OpenMVG", "shots": "OpenSfM", "poses": "Record3D"}
-        wanted = next((name for key, name in keys.items() if key in values), wanted)
-    return next(reader for reader in READERS if reader.name == wanted)
+    parts = values if isinstance(values, list) else [values]
+    keys = {key for part in parts if isinstance(part, dict) for key in part}
+    kinds = {"views": "OpenMVG", "shots": "OpenSfM", "poses": "Record3D", "frames": "transforms.json"}
+    wanted = next((name for key, name in kinds.items() if key in keys), None)
+    return next((reader for reader in READERS if reader.name == wanted), None)
 
 
 def _folder_of(path: Path) -> Path:

@@ -103,5 +103,7 @@ def _cameras(trained: TrainedScene) -> tuple[list[Camera], float, Georeference |
         cameras = orbit_around(near.means, ORBIT_VIEWS, 960, 720)
         return cameras, float(torch.stack([camera.position for camera in cameras]).std(0).norm()), trained.georeference
     data = trained.config.data
-    capture = trained.load_capture(PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None))
+    capture = trained.load_capture(
+        PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None, allow_missing=data.allow_missing)
+    )
     return [frame.camera for frame in capture.frames], capture.extent, capture.georeference

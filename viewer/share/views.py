@@ -60,7 +60,7 @@ def views_of_capture(path: Path, scene: OpenedScene) -> list[View]:
     """
     from splat.datasets.load import PhotoOptions, load_capture
 
-    options = PhotoOptions(max_image_size=4 * THUMB_HEIGHT)
+    options = PhotoOptions(max_image_size=4 * THUMB_HEIGHT, allow_missing=True)
     frames = load_capture(path, options, georeference=scene.georeference, scene=scene.gaussians.means).frames
     shown = set(_evenly(len(frames), THUMBS))
     views = [
