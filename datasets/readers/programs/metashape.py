@@ -130,7 +130,8 @@ def _chunk(chunk: Element) -> _Chunk:
             )
             if sensor.camera is None:
                 raise Unusable(sensor.reason)
-            place = components.get(component) or world
+            place = components.get(component)
+            place = world if place is None or _is_identity(place) else place
             result.images.append(PosedImage(name, sensor.camera, viewmat(own[:3, :3].T, center=own[:3, 3])))
             result.placed.append(replace(result.images[-1], viewmat=_placed(own, place)))
         except Unusable as reason:
@@ -173,6 +174,10 @@ def _similarity(transform: Element | None) -> tuple[float, NDArray[np.float64]] 
     except Unusable:
         return None
     return (scale, rigid) if scale > 0 else None
+
+
+def _is_identity(place: tuple[float, NDArray[np.float64]]) -> bool:
+    return place[0] == 1 and np.array_equal(place[1], np.eye(4))
 
 
 def _sensor(sensor: Element) -> _Sensor:
