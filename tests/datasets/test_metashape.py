@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from metashape_files import LABELS, LENS, SCALE, SHIFT, TURN, camera, document, project, sensor, write
-from posed_photos import POINTS, assert_projects, ring, write_photos, write_ply
+from posed_photos import POINTS, SIZE, assert_projects, ring, write_photos, write_ply
 
 from splat.datasets.load import load_capture
 from splat.datasets.readers.choose import read_model
@@ -192,3 +192,18 @@ def test_lenses_that_cannot_be_used(tmp_path, lens, part):
     write(tmp_path, "equisolid_fisheye" if "p1" in lens else "frame", lens)
     model = read_model(tmp_path)
     assert not model.images and all(part in reason for _, reason in model.skipped)
+
+
+@pytest.mark.parametrize("kind", ["frame", "fisheye"])
+def test_half_of_the_skew_is_a_turn_of_the_camera(tmp_path, kind):
+    """K = [[f + b1, b2], [0, f]] is met to b2 / 2 a unit of the image plane, and the rest stays as it is."""
+    lens = {**LENS, "b2": 1.5}
+    known = write(tmp_path, kind, lens)
+    formula = project(kind, lens)
+    for image, one in zip(read_model(tmp_path).images, known, strict=True):
+        local = POINTS @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]
+        wanted = formula(one.local(POINTS))
+        wanted[:, 0] += lens["b2"] * (wanted[:, 1] - SIZE[1] / 2 - lens["cy"]) / lens["f"]
+        away = np.abs(wanted - np.array(SIZE) / 2 - (lens["cx"], lens["cy"]))[:, ::-1] / lens["f"]
+        error = np.abs(image.camera.img_from_cam(local) - wanted)
+        assert (error <= 0.5 * 1.02 * lens["b2"] * away + 0.003).all() and error.max() > 0.05
