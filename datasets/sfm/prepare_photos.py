@@ -56,8 +56,7 @@ def prepare(
         try:
             if turned or name != written.as_posix() or not _is_plain(path):
                 exif[ORIENTATION] = 1
-                jpeg = {"quality": 97, "subsampling": 0} if target.suffix.lower() in (".jpg", ".jpeg") else {}
-                decode_upright(path, levels).save(target, exif=exif, **jpeg)
+                decode_upright(path, levels).save(target, exif=exif, quality=97, subsampling=0)
             else:
                 target.symlink_to(path.resolve())
             if masks is not None:

@@ -118,7 +118,10 @@ def test_points_and_splits_of_nerfstudio(tmp_path):
         (lambda v: v.update(fl_x=-5.0), "focal length of -5"),
         (lambda v: v.update(w=1e9), "image of 1e"),
         (lambda v: v.update(camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR, which cannot be used"),
-        (lambda v: [f.update(file_path="images/x.png") for f in v["frames"]], "8 of 8 photos .* not there: images/x.png"),
+        (
+            lambda v: [f.update(file_path="images/x.png") for f in v["frames"]],
+            "8 of 8 photos .* not there: images/x.png",
+        ),
         (lambda v: [f.update(transform_matrix=[[1]]) for f in v["frames"]], "shape"),
         (lambda v: [f.update(transform_matrix=np.zeros((4, 4)).tolist()) for f in v["frames"]], "not finite"),
         (lambda v: [f.update(transform_matrix="up") for f in v["frames"]], "not made of numbers"),
