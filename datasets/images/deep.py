@@ -16,7 +16,7 @@ import av
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image, unreadable
+from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image, unreadable
 
 Kind = Literal["integer", "float", "linear"]
 """Integers of 16 bits or more; floats as a screen shows them; floats of linear light."""
@@ -24,7 +24,7 @@ Kind = Literal["integer", "float", "linear"]
 LARGEST = 1 << 28
 """Pixels of a file that are believed, as many as Pillow does before it calls a file an attack."""
 BITS = (8, 10, 12, 14, 16, 32)
-ORIENTATION, WIDTH, HEIGHT, BITS_PER_SAMPLE, SAMPLES, PREDICTOR, SAMPLE_FORMAT = 274, 256, 257, 258, 277, 317, 339
+WIDTH, HEIGHT, BITS_PER_SAMPLE, PREDICTOR, SAMPLE_FORMAT = 256, 257, 258, 317, 339
 """Tags of TIFF."""
 
 
@@ -79,10 +79,14 @@ def deep_header(path: Path) -> Header | None:
         with open_image(path) as image:
             kind: Kind = "float" if image.mode == "F" else "integer"
             by_pillow = image.mode == "F" or image.mode.startswith("I")
-            if by_pillow or _has_16_bits(image):
+            if not by_pillow and not _has_16_bits(image):
+                return None
+            if not isinstance(image, TiffImagePlugin.TiffImageFile):
                 return Header(kind, image.size, image.getexif().get(ORIENTATION, 1), by_pillow)
-            return None
-    except DECODING_ERRORS as error:
+            if by_pillow:
+                return Header(kind, image.size, by_pillow=True)  # and Pillow turns it
+            return Header(kind, (image.tag_v2[WIDTH], image.tag_v2[HEIGHT]), image.tag_v2.get(ORIENTATION, 1))
+    except (*DECODING_ERRORS, KeyError) as error:
         header = _float_tiff(path)
         if header is None:
             raise unreadable(error) from error

@@ -8,8 +8,8 @@ from PIL import Image
 
 from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_mask
 from splat.datasets.images.decode import decode_upright, stored_size
-from splat.datasets.images.deep import ORIENTATION, Levels, deep_header
-from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image
+from splat.datasets.images.deep import Levels, deep_header
+from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image
 from splat.errors import InputError
 
 GPS = 0x8825
