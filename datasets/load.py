@@ -94,7 +94,7 @@ def load_capture(
     check_enough(folder, options.images, len(files.photos), missing, files.unusable, options.allow_missing)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         levels, level_notes = measure_levels([file.path for file in files.photos], pool)
-    readers = {file.posed.name: _Reader(file, options, mask_provider, levels) for file in files.photos}
+    readers = {file.posed.name: _Reader(file, options, mask_provider, levels, georeference.unit) for file in files.photos}
     cache = PhotoCache({name: reader.photo for name, reader in readers.items()}, options.cache_bytes)
     points = torch.from_numpy(model.points).float()
 
@@ -160,6 +160,7 @@ class _Reader:
     options: PhotoOptions
     mask_provider: MaskProvider | None
     levels: Levels
+    unit: float  # of the local coordinates, by which metric depth is divided; others are fitted anyway
 
     @property
     def posed(self) -> PosedImage:
@@ -191,7 +192,7 @@ class _Reader:
         if self.file.mask is not None:
             mask = read_mask(self.file.mask, self.original, size, self.options.invert_masks)
         if self.file.depth is not None:
-            depth = read_depth(self.file.depth, self.original, size)
+            depth = read_depth(self.file.depth, self.original, size) / np.float32(self.unit)
         if not is_pinhole(self.posed.camera):
             camera = self._lens(size)
             image, flat = undistort(image, camera)

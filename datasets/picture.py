@@ -66,7 +66,9 @@ def capture_picture(
     scale = PANEL * (1 - 2 * MARGIN) / size
     image = Image.new("RGB", (2 * PANEL, PANEL + 60), PAPER)
     drawing, font = ImageDraw.Draw(image), ImageFont.load_default(20)
-    for index, (title, vertical) in enumerate((("from above", forward), ("from the side", up))):
+    for index, (title, vertical) in enumerate(
+        (("from above, if up is up in the photos", forward), ("from the side", up))
+    ):
         axes = torch.stack([right, vertical])
         low, high = _limits(shown @ axes.T)
         panel = _Panel(axes, (low + high) / 2, scale, index * PANEL)
@@ -84,7 +86,7 @@ def capture_picture(
     if any(held_out):
         legend += f"; {sum(held_out)} held out (orange)"
     if bool(astray.any()):
-        legend += f"; {int(astray.sum())} far from all others (red), {'some ' if bool(astray.any()) else ''}out of the picture"
+        legend += f"; {int(astray.sum())} far from all others (red)"
     drawing.text((300, PANEL + 24), legend, INK, font)
     return image
 

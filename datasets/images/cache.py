@@ -21,7 +21,7 @@ class Photo:
     image: Tensor  # uint8 [H, W, 3] color; where `alpha` is given, not yet put on any background
     alpha: Tensor | None = None  # uint8 [H, W] coverage, of photos with transparency
     mask: Tensor | None = None  # bool [H, W] True where the photo shows the scene
-    depth: Tensor | None = None  # float32 [H, W] as stored in the depth file; 0 or not finite where unknown
+    depth: Tensor | None = None  # float32 [H, W] as in the file, over the local unit; 0 where unknown
 
     @property
     def bytes(self) -> int:

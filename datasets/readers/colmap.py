@@ -1,130 +1,85 @@
-"""COLMAP sparse models, binary and text, through pycolmap: poses, cameras of every model, points, and who saw which."""
+"""COLMAP sparse models: where a capture has them, and which one is read."""
 
-import math
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import pycolmap
-
-from splat.datasets.readers.colmap_binary import check_binary_model
-from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.readers.colmap_model import find_files, holds_model, read_folder, read_images
+from splat.datasets.readers.model import Model
 from splat.errors import InputError
 
-pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value  # errors come as exceptions, not on stderr
+PLACES = (
+    "sparse",
+    "colmap/sparse",  # nerfstudio
+    ".",
+    "dense/sparse",  # colmap image_undistorter into dense/
+    "dense/0/sparse",  # colmap automatic_reconstructor
+    "undistorted/sparse",
+    "sfm",  # hloc
+    "colmap",
+    "model",
+    "sparse_txt",
+    "colmap_text",  # instant-ngp
+    "text",
+    "distorted/sparse",  # what the INRIA converter undistorts
+)
+"""Where a capture may have its model, the first that does is read: each is a model or has numbered sub-models in it."""
 
 
 def find_models(capture: Path) -> list[Path]:
-    """Folders below a capture that hold a model: sparse/0 and its siblings, sparse, or the folder itself."""
-
-    def is_model(folder: Path) -> bool:
-        return any(
-            (folder / f"cameras{suffix}").is_file() or (folder / f"images{suffix}").is_file()
-            for suffix in (".bin", ".txt")
-        )
-
-    for parent in (capture / "sparse", capture / "colmap" / "sparse", capture):
-        if not parent.is_dir():
-            continue
-        inside = sorted(
-            folder for folder in parent.iterdir() if folder.is_dir() and folder.name.isdigit() and is_model(folder)
-        )
-        if inside or is_model(parent):
-            return inside or [parent]
-    return []
+    """Folders below a capture that hold its model: sparse/0 and its siblings, sparse, or another usual place."""
+    places = _places(capture)
+    return places[0] if places else []
 
 
 def read_model(capture: Path) -> Model:
     """Read the model of a capture; of several sub-models the one with most photos.
 
     Raises:
-        InputError: there is no model, or it cannot be read; the message names the file and the remedy.
+        InputError: there is no model, or it cannot be read; the message names the file, the place and the remedy.
     """
     if not capture.exists():
         raise InputError(f"{capture}: no such folder; give the folder of a capture, with images/ and sparse/ in it")
     if not capture.is_dir():
         raise InputError(f"{capture}: is a file; give the folder of a capture, with images/ and sparse/ in it")
-    folders = find_models(capture)
-    if not folders:
+    places = _places(capture)
+    if not places:
         raise InputError(
             f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse/0, sparse and the folder "
             "itself); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the photos first"
         )
-    models = [_read_folder(folder) for folder in folders]
-    best = max(models, key=lambda model: len(model.images))
-    if len(models) == 1:
-        return best
-    counts = ", ".join(f"{model.source.name}: {len(model.images)}" for model in models)
-    note = f"{capture}: {len(models)} sub-models (photos in {counts}); using the largest, {best.source.name}"
-    return replace(best, notes=(note, *best.notes))
+    folders = places[0]
+    notes = []
+    best = folders[0]
+    if len(folders) > 1:
+        counts = {folder: len(read_images(find_files(folder).images, [])) for folder in folders}
+        best = max(folders, key=lambda folder: counts[folder])
+        photos = ", ".join(f"{folder.name}: {count}" for folder, count in counts.items())
+        notes.append(f"{capture}: {len(folders)} sub-models (photos in {photos}); using the largest, {best.name}")
+    if len(places) > 1:
+        others = ", ".join(_below(capture, folder) for place in places[1:] for folder in place)
+        notes.append(
+            f"{capture}: has models in several places; using {_below(capture, best)}, not {others}. Move it away to use "
+            "another"
+        )
+    model = read_folder(best)
+    return replace(model, notes=(*notes, *model.notes))
 
 
-def _read_folder(folder: Path) -> Model:
-    binary = (folder / "cameras.bin").is_file() or (folder / "images.bin").is_file()
-    suffix = ".bin" if binary else ".txt"
-    reconstruction = pycolmap.Reconstruction()
-    if binary:
-        check_binary_model(folder)
-    else:
-        for name in ("cameras.txt", "images.txt"):
-            if not (folder / name).is_file():
-                raise InputError(f"{folder}: has no {name}; a COLMAP model needs cameras and images, export it again")
-    try:
-        if (folder / f"points3D{suffix}").is_file():
-            reconstruction.read_binary(folder) if binary else reconstruction.read_text(folder)
-        else:
-            _read_without_points(reconstruction, folder, suffix)
-        return _convert(folder, reconstruction)
-    except InputError:
-        raise
-    except Exception as error:  # pycolmap raises ValueError, RuntimeError, IndexError, UnicodeDecodeError, MemoryError
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"{folder}: the model's *{suffix} files cannot be read ({reason}); they are damaged, or of a camera model this "
-            "pycolmap does not know: export the model again with COLMAP"
-        ) from error
+def _below(capture: Path, folder: Path) -> str:
+    return folder.relative_to(capture).as_posix()
 
 
-def _read_without_points(reconstruction: pycolmap.Reconstruction, folder: Path, suffix: str) -> None:
-    """A model may come without points: give the parser an empty file in a copy of the folder."""
-    with tempfile.TemporaryDirectory() as copy:
-        for path in folder.glob(f"*{suffix}"):
-            shutil.copy(path, copy)
-        empty = b"\0" * 8 if suffix == ".bin" else b""
-        (Path(copy) / f"points3D{suffix}").write_bytes(empty)
-        reconstruction.read_binary(copy) if suffix == ".bin" else reconstruction.read_text(copy)
-
-
-def _convert(folder: Path, reconstruction: pycolmap.Reconstruction) -> Model:
-    points = list(reconstruction.points3D.values())
-    xyz = np.array([point.xyz for point in points], dtype=np.float64).reshape(-1, 3)
-    rgb = np.array([point.color for point in points], dtype=np.uint8).reshape(-1, 3)
-    finite = np.asarray((np.isfinite(xyz) & (np.abs(xyz) < 1e9)).all(axis=1))
-    observed = _observations([point for point, fine in zip(points, finite, strict=True) if fine])
-    images, skipped = [], []
-    for image in sorted(reconstruction.images.values(), key=lambda image: image.name):
-        if not image.has_pose:
-            skipped.append((image.name, "has no pose in the model"))
+def _places(capture: Path) -> list[list[Path]]:
+    """The models of every place that has any: its sub-models, or itself."""
+    found = []
+    for place in PLACES:
+        parent = capture / place
+        if not parent.is_dir():
             continue
-        camera = reconstruction.cameras[image.camera_id]
-        viewmat = np.eye(4)
-        viewmat[:3] = image.cam_from_world().matrix()
-        if not np.isfinite(viewmat).all() or abs(np.linalg.det(viewmat[:3, :3]) - 1) > 1e-3:
-            skipped.append((image.name, "has a pose that is not finite"))
-        elif not all(math.isfinite(value) for value in camera.params) or camera.mean_focal_length() <= 0:
-            skipped.append((image.name, "has a camera whose parameters are not usable"))
-        else:
-            rows = np.array(sorted(observed.get(image.image_id, ())), dtype=np.int64)
-            images.append(PosedImage(image.name, camera, viewmat, observed=rows))
-    return Model(folder, images, xyz[finite], rgb[finite], skipped)
-
-
-def _observations(points: list[pycolmap.Point3D]) -> dict[int, set[int]]:
-    """For every image, which points (by their place in the list) it has seen."""
-    observed: dict[int, set[int]] = {}
-    for row, point in enumerate(points):
-        for element in point.track.elements:
-            observed.setdefault(element.image_id, set()).add(row)
-    return observed
+        folders = sorted(folder for folder in parent.iterdir() if folder.is_dir() and holds_model(folder))
+        numbered = [folder for folder in folders if folder.name.isdigit()]
+        if not numbered and not holds_model(parent) and place.endswith("sparse"):
+            numbered = folders  # such as sparse/aligned
+        if numbered or holds_model(parent):
+            found.append(numbered or [parent])
+    return found

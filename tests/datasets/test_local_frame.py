@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import splat
 from splat.datasets.capture import Capture
-from splat.datasets.load import load_capture
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.local_frame import frame_of_scene, local_frame, localized
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
@@ -65,7 +65,7 @@ def test_a_capture_of_usual_size_near_the_origin_stays_as_it_is(tmp_path: Path) 
     capture = load_capture(moved_capture(tmp_path, (3.0, -2.0, 1.0), 7.0))
     assert capture.georeference.is_identity
     model = pycolmap.Reconstruction(tmp_path / "sparse/0")
-    expected = np.array([point.xyz for point in model.points3D.values()])
+    expected = np.array([model.points3D[identifier].xyz for identifier in sorted(model.points3D)])
     assert capture.points.numpy() == pytest.approx(expected, abs=1e-5)
 
 
@@ -110,6 +110,19 @@ def test_a_run_keeps_where_it_is(tmp_path: Path) -> None:
     alone = splat.evaluate(result.scene, folder, config=config, progress=False)
     assert alone.psnr == pytest.approx(result.metrics.psnr, abs=1e-4)
     assert open_scene(tmp_path / "run").georeference == run.georeference()
+
+
+def test_metric_depth_is_in_local_units(tmp_path: Path) -> None:
+    """Depth maps in the capture's units fit the scene after it was scaled."""
+    folder = moved_capture(tmp_path, UTM, 1e-3)
+    (folder / "depths").mkdir()
+    for index in range(1, 11):
+        np.save(folder / f"depths/{index:03d}.npy", np.full((32, 48), 4e-3, dtype=np.float32))
+    capture = load_capture(folder, PhotoOptions(depths="depths"))
+    assert capture.georeference.unit == pytest.approx(1e-3)
+    depth = capture.frames[0].photo.depth
+    assert depth is not None
+    assert depth.numpy() == pytest.approx(4.0)
 
 
 def test_resuming_keeps_the_coordinates(tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""What the files of a COLMAP model say, whether they are text or binary: the parsers make it, colmap_model.py uses it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+from numpy.typing import NDArray
+
+from splat.errors import InputError
+
+NAMED = 8
+"""So many names, numbers or lines are listed in a sentence; the others are counted."""
+GRAY = 128
+"""What a point without a color is given, of 255."""
+
+
+@dataclass(frozen=True)
+class CameraRecord:
+    id: int
+    model: str  # COLMAP's name of the camera model
+    camera: pycolmap.Camera | None  # None for a panorama, which no pinhole or fisheye camera can stand for
+    place: str  # where in the file: "line 4" or "byte 8"
+
+
+@dataclass(frozen=True)
+class ImageRecord:
+    id: int
+    quat: tuple[float, float, float, float]  # w, x, y, z: world to camera, as written
+    translation: tuple[float, float, float]
+    camera_id: int
+    name: str
+    keypoints: int  # number of 2D points
+    place: str
+
+
+@dataclass(frozen=True)
+class PointTable:
+    """Points in the order of the file, as written: positions may be NaN, tracks may point nowhere."""
+
+    ids: NDArray[np.uint64]  # [P]
+    xyz: NDArray[np.float64]  # [P, 3]
+    colors: NDArray[np.uint8]  # [P, 3]
+    lengths: NDArray[np.int64]  # [P] number of observations in the track of each point
+    tracks: NDArray[np.int64]  # [T, 2] image id and index of the 2D point: the tracks one after another
+
+    @staticmethod
+    def without_tracks(xyz: NDArray[np.float64], colors: NDArray[np.uint8]) -> "PointTable":
+        count = len(xyz)
+        ids = np.arange(count, dtype=np.uint64)
+        return PointTable(ids, xyz, colors, np.zeros(count, np.int64), np.zeros((0, 2), np.int64))
+
+
+def read_file(path: Path) -> bytes:
+    """All of a file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def listed(names: Iterable[object]) -> str:
+    """The first names, and how many more there are."""
+    every = [str(name) for name in names]
+    more = f" and {len(every) - NAMED:,} more" if len(every) > NAMED else ""
+    return ", ".join(every[:NAMED]) + more
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def decode_names(raw: list[bytes], path: Path, notes: list[str]) -> list[str]:
+    """Names of photos as text: UTF-8, or else the code page that programs on Windows write."""
+    names, foreign = [], []
+    for name in raw:
+        try:
+            names.append(name.decode("utf-8"))
+        except UnicodeDecodeError:
+            names.append(name.decode("cp1252", errors="replace"))
+            foreign.append(names[-1])
+    if foreign:
+        notes.append(
+            f"{path}: names of {counted(len(foreign), 'photo')} are not UTF-8 and were read as Windows-1252: "
+            f"{listed(foreign)}"
+        )
+    return names

@@ -1,0 +1,55 @@
+"""COLMAP models with tracks, written by pycolmap and taken apart for tests of reading."""
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+
+PHOTOS, POINTS = 6, 40
+
+
+def tracked(photos: int = PHOTOS, points: int = POINTS, lens: str = "OPENCV", seed: int = 0) -> pycolmap.Reconstruction:
+    """Photos at random, and points that about half of them see."""
+    random = np.random.default_rng(seed)
+    model = pycolmap.Reconstruction()
+    camera = pycolmap.Camera.create_from_model_name(3, lens, 500.0, 640, 480)
+    model.add_camera_with_trivial_rig(camera)
+    seen = random.random((points, photos)) < 0.5
+    tracks: list[list[pycolmap.TrackElement]] = [[] for _ in range(points)]
+    for photo in range(photos):
+        quat = random.normal(size=4)
+        pose = pycolmap.Rigid3d(pycolmap.Rotation3d(quat / np.linalg.norm(quat)), random.normal(size=3))
+        places = random.uniform(0, 480, (int(seen[:, photo].sum()) + 2, 2))
+        image = pycolmap.Image(f"{photo:03d}.jpg", places, camera_id=3, image_id=2 * photo + 5)
+        model.add_image_with_trivial_frame(image, pose)
+        for place, point in enumerate(np.flatnonzero(seen[:, photo])):
+            tracks[point].append(pycolmap.TrackElement(2 * photo + 5, place))
+    for track in tracks:
+        color = random.integers(0, 256, 3).astype(np.uint8)
+        model.add_point3D(random.normal(size=3), pycolmap.Track(track), color)
+    return model
+
+
+def write(model: pycolmap.Reconstruction, folder: Path, text: bool) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    model.write_text(folder) if text else model.write_binary(folder)
+    return folder
+
+
+def edit(path: Path, *changes: tuple[str, str]) -> None:
+    """Replace parts of a text file, each of which must be there."""
+    text = path.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text, f"{old!r} is not in {path.name}"
+        text = text.replace(old, new)
+    path.write_bytes(text.encode())
+
+
+def photo_lines(path: Path) -> list[str]:
+    """The lines of images.txt that are photos: COLMAP writes two lines for each."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return lines[::2]
+
+
+def rewrite(path: Path, lines: list[str], newline: str = "\n") -> None:
+    path.write_bytes(newline.join([*lines, ""]).encode())
