@@ -117,7 +117,7 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
             reasons = "".join(f"\n  {name} {reason}" for name, reason in unusable[:10])
             raise InputError(
                 f"{source}: {len(paths)} photos can be read here, a scene needs at least 3 and better 20 "
-                f"({', '.join(PHOTO_SUFFIXES)}){reasons}"
+                f"(JPEG, PNG, HEIC, WebP, TIFF, OpenEXR and other usual kinds){reasons}"
             )
         masks = None if ordered else mask_index(source, folder)
         with ThreadPoolExecutor() as pool:

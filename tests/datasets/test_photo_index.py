@@ -52,12 +52,16 @@ def test_equally_good_files_are_named_and_none_is_taken(tmp_path, name):
         lay(tmp_path, *RIG).find(name)
 
 
-@pytest.mark.parametrize("name", ["0002.jpg", "cam0/0002.jpg", "", "/", "..", "a\0b.jpg", "x" * 300, "cam0", "0000.jpg/"])
+@pytest.mark.parametrize(
+    "name", ["0002.jpg", "cam0/0002.jpg", "", "/", "..", "a\0b.jpg", "x" * 300, "cam0", "0000.jpg/"]
+)
 def test_what_is_not_there_is_not_found(tmp_path, name):
     assert lay(tmp_path, "cam0/0000.jpg").find(name) is None or name == "0000.jpg/"
 
 
-@pytest.mark.parametrize("sidecar", ["a.xmp", "a.jpg.xmp", "a.txt", "a.json", "a.npy", "a.jpg.json", "._a.jpg", ".a.jpg"])
+@pytest.mark.parametrize(
+    "sidecar", ["a.xmp", "a.jpg.xmp", "a.txt", "a.json", "a.npy", "a.jpg.json", "._a.jpg", ".a.jpg"]
+)
 def test_sidecars_are_no_photos(tmp_path, sidecar):
     index = lay(tmp_path, "sub/a.jpg", f"sub/{sidecar}", "__MACOSX/a.jpg", "@eaDir/a.jpg")
     for name in ("a.jpg", "a.png", "other/A.JPG"):
@@ -66,7 +70,17 @@ def test_sidecars_are_no_photos(tmp_path, sidecar):
 
 
 def test_what_decides_between_files_of_one_name(tmp_path):
-    index = lay(tmp_path, "x/a.jpg", "x/a.png", "y/B.jpg", "y/b.jpg", "z/frame.0001.png", "z/frame.0002.png", "raw/c.nef", "raw/c.jpg")
+    index = lay(
+        tmp_path,
+        "x/a.jpg",
+        "x/a.png",
+        "y/B.jpg",
+        "y/b.jpg",
+        "z/frame.0001.png",
+        "z/frame.0002.png",
+        "raw/c.nef",
+        "raw/c.jpg",
+    )
     assert index.find("/there/x/a.png").path.name == "a.png"  # the suffix
     with pytest.raises(UnusablePhoto, match="2 files"):
         index.find("/there/x/a.webp")
@@ -130,7 +144,9 @@ def plain(name: str) -> tuple[str, ...]:
     change=st.sampled_from([str, str.upper, str.lower, lambda text: unicodedata.normalize("NFD", text)]),
     backslashes=st.booleans(),
 )
-def test_any_mangling_that_keeps_a_unique_end(tmp_path_factory, names, chosen, cut, prefix, suffix, change, backslashes):
+def test_any_mangling_that_keeps_a_unique_end(
+    tmp_path_factory, names, chosen, cut, prefix, suffix, change, backslashes
+):
     """The right file is found where the end that is left is one file's only; else nothing is guessed."""
     folder = tmp_path_factory.mktemp("photos")
     index = lay(folder, *names)
