@@ -12,6 +12,7 @@ import tyro
 from splat.compression.commands.format_flags import FormatFlags, format_options
 from splat.compression.commands.placement_flags import PlaceFlags
 from splat.errors import InputError
+from splat.gaussians import Gaussians
 from splat.opening import open_scene
 
 
@@ -57,9 +58,17 @@ def convert(options: ConvertOptions) -> None:
         raise InputError(f"--sh-degree must be 0 to 4, got {options.sh_degree}")
     settings = format_options(options.formats, options.antialiased)
     began = time.monotonic()
-    opened = open_scene(options.input, load=lambda file: formats.load(file, settings))
+    marked = False
+
+    def load(file: Path) -> Gaussians:
+        nonlocal marked
+        loaded = formats.load_with_facts(file, settings)
+        marked |= bool(loaded.antialiased)
+        return loaded.gaussians
+
+    opened = open_scene(options.input, load=load)
     scene, source = opened.gaussians, opened.file
-    settings = replace(settings, antialiased=options.antialiased or opened.settings.antialiased)
+    settings = replace(settings, antialiased=options.antialiased or opened.settings.antialiased or marked)
     degree = scene.sh_degree if options.sh_degree is None else min(scene.sh_degree, options.sh_degree)
     scene = scene.with_sh_degree(degree)
     if options.min_opacity > 0:

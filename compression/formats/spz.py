@@ -85,6 +85,17 @@ def read(path: Path, options: SpzOptions | None = None) -> Gaussians:
     return joined(header.count, (header.degree + 1) ** 2 - 1, _parts(header, streams, axes))
 
 
+def antialiased(path: Path) -> bool | None:
+    """Whether a file that `read` accepts says that its scene was trained with antialiasing. Where it does not say so, it is
+    not known whether it was: most programs never set the mark."""
+    data = read_file(path, 1 << 16)
+    try:
+        header = ungzip(str(path), data, 16) if data[:2] == b"\x1f\x8b" else data
+    except InputError:  # a gzip stream that is cut off here
+        return None
+    return True if len(header) > 14 and header[14] & ANTIALIASED else None
+
+
 def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, antialiased: bool = False) -> None:
     """Write a `.spz`, atomically. What cannot be drawn is left out.
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import tyro
 from torch import Tensor
 
 from splat.errors import InputError
 from splat.io.facts import as_text
-from splat.plugins import describe_capture, load_scene
+from splat.plugins import describe_capture, load_with_facts
 from splat.run import Run
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -51,19 +50,16 @@ def describe(path: Path) -> dict[str, Any]:
 
 def describe_scene(path: Path) -> dict[str, Any]:
     """Count, bounds and distributions of a scene's file of any format."""
-    scene = load_scene(path)
-    size = path.stat().st_size
-    drawable = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in rows(scene.tensors())]).all(0)
-    drawable &= (scene.quats != 0).any(1)
+    loaded = load_with_facts(path)
+    scene, size = loaded.gaussians, path.stat().st_size
     facts: dict[str, Any] = {
         "kind": "scene",
         "file": str(path),
         "bytes": size,
-        "gaussians": len(scene),
-        "not drawn": int((~drawable).sum()),
+        "gaussians": len(scene) + loaded.left_out,
+        "not drawn": loaded.left_out,
         "SH degree": scene.sh_degree,
     }
-    scene = scene[drawable]
     if len(scene):
         low, high = scene.means.amin(0), scene.means.amax(0)
         scales = scene.scales.sort(dim=1).values
@@ -74,11 +70,6 @@ def describe_scene(path: Path) -> dict[str, Any]:
             "shortest axis": quantiles(scales[:, 0]),
         }
     return facts
-
-
-def rows(tensors: dict[str, Tensor]) -> list[Tensor]:
-    """The parameters as [N, ...] with at least two dimensions."""
-    return [tensor[:, None] if tensor.ndim == 1 else tensor for tensor in tensors.values()]
 
 
 def describe_run(run: Run) -> dict[str, Any]:
