@@ -7,8 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from splat.compression.formats import compressed_ply, glb, ksplat, spz
+from splat.compression.formats import compressed_ply, ksplat, spz
 from splat.compression.formats import splat as splat_records
+from splat.compression.formats.gltf import reader as gltf_reader
+from splat.compression.formats.gltf import writer as gltf_writer
 from splat.compression.formats.quantizers import (
     CompressedPlyQuantizer,
     Quantizer,
@@ -24,6 +26,7 @@ from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.spz import SpzOptions
 from splat.errors import InputError
 from splat.gaussians import Gaussians, defects, drawable, with_finite_values
+from splat.geometry.similarity import Similarity
 from splat.io import ply, ply_dialects
 from splat.result import LoadedScene
 from splat.run import find_scene
@@ -41,6 +44,8 @@ class FormatOptions:
     """Order of the pixels of SOG."""
     antialiased: bool = False
     """The scene was trained with antialiasing; formats that can say so do."""
+    placement: Similarity | None = None
+    """From the scene's coordinates to those of the world, in double precision; .glb holds it as its node."""
     seed: int = 0
 
 
@@ -155,7 +160,12 @@ FORMATS = {
         lambda scene, path, options: splat_records.write(scene, path),
         0,
     ),
-    ".glb": Format("glTF", lambda path, options: glb.read(path), lambda scene, path, options: glb.write(scene, path)),
+    ".glb": Format(
+        "glTF",
+        lambda path, options: gltf_reader.read(path),
+        lambda scene, path, options: gltf_writer.write(scene, path, options.placement),
+    ),
+    ".gltf": Format("glTF", lambda path, options: gltf_reader.read(path), None),
     ".ksplat": Format("ksplat", lambda path, options: ksplat.read(path), None, 2),
 }
 """End of a file's name -> format; the first that fits."""

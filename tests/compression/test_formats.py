@@ -13,7 +13,7 @@ import splat
 from round_trip import TOLERANCES, assert_close
 from scenes import cloud
 from splat import Camera, Gaussians
-from splat.compression.formats import glb, spz
+from splat.compression.formats import gltf, spz
 from splat.compression.formats import registry as formats
 from splat.compression.formats.registry import FORMATS, FormatOptions
 from splat.compression.formats.sog import writer as sog
@@ -167,7 +167,7 @@ def test_antialiasing_is_said(tmp_path):
 
 
 def test_glb_names_its_harmonics():
-    assert glb.harmonic_names(1) == [
+    assert gltf.harmonic_names(1) == [
         "KHR_gaussian_splatting:SH_DEGREE_0_COEF_0",
         *(f"KHR_gaussian_splatting:SH_DEGREE_1_COEF_{n}" for n in range(3)),
     ]

@@ -12,7 +12,6 @@ import splat
 from scenes import cloud
 from splat.errors import InputError
 from splat.gaussians import SH_C0
-from splat.io import ply
 from splat.io.ply_dialects import antialiased, filtered
 
 COUNT = 40
