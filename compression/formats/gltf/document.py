@@ -209,17 +209,17 @@ class Document:
             first += int(accessor.get("byteOffset", 0))
             dtype, scale = NUMBERS[accessor["componentType"]]
             size = np.dtype(dtype).itemsize * width
-            stride = size if stride is None else stride
+            step = size if stride is None else stride
             fits = accessor["type"] == KIND[width] and "sparse" not in accessor and first >= 0
-            fits &= type(count) is int and count >= 0 and size <= stride <= MOST_STRIDE
-            fits &= not count or first + (count - 1) * stride + size <= end
+            fits &= type(count) is int and count >= 0 and size <= step <= MOST_STRIDE
+            fits &= not count or first + (count - 1) * step + size <= end
             if not accessor.get("normalized", False):
                 scale = 1.0
         except (KeyError, IndexError, TypeError, ValueError, AttributeError):
             fits = False
         if not fits:
             raise InputError(f"{self.path}: {name}: its accessor does not fit the file. {REMEDY}")
-        return Column(buffer, count, width, dtype, scale, first, stride)
+        return Column(buffer, count, width, dtype, scale, first, step)
 
 
 def items(value: object) -> list[Node]:
