@@ -11,6 +11,7 @@ from splat.compression.formats import compressed_ply, ksplat, spz
 from splat.compression.formats import splat as splat_records
 from splat.compression.formats.gltf import reader as gltf_reader
 from splat.compression.formats.gltf import writer as gltf_writer
+from splat.compression.formats.precision import Steps, check_positions, logarithmic_steps
 from splat.compression.formats.quantizers import (
     CompressedPlyQuantizer,
     Quantizer,
@@ -74,6 +75,8 @@ class Format:
     """From options and importance, what a file can hold: draws it, and writes it."""
     antialiased: Callable[[Path], bool | None] = lambda path: None
     """Whether a file says that its scene was trained with antialiasing."""
+    position_steps: Steps | None = None
+    """The steps of positions; None where they are as fine as a scene's own, or follow from its size."""
     any_order: bool = False
     """Whether `FormatOptions.order` has a say in it."""
 
@@ -114,6 +117,7 @@ SOG = Format(
     quality_levels=_sog_quality_levels,
     quantizer=_sog_quantizer,
     antialiased=sog_reader.antialiased,
+    position_steps=logarithmic_steps,
     any_order=True,
 )
 # A new format is a module beside this one, and an entry here; longer endings stand before those that they end in.
@@ -141,6 +145,7 @@ FORMATS = {
         _spz_quality_levels,
         lambda options, importance: SpzQuantizer(options.spz, options.antialiased),
         antialiased=spz.antialiased,
+        position_steps=spz.position_steps,
     ),
     ".splatz": Format(
         "splatz",
@@ -280,6 +285,8 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
     assert known.write is not None
     if known.name != "PLY":  # which holds anything, bit for bit
         gaussians = only_drawable(gaussians, str(path))
+    if known.position_steps is not None:
+        check_positions(gaussians, known.position_steps, path, known.name)
     known.write(gaussians, path, options)
 
 

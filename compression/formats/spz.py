@@ -173,6 +173,15 @@ def _fraction_bits(name: str, means: Tensor) -> int:
     return fraction
 
 
+def position_steps(means: Tensor) -> Tensor:  # [N] from [N, 3]
+    """The step of each position; one for all.
+
+    Raises:
+        InputError: they do not fit into 24 bits at all.
+    """
+    return means.new_full((len(means),), 0.5 ** _fraction_bits("the scene", means))
+
+
 @dataclass(frozen=True)
 class _Header:
     version: int
