@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from splat.errors import InputError
@@ -40,18 +41,18 @@ def check_positions(gaussians: Gaussians, steps: Steps, path: Path, name: str) -
     centered = float((steps((means - center).float()) / sizes).median())
     if centered <= LIMIT:
         x, y, z = (f"{-value:.0f}" for value in center.tolist())
-        remedy = f"Move it to the origin first (`translate` {x} {y} {z}), or write .ply"
+        remedy = f"splat convert --translate {x} {y} {z} moves it to the origin"
     else:
-        remedy = f"Make it larger first (`scale` {10 ** len(str(int(ratio))):,}), or write .ply".replace(",", "")
+        remedy = f"splat convert --scale {10 ** len(str(int(ratio)))} makes it larger"
     raise InputError(
-        f"{path}: {name} keeps positions here in steps of {float(step.median()):.2g}, but half of the Gaussians are smaller than "
-        f"{float(sizes.median()):.2g}: the scene would be ruined. It reaches {float(means.abs().max()):.3g} units from the "
-        f"origin. {remedy}"
+        f"{path}: {name} keeps positions here in steps of {float(step.median()):.2g}, but half of the Gaussians are smaller "
+        f"than {float(sizes.median()):.2g}: the scene, which reaches {float(means.abs().max()):.3g} units from the origin, "
+        f"would be ruined. {remedy}; or write .ply"
     )
 
 
 def logarithmic_steps(means: Tensor) -> Tensor:  # [N]
-    """SOG's: 16 bits of sign(x) ln(|x| + 1) between its bounds."""
+    """SOG's: 16 bits of sign(x) ln(|x| + 1) between its bounds, and no finer than those logarithms are as 32-bit floats."""
     logs = means.sign() * means.abs().log1p()
-    step = (logs.amax(dim=0) - logs.amin(dim=0)) / 65535
+    step = torch.maximum((logs.amax(dim=0) - logs.amin(dim=0)) / 65535, logs.abs() * 2.0**-23)
     return ((means.abs() + 1) * step).amax(dim=1)

@@ -17,6 +17,7 @@ from torch import Tensor
 from splat.errors import InputError
 from splat.gaussians import Gaussians, drawable
 from splat.io.atomic_file import replacing
+from splat.io.local_origin import moved_text
 from splat.io.ply_container import BLOCK, read_rows, row_blocks, write_binary, write_blocks
 from splat.io.ply_dialects import NORMAL, POSITION, RGB, ROTATION, SCALE, SH0, dialect
 
@@ -25,7 +26,8 @@ def load(path: str | Path) -> Gaussians:
     """Read Gaussians from a `point_cloud.ply`, binary of either byte order or ASCII.
 
     Every value is kept as it is, NaN and infinity too. What other programs write instead of a property is worked out from it,
-    with a warning (`splat.io.ply_dialects`).
+    with a warning (`splat.io.ply_dialects`). Positions in double precision that 32-bit floats cannot hold, as those of maps,
+    are moved to the origin, with a warning that says by how much.
 
     Returns:
         float32 Gaussians on the CPU, of the degree that the file has (0 to 4).
@@ -36,9 +38,12 @@ def load(path: str | Path) -> Gaussians:
     path = Path(path)
     rows = read_rows(path, "vertex")
     found = dialect(path, rows)
+    origin = found.origin(rows)
+    if origin is not None:
+        warnings.warn(f"{path}: {moved_text(origin)}", stacklevel=2)
     scene = Gaussians.empty(len(rows), len(found.rest) // 3)
     for first, part in row_blocks(path, rows):
-        for name, values in found.columns(part).items():
+        for name, values in found.columns(part, origin).items():
             scene.tensors()[name][first : first + len(part)] = values
     return scene
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from splat.errors import InputError
 from splat.gaussians import SH_C0
+from splat.io.local_origin import local_origin
 from splat.io.ply_container import header_lines
 
 POSITION = ("x", "y", "z")
@@ -38,6 +39,8 @@ MARKS = {
 }
 """Lines of a header -> whether the scene was trained with antialiasing."""
 PREFIX = re.compile(r"(scalar_|scal_)+")
+SAMPLE = 1 << 16
+"""Rows that say whether positions fit into 32-bit floats."""
 SHOWN = 8
 """Names in a message, at most."""
 
@@ -58,8 +61,17 @@ class Dialect:
     filtered: bool
     """Whether there is a filter to apply."""
 
-    def columns(self, rows: NDArray[np.void]) -> dict[str, Tensor]:  # by parameter of Gaussians, float32
-        """The parameters of some rows of the file."""
+    def origin(self, rows: NDArray[np.void]) -> Tensor | None:  # [3] float64
+        """What is to be subtracted from positions in double precision that 32-bit floats cannot hold; None where they can."""
+        names = [self.fields[name] for name in POSITION]
+        if any(rows.dtype[name].itemsize < 8 for name in names):
+            return None
+        some = rows[:: max(1, len(rows) // SAMPLE)]
+        means = np.stack([some[name].astype(np.float64) for name in names], axis=1)
+        return local_origin(torch.from_numpy(means), self.columns(some)["log_scales"].exp())
+
+    def columns(self, rows: NDArray[np.void], origin: Tensor | None = None) -> dict[str, Tensor]:
+        """The parameters of some rows of the file, by name, as float32; positions from an origin."""
 
         def table(*names: str) -> Tensor:
             return torch.from_numpy(as_floats(rows, [self.fields[name] for name in names]))
@@ -80,8 +92,12 @@ class Dialect:
         if self.filtered:
             log_scales, logits = filtered(log_scales, logits, table(FILTER)[:, 0])
         flat = table(*self.rest) if self.rest else torch.zeros(len(rows), 0)
+        means = table(*POSITION)
+        if origin is not None:
+            columns = [rows[self.fields[name]].astype(np.float64) for name in POSITION]
+            means = (torch.from_numpy(np.stack(columns, axis=1)) - origin).float()
         return {
-            "means": table(*POSITION),
+            "means": means,
             "quats": table(*ROTATION),
             "log_scales": log_scales,
             "logit_opacities": logits,

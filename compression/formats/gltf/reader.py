@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,10 +13,11 @@ from splat.compression.formats.axes import LUF, turned
 from splat.compression.formats.blocks import joined, ranges
 from splat.compression.formats.gltf import EXTENSION
 from splat.compression.formats.gltf.document import Column, Document, Node, item
-from splat.compression.formats.gltf.nodes import Transform, placed_primitives
+from splat.compression.formats.gltf.nodes import Matrix, Placed, Transform, placed_primitives
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.geometry.similarity import sampled_directions
+from splat.io.local_origin import local_origin, moved_text
 from splat.spherical_harmonics import basis
 
 PREFIXES = (f"{EXTENSION}:", "_")
@@ -25,6 +27,8 @@ DISPLAY = {"srgb_rec709_display", "BT.709", "BT.709-sRGB", None}
 """Color spaces as ratified, and in drafts; those of our scenes are the second."""
 DEPENDENT = ("gaussian_splatting", "compression", "quantization", "draco", "spz")
 """In the name of a required extension that concerns Gaussians."""
+FAR = 1000.0
+"""Translations smaller than this leave positions their precision."""
 KNOWN = {EXTENSION, "KHR_mesh_quantization"}
 
 
@@ -44,10 +48,30 @@ def read(path: Path) -> Gaussians:
             and any(word in name for word in DEPENDENT)
         ):
             raise InputError(f"{path}: needs {name[:60]}, which cannot be read: export it without that extension")
-    parts = []
-    for placed in placed_primitives(document):
-        parts.append(_gaussians(document, placed.primitive, Transform(document, placed.matrix)))
+    parts, origin = [], np.zeros(3)
+    for number, placed in enumerate(placed_primitives(document)):
+        linear, translation = placed.matrix[:3, :3], placed.matrix[:3, 3]
+        if not number:
+            origin = _origin(document, placed)
+        matrix = np.block([[linear, (translation - origin)[:, None]], [np.eye(4)[3]]])
+        parts.append(_gaussians(document, placed.primitive, Transform(document, matrix)))
     return Gaussians.cat(parts)
+
+
+def _origin(document: Document, placed: Placed) -> Matrix:  # [3], in glTF's axes
+    """What is left out of all translations, because the positions would be too large for 32-bit floats; mostly nothing."""
+    translation = torch.from_numpy(placed.matrix[:3, 3].copy())
+    if float(translation.abs().max()) < FAR:
+        return np.zeros(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        scene = _gaussians(document, placed.primitive, Transform(document, np.diag([1.0, 1.0, 1.0, 1.0])))
+    size = abs(float(np.linalg.det(placed.matrix[:3, :3]))) ** (1 / 3)
+    if local_origin(translation.expand(len(scene), 3), scene.scales * size) is None:
+        return np.zeros(3)
+    origin = translation.round()
+    warnings.warn(f"{document.path}: {moved_text(origin * torch.tensor(LUF))}", stacklevel=4)
+    return origin.numpy()
 
 
 def _gaussians(document: Document, primitive: Node, transform: Transform) -> Gaussians:
