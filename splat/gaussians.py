@@ -16,6 +16,8 @@ SH_C0 = 0.28209479177387814
 
 MOST_LOG_SCALE = 44.0
 """Logarithm of the largest scale whose square is finite in float32; a larger one has no covariance."""
+BLOCK = 1 << 18
+"""Gaussians that are looked at together."""
 FLAT, OPAQUE = -30.0, 30.0
 """A logarithm of a scale and a logit that are drawn as minus and plus infinity are, in float32 as in float64."""
 
@@ -169,8 +171,10 @@ def defects(gaussians: Gaussians) -> Iterator[tuple[str, Tensor]]:  # (what is w
 def drawable(gaussians: Gaussians) -> Tensor:  # [N] bool
     """Which Gaussians can be drawn at all. The others are left out of everything that is computed from a scene."""
     fine = torch.ones(len(gaussians), dtype=torch.bool, device=gaussians.device)
-    for _, broken in defects(gaussians):
-        fine &= ~broken
+    for first in range(0, len(gaussians), BLOCK):
+        place = slice(first, first + BLOCK)
+        for _, broken in defects(gaussians[place]):
+            fine[place] &= ~broken
     return fine
 
 

@@ -174,6 +174,8 @@ FORMATS = {
     ".ksplat": Format("ksplat", lambda path, options: ksplat.read(path), None, 2),
 }
 """End of a file's name -> format; the first that fits."""
+OWN = frozenset(FORMATS)
+"""Ends of the formats that come with the program."""
 
 
 def format_of(path: Path) -> Format:
@@ -182,11 +184,22 @@ def format_of(path: Path) -> Format:
     Raises:
         InputError: it is none of those known.
     """
-    name = path.name.lower()
-    for end, known in FORMATS.items():
-        if name.endswith(end):
-            return known
+    end = _named(path)
+    if end is not None:
+        return FORMATS[end]
     raise InputError(f"{path}: scenes are files ending in {', '.join(FORMATS)}; which one is this? Rename it")
+
+
+def _named(path: Path) -> str | None:
+    """The end of a file's name that stands in `FORMATS`."""
+    name = path.name.lower()
+    return next((end for end in FORMATS if name.endswith(end)), None)
+
+
+def _recognized(path: Path) -> str | None:
+    """What a file is by its content; None for formats that were added from outside, which go by their names."""
+    end = _named(path)
+    return recognized(path) if end is None or end in OWN else None
 
 
 def format_to_read(path: Path) -> Format:
@@ -195,13 +208,13 @@ def format_to_read(path: Path) -> Format:
     Raises:
         InputError: it is a file of another kind, or of none that is known.
     """
-    end = recognized(path)
+    end = _recognized(path)
     if end == ".gz":
         raise InputError(f"{path}: is packed with gzip; unpack it first (gunzip)")
     if end is None:
         return format_of(path)
-    known, name = FORMATS[end], path.name.lower()
-    named = next((other for ending, other in FORMATS.items() if name.endswith(ending)), known)
+    known = FORMATS[end]
+    named = FORMATS.get(_named(path) or end, known)
     if named.name != known.name and not {named.name, known.name} <= {"PLY", "compressed PLY"}:
         warnings.warn(f"{path}: its content is {known.name}, whatever its name says, and is read as that", stacklevel=3)
     return known
@@ -240,13 +253,15 @@ def load_with_facts(path: str | Path, options: FormatOptions | None = None) -> L
         InputError: there is none, or it is damaged.
     """
     path, options = find_scene(Path(path)), options or FormatOptions()
-    if recognized(path) == ".gz":
+    if _recognized(path) == ".gz":
         with unpacked(path) as inner:
             return load_with_facts(inner, options)
     known = format_to_read(path)
     read = known.read(path, options)
     gaussians = only_drawable(read, str(path))
     left_out = len(read) - len(gaussians)
+    if not len(gaussians):
+        warnings.warn(f"{path}: holds no Gaussians that can be drawn", stacklevel=2)
     return LoadedScene(with_finite_values(gaussians), known.antialiased(path), left_out)
 
 
