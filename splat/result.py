@@ -10,6 +10,17 @@ from splat.gaussians import Gaussians
 from splat.run import Run
 
 
+@dataclass(frozen=True)
+class LoadedScene:
+    """A scene's file as it was read, and what is known of it besides."""
+
+    gaussians: Gaussians
+    antialiased: bool | None = None
+    """Whether it was trained with antialiasing; None where the file does not say."""
+    left_out: int = 0
+    """Gaussians of the file that cannot be drawn, and are not among these."""
+
+
 @dataclass
 class Statistics:
     """What adaptive density control needs to know about one render. Shapes have the leading C of the cameras, if any."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from splat.errors import InputError
 from splat.io.facts import as_text
 from splat.io.images import write_image
-from splat.plugins import check_up, load_scene
+from splat.plugins import check_up, load_with_facts
 from splat.run import Run
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -80,19 +80,16 @@ def show_capture(path: Path, options: InfoOptions) -> None:
 
 def describe_scene(path: Path) -> dict[str, Any]:
     """Count, bounds and distributions of a scene's file of any format."""
-    scene = load_scene(path)
-    size = path.stat().st_size
-    drawable = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in rows(scene.tensors())]).all(0)
-    drawable &= (scene.quats != 0).any(1)
+    loaded = load_with_facts(path)
+    scene, size = loaded.gaussians, path.stat().st_size
     facts: dict[str, Any] = {
         "kind": "scene",
         "file": str(path),
         "bytes": size,
-        "gaussians": len(scene),
-        "not drawn": int((~drawable).sum()),
+        "gaussians": len(scene) + loaded.left_out,
+        "not drawn": loaded.left_out,
         "SH degree": scene.sh_degree,
     }
-    scene = scene[drawable]
     if len(scene):
         low, high = scene.means.amin(0), scene.means.amax(0)
         scales = scene.scales.sort(dim=1).values
@@ -103,11 +100,6 @@ def describe_scene(path: Path) -> dict[str, Any]:
             "shortest axis": quantiles(scales[:, 0]),
         }
     return facts
-
-
-def rows(tensors: dict[str, Tensor]) -> list[Tensor]:
-    """The parameters as [N, ...] with at least two dimensions."""
-    return [tensor[:, None] if tensor.ndim == 1 else tensor for tensor in tensors.values()]
 
 
 def describe_run(run: Run) -> dict[str, Any]:
