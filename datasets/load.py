@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import torch
-from tqdm import tqdm
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
@@ -22,6 +21,7 @@ from splat.datasets.images.lens import is_pinhole, undistort, undistort_map
 from splat.datasets.readers import colmap, transforms_json
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
+from splat.io.progress import counted
 
 SKIP_FRACTION = 0.1
 """A capture of which more than this fraction of photos cannot be used is an error."""
@@ -94,7 +94,7 @@ def load_capture(
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(load, readers.values())
-        loaded = list(tqdm(results, total=len(readers), desc="photos", unit="", disable=not progress))
+        loaded = list(counted(results, "photos", total=len(readers), unit="photo", shown=progress))
     frames = [frame for frame in loaded if isinstance(frame, Frame)]
     skipped += [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
     if not frames or len(skipped) > SKIP_FRACTION * (len(frames) + len(skipped)):

@@ -154,10 +154,6 @@ class RunConfig:
     """With `eval`: also measure LPIPS (needs the package lpips, which fetches its weights once)."""
 
 
-CONDUCT = ("device", "threads", "save_every", "keep_checkpoints")
-"""What of a run may change when it is resumed."""
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """A whole training run."""
@@ -181,7 +177,7 @@ class TrainConfig:
         Raises:
             InputError: naming the parameter, what was expected and came.
         """
-        for name, value in _flat(self.as_dict()).items():
+        for name, value in self.flat().items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise InputError(f"`{name}` must be a finite number, got {value}")
         for group in (self.data, self.optimization, self.densify):
@@ -250,22 +246,19 @@ class TrainConfig:
                 hint = "; say `accumulate` 1" if "accumulate" in name else ""
                 raise InputError(f"`fuse_adam` takes the step inside the backward and cannot go with {name}{hint}")
 
-    def changes(self, but: "TrainConfig") -> list[str]:
-        """What differs from the defaults, `name` value each, where another configuration does not say the same."""
-        usual = _flat(TrainConfig(densify=type(self.densify)()).as_dict()) | {"densify": TrainConfig().densify.name}
-        other = _flat(but.as_dict())
-        return [
-            f"`{name}` {value}"
-            for name, value in _flat(self.as_dict()).items()
-            if value != usual[name] and value != other.get(name)
-        ]
+    def flat(self) -> dict[str, Any]:
+        """The settings of all groups under their own names; those that are one flag together with the flag's."""
+        flat = {}
+        for group, inside in self.as_dict().items():
+            for name, value in inside.items():
+                name = "densify" if name == "strategy" else f"{group}.{name}" if group in ("lr", "loss") else name
+                flat[name] = value
+        return flat
 
-    def with_conduct_of(self, asked: "TrainConfig") -> "TrainConfig":
-        """The same run elsewhere: device, threads and checkpoints as another configuration asks where it differs from the
-        defaults."""
-        usual = RunConfig()
-        names = [name for name in CONDUCT if getattr(asked.run, name) != getattr(usual, name)]
-        return replace(self, run=replace(self.run, **{name: getattr(asked.run, name) for name in names}))
+    def with_values(self, values: Mapping[str, Any]) -> "TrainConfig":
+        """Other values of settings of the photos, the optimizer and the run, by name."""
+        names = ("data", "optimization", "run")
+        return replace(self, **{name: _with(getattr(self, name), dict(values)) for name in names})
 
     @property
     def progressive(self) -> bool:
@@ -322,16 +315,6 @@ def _check_names(where: str, values: Any, known: Mapping[str, Any]) -> None:
     unknown = values.keys() - known.keys()
     if unknown:
         raise InputError(f"{where}: there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-
-
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings of all groups under their own names; those that are one flag together with the flag's."""
-    flat = {}
-    for group, inside in values.items():
-        for name, value in inside.items():
-            name = "densify" if name == "strategy" else f"{group}.{name}" if group in ("lr", "loss") else name
-            flat[name] = value
-    return flat
 
 
 def _with(group: Any, values: dict[str, Any]) -> Any:

@@ -13,7 +13,6 @@ from splat.run import Run
 from splat.training.config import TrainConfig
 from splat.training.evaluate.measure_run import measure
 from splat.training.open_run import TrainedScene, open_run, open_trained, read_capture
-from splat.training.progress import shows_bars
 
 
 def evaluate(
@@ -47,7 +46,7 @@ def evaluate(
         frames,
         renders=None if renders is None else Path(renders),
         lpips=lpips,
-        progress=progress and shows_bars(),
+        progress=progress,
     )
 
 

@@ -18,7 +18,6 @@ from splat.plugins import load_scene
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background, load_config
-from splat.training.progress import shows_bars
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def read_capture(source: Path, config: TrainConfig, progress: bool = True) -> Ca
     Raises:
         InputError: there is no capture, or it cannot be used.
     """
-    capture = load_capture(source, photo_options(config), progress=progress and shows_bars())
+    capture = load_capture(source, photo_options(config), progress=progress)
     for name, reason in capture.skipped:
         warnings.warn(f"{name} {reason}; left out", stacklevel=2)
     for note in capture.notes:

@@ -13,8 +13,6 @@ from splat.datasets.readers.colmap_binary import check_binary_model
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 
-pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value  # errors come as exceptions, not on stderr
-
 
 def find_models(capture: Path) -> list[Path]:
     """Folders below a capture that hold a model: sparse/0 and its siblings, sparse, or the folder itself."""

@@ -18,6 +18,8 @@ Options = TypeVar("Options")
 
 COMMON = "COMMON"
 """Name of the tuple in a class of options that says which fields `--help` shows; `--help-all` shows all."""
+GIVEN = "given"
+"""Name of the field in a class of options, not of its constructor, that learns which options the command line named."""
 
 
 def parse(options: type[Options], arguments: Sequence[str], prog: str, description: str) -> Options:
@@ -51,7 +53,17 @@ def parse(options: type[Options], arguments: Sequence[str], prog: str, descripti
         ),
         registry=registry(options, chosen, shown),
     )
+    if any(item.name == GIVEN and not item.init for item in dataclasses.fields(typing.cast(Any, options))):
+        object.__setattr__(result, GIVEN, given(flags(options, chosen), arguments))
     return result
+
+
+def given(known: Sequence[Flag], arguments: Sequence[str]) -> frozenset[str]:
+    """Fields of the flags that a command line names, whatever their values."""
+    words = {
+        name if name[:2] != "--" else name.replace("_", "-") for name in (it.partition("=")[0] for it in arguments)
+    }
+    return frozenset(flag.field for flag in known if words & {flag.name, *flag.aliases})
 
 
 def choices(options: type, arguments: Sequence[str]) -> dict[str, type]:
