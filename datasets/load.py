@@ -84,13 +84,14 @@ def load_capture(
     def load(reader: _Reader) -> Frame | str:
         posed = reader.posed
         try:
-            camera = reader.flat_camera(cache.photo(posed.name))
+            photo = cache.photo(posed.name)
+            camera = reader.flat_camera(photo)
         except UnusablePhoto as reason:
             return str(reason)
         sparse = None
         if posed.observed is not None and len(posed.observed):
             sparse = _depths_of_points(points[torch.from_numpy(posed.observed)], camera)
-        return Frame(posed.name, camera, cache, posed.held_out, sparse)
+        return Frame(posed.name, camera, cache, posed.held_out, sparse, hidden=photo.hidden)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(load, readers.values())

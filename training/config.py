@@ -17,6 +17,7 @@ from torch import Tensor
 
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
+from splat.io.facts import as_json
 from splat.io.parsing import parse_bytes
 from splat.options.markers import OneOf, named_values
 from splat.run import Run
@@ -342,7 +343,7 @@ def evaluation_background(config: TrainConfig) -> Tensor:  # [3]
 
 def save_config(config: TrainConfig, capture: Path, run: Run) -> None:
     with replacing(run.config_file) as temporary:
-        temporary.write_text(json.dumps({"capture": str(capture.resolve()), **config.as_dict()}, indent=2) + "\n")
+        temporary.write_text(as_json({"capture": str(capture.resolve()), **config.as_dict()}) + "\n")
 
 
 def load_config(run: Run) -> tuple[TrainConfig, Path]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
+from splat.io.facts import as_json
 from splat.io.progress import Bar, shows_bars
 from splat.run import Run
 from splat.training.schedules import Clock
@@ -131,7 +132,7 @@ class Progress:
             if roughness is not None:
                 record["grid_roughness"] = round(float(roughness), 6)
             with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(as_json(record, indent=None) + "\n")
             if self.events is not None:
                 for name in ("loss", "train_psnr", "gaussians", "its_per_second", "grid_roughness"):
                     if record.get(name) is not None:

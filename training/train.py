@@ -33,6 +33,8 @@ from splat.training.open_run import read_capture
 from splat.training.progress import import_tensorboard
 from splat.training.trainer import Trainer
 
+NAMED = 8
+"""Photos that a warning names."""
 SHOWN_VIEWS = 6
 """Training views in the report of a run that holds none out."""
 
@@ -173,6 +175,7 @@ def prepare(
     if not capture.frames:
         raise InputError(f"{capture.path}: the capture has no photos")
     check_use(config, capture)
+    check_hidden(config, capture)
     frames, held_out = split(capture, config.data.test_every) if config.data.eval else (list(capture.frames), [])
     generator = torch.Generator().manual_seed(config.run.seed)
     initial = initial_gaussians(capture, config, generator)
@@ -300,6 +303,30 @@ def check_use(config: TrainConfig, capture: Capture) -> None:
         raise InputError(
             f"`mask_mode` segment: {capture.path} has no masks; put them into {config.data.masks or 'masks'}/"
         )
+
+
+def check_hidden(config: TrainConfig, capture: Capture) -> None:
+    """Warn of photos of which nothing is left.
+
+    Raises:
+        InputError: nothing is left of any.
+    """
+    remedies = {
+        "mask": "masks hide everything in {}: are black and white the other way round? "
+        + ("Leave `invert_masks` out" if config.data.invert_masks else "Give `invert_masks`")
+        + ', or `masks` "" to use none',
+        "alpha": "{} wholly transparent (alpha is 0 everywhere); save them again without an alpha channel",
+    }
+    total, nothing = len(capture.frames), 0
+    for kind, text in remedies.items():
+        names = [frame.name for frame in capture.frames if frame.hidden == kind]
+        nothing += len(names)
+        if names:
+            more = ", ..." if len(names) > NAMED else ""
+            which = f"{len(names)} of {total} photos ({', '.join(names[:NAMED])}{more})" + " are" * (kind == "alpha")
+            if nothing == total:
+                raise InputError(f"{capture.path}: {text.format(which)}")
+            warnings.warn(text.format(which), stacklevel=3)
 
 
 def write_start(run: Run, config: TrainConfig, capture: Capture) -> None:

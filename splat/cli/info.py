@@ -1,6 +1,5 @@
 """`splat info`: what a scene, a run or a capture contains."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ import tyro
 from torch import Tensor
 
 from splat.errors import InputError
-from splat.io.facts import as_text
+from splat.io.facts import as_json, as_text
 from splat.plugins import describe_capture, load_scene
 from splat.run import Run
 
@@ -31,7 +30,7 @@ class InfoOptions:
 def info(options: InfoOptions) -> None:
     """Say what a scene, a run or a capture contains."""
     facts = describe(options.path)
-    print(json.dumps(facts, indent=2) if options.json else as_text(facts))
+    print(as_json(facts) if options.json else as_text(facts))
 
 
 def describe(path: Path) -> dict[str, Any]:

@@ -41,10 +41,11 @@ class Counter:
 
     Args:
         name: of the work.
-        total: how much there is to do; None where nobody knows, or where the work cannot be counted.
+        total: how much there is to do; None where nobody knows.
         shown: whether anybody is told at all.
         delay: seconds before a bar appears.
         leave: whether the bar stays when the work is done.
+        countable: False for work without parts: it has no bar, but on a terminal too a line now and then.
     """
 
     def __init__(
@@ -56,16 +57,16 @@ class Counter:
         shown: bool = True,
         delay: float = 0.0,
         leave: bool = True,
+        countable: bool = True,
     ) -> None:
         self.name, self.total, self.count = name, total, 0
-        bars = shows_bars()
-        self.lines = shown and not bars
+        bars = shows_bars() and countable
         self.bar = Bar(
             desc=name, total=total, unit=unit or "it", disable=not (shown and bars), delay=delay, leave=leave
         )
         self.begun = time.monotonic()
         self.over = threading.Event()
-        self.teller = threading.Thread(target=self._tell, daemon=True) if self.lines else None
+        self.teller = threading.Thread(target=self._tell, daemon=True) if shown and not bars else None
 
     def __enter__(self) -> "Counter":
         if self.teller is not None:

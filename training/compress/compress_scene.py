@@ -73,7 +73,9 @@ def compress(
     began = time.monotonic()
     source = open_source(scene, settings, capture=capture, device=device, progress=progress)
     target = Target(settings.size, settings.max_psnr_drop)
-    whole = Counter("compress", shown=progress and not shows_bars())  # on a terminal the bars of its parts say enough
+    whole = Counter(
+        "compress", countable=False, shown=progress and not shows_bars()
+    )  # on a terminal the bars of its parts say enough
     with whole, tempfile.TemporaryDirectory(prefix="splat-") as scratch:
         work = Compression(source, settings, output, progress)
         work.scratch = Path(scratch)
