@@ -23,6 +23,7 @@ from splat.training.config import TrainConfig
 MAY_CHANGE = {
     "iterations": "a run may be made longer; schedules follow the new length",
     "time_limit": "the same, in time",
+    "lr": "a run that diverged may go on with lower rates",
     "save_every": "says when to write, not what",
     "keep_checkpoints": "says what to keep of what is written",
     "image_cache": "memory, which another machine has more or less of",
@@ -67,8 +68,8 @@ def resumed_settings(run: TrainConfig, asked: TrainConfig | None, given: Collect
     """The settings of a run, with those that are asked for now.
 
     Args:
-        given: names of the settings that were asked for, as flags have them; unless given, those that differ from the
-            defaults.
+        given: names of the settings that were asked for, as `TrainConfig.flat` has them; unless given, those that differ
+            from the defaults.
 
     Raises:
         InputError: a setting is asked for that cannot change; the message names all of them.
@@ -78,19 +79,15 @@ def resumed_settings(run: TrainConfig, asked: TrainConfig | None, given: Collect
     before = run.flat()
     usual = TrainConfig(densify=type(asked.densify)()).flat() | {"densify": TrainConfig().densify.name}
 
-    def is_asked(name: str, value: Any) -> bool:
-        group, _, member = name.partition(".")
-        if given is None or member:  # of NAME=VALUE nobody knows which were named
-            return value != usual[name] and (given is None or group in given)
-        return name in given
-
     changed = {
-        name: value for name, value in asked.flat().items() if is_asked(name, value) and value != before.get(name)
+        name: value
+        for name, value in asked.flat().items()
+        if (value != usual[name] if given is None else name in given) and value != before.get(name)
     }
     fixed = [
         f"`{name}` {value}" + (f" (the run has {before[name]})" if name in before else "")
         for name, value in changed.items()
-        if name not in MAY_CHANGE
+        if name.partition(".")[0] not in MAY_CHANGE
     ]
     if fixed:
         raise InputError(

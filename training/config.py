@@ -257,9 +257,10 @@ class TrainConfig:
         return flat
 
     def with_values(self, values: Mapping[str, Any]) -> "TrainConfig":
-        """Other values of settings of the photos, the optimizer and the run, by name."""
-        names = ("data", "optimization", "run")
-        return replace(self, **{name: _with(getattr(self, name), dict(values)) for name in names})
+        """Other values of settings of the photos, the optimizer, the rates and the run, by the names of `flat`."""
+        names = ("data", "optimization", "lr", "run")
+        own = {name.removeprefix("lr."): value for name, value in values.items()}
+        return replace(self, **{name: _with(getattr(self, name), own) for name in names})
 
     @property
     def progressive(self) -> bool:

@@ -18,6 +18,9 @@ FEATURE_SIDE = 1600
 OVERLAP = 12
 """Neighbors on each side that ordered photos are matched with; and powers of two beyond."""
 
+PATIENCE = 5.0
+"""Seconds that a step may take to end when it is interrupted."""
+
 Result = TypeVar("Result")
 
 ADVICE = (
@@ -118,24 +121,26 @@ def watched(work: Callable[[pycolmap.CancellationToken], Result], counter: Count
     token = pycolmap.CancellationToken()
     results: list[Result] = []
     failures: list[Exception] = []
+    over = threading.Event()
 
     def run() -> None:
         try:
             results.append(work(token))
         except Exception as error:
             failures.append(error)
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    with counter:
-        try:
-            while thread.is_alive():
-                thread.join(0.5)
+    try:
+        with counter:
+            threading.Thread(target=run, daemon=True).start()
+            while not over.wait(0.5):
                 counter.to(min(counter.total or 0, done()))
-        except KeyboardInterrupt:
-            token.cancel()
-            thread.join()
-            raise
+            counter.to(min(counter.total or 0, done()))
+    except KeyboardInterrupt:
+        token.cancel()
+        over.wait(PATIENCE)  # matching looks at the token once a block of photos
+        raise
     if failures:
         raise InputError(f"structure from motion failed: {in_words(failures[0])}") from failures[0]
     return results[0]

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from splat.cli.old_spellings import renewed
-from splat.cli.signals import CTRL_C, ending, fall_silent, say
+from splat.cli.signals import CTRL_C, ending, fall_silent, leave, say
 from splat.cli.verbs import VERBS
 from splat.cuda_rasterizer.native import NativeModuleError
 from splat.cuda_rasterizer.ops.memory import TooManyIntersectionsError
@@ -41,16 +41,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 run(list(sys.argv[1:] if arguments is None else arguments))
             sys.stdout.flush()
         except SystemExit as leaving:
-            sys.exit(asked.status if leaving.code == CTRL_C else leaving.code)
+            leave(asked.status if leaving.code == CTRL_C else leaving.code, program=arguments is None)
         except KeyboardInterrupt:
             if debug:
                 raise
             say("interrupted")
-            sys.exit(asked.status)
+            leave(asked.status, program=arguments is None)
         except Exception as error:
-            if isinstance(error, OSError) and (isinstance(error, BrokenPipeError) or asked.number is not None):
+            if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO) and not error.filename:
                 fall_silent()  # the reader of a pipe, such as `head`, has left, or the terminal has closed
-                sys.exit(1 if asked.number is None else asked.status)
+                leave(1 if asked.number is None else asked.status, program=arguments is None)
             message = explain(error)
             if debug or message is None:
                 traceback.print_exc()

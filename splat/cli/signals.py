@@ -6,8 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
 NAMES = ("SIGTERM", "SIGHUP")
 AGAIN = 2.0
@@ -42,10 +43,7 @@ class Ending:
 
 @contextmanager
 def ending() -> Iterator[Ending]:
-    """SIGTERM and SIGHUP as Ctrl-C, except where they are ignored (`nohup`); afterwards as they were before.
-
-    Once the body has ended because of one, Ctrl-C is silent: what is left is waiting for threads.
-    """
+    """SIGTERM and SIGHUP as Ctrl-C, except where they are ignored (`nohup`); afterwards as they were before."""
     found = Ending()
     if threading.current_thread() is not threading.main_thread():
         yield found
@@ -59,8 +57,21 @@ def ending() -> Iterator[Ending]:
     finally:
         for number in replaced:
             signal.signal(number, signal.SIG_DFL)
-        if found.number is not None:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def leave(status: str | int | None, *, program: bool) -> NoReturn:
+    """Exit; of a program that was ended from outside, without waiting for threads that still work, and without C++ tearing
+    down what they use.
+
+    Args:
+        program: whether this process is the program, not one that has called it.
+    """
+    if program and isinstance(status, int) and status >= CTRL_C - signal.SIGINT:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def say(text: str) -> None:

@@ -59,11 +59,19 @@ def parse(options: type[Options], arguments: Sequence[str], prog: str, descripti
 
 
 def given(known: Sequence[Flag], arguments: Sequence[str]) -> frozenset[str]:
-    """Fields of the flags that a command line names, whatever their values."""
-    words = {
-        name if name[:2] != "--" else name.replace("_", "-") for name in (it.partition("=")[0] for it in arguments)
-    }
-    return frozenset(flag.field for flag in known if words & {flag.name, *flag.aliases})
+    """Fields of the flags that a command line names, whatever their values; of NAME=VALUE as `field.name` each."""
+    names = {name: flag for flag in known for name in (flag.name, *flag.aliases)}
+    found, last = set(), None
+    for word in arguments:
+        name, sign, _ = word.partition("=")
+        flag = names.get(name.replace("_", "-") if name.startswith("--") else name)
+        if flag is not None:
+            last = flag
+            if not flag.is_named_values:
+                found.add(flag.field)
+        elif sign and last is not None and last.is_named_values:
+            found.add(f"{last.field}.{name.replace('-', '_')}")
+    return frozenset(found)
 
 
 def choices(options: type, arguments: Sequence[str]) -> dict[str, type]:

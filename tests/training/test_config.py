@@ -118,6 +118,10 @@ def test_what_a_resume_takes_and_what_it_refuses() -> None:
     resumed = resumed_settings(run, longer)
     assert resumed.optimization.iterations == 60 and resumed.run == RunConfig(threads=2, device="cpu")
     assert resumed.densify == run.densify
+    assert resumed_settings(run, TrainConfig(lr=LearningRates(sh0=1e-3))).lr.sh0 == 1e-3
+    faster = TrainConfig(lr=LearningRates(means=1e-3))
+    assert resumed_settings(faster, TrainConfig(), {"lr.sh0"}).lr.means == 1e-3
+    assert resumed_settings(faster, TrainConfig(), {"lr.means"}).lr.means == LearningRates().means
     assert resumed_settings(run, None) == resumed_settings(run, TrainConfig()) == run
     assert (
         resumed_settings(run, TrainConfig(), {"iterations"}).optimization.iterations == 30_000
@@ -132,7 +136,7 @@ def test_what_a_resume_takes_and_what_it_refuses() -> None:
     assert "`iterations`" in str(error.value) and "`overwrite`" in str(error.value)
 
 
-@pytest.mark.parametrize("name", MAY_CHANGE)
+@pytest.mark.parametrize("name", [name for name in MAY_CHANGE if name != "lr"] + ["lr.means", "lr.final"])
 def test_what_may_change_is_a_setting(name: str) -> None:
     assert name in TrainConfig().flat()
     assert TrainConfig().with_values({name: "other"}).flat()[name] == "other"

@@ -293,18 +293,20 @@ def test_a_full_disk_is_named_and_older_files_stay(capture, tmp_path, capsys, mo
 def test_resume_takes_what_may_change_and_refuses_the_rest(capture, tmp_path, capsys):
     out = tmp_path / "run"
     assert train(capture, out, "--iterations", 60) == 0
-    assert run("train", "--resume", "-o", out, "--iterations", 90, "--save-every", 20, "--threads", 1) == 0
+    assert run("train", "--resume", "-o", out, "--iterations", 90, "--save-every", 20, "--lr", "sh0=1e-3") == 0
     said = capsys.readouterr().out
     assert "goes on at 67% of 90 iterations" in said and "resuming" in said
     assert (out / "point_cloud/iteration_90/point_cloud.ply").is_file()
     assert json.loads((out / "config.json").read_text())["optimization"]["iterations"] == 90
+    assert run("train", "--resume", "-o", out, "--lr=sh0=2.5e-3") == 0  # its default, but named
+    assert json.loads((out / "config.json").read_text())["lr"]["sh0"] == 2.5e-3
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     for flags, named in (
         (("--iterations", 30), "--iterations 30: the run has done 90 already"),
         (("-r", 2), "--resolution 2 (the run has 1)"),
         (("--densify", "mcmc", "--noise", 1), "--densify mcmc (the run has"),
         (("--seed", 3, "--background", "white"), "--background white (the run has black), --seed 3 (the run has 0)"),
-        (("--lr", "means=1e-3"), "--lr means 0.001 (the run has 0.00016)"),
+        (("--loss", "ssim=0.2", "flat=0.5"), "--loss flat 0.5 (the run has 0.0)"),
         (("--eval",), "--eval True (the run has False)"),
     ):
         assert run("train", "--resume", "-o", out, *flags) == 1

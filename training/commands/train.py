@@ -31,9 +31,9 @@ class TrainOptions:
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o", "-m", "--model-path"])] = None
     """Folder for the results; runs/NAME-OF-CAPTURE unless given."""
     resume: bool = False
-    """Go on with the run in the output folder from its latest checkpoint, with the settings it was started with; of those,
-    `iterations`, `time_limit`, `save_every`, `keep_checkpoints`, `image_cache`, `device`, `threads`, `tensorboard` and `lpips`
-    may be given anew."""
+    """Go on with the run in the output folder from its latest checkpoint, with the settings it was started with. Of those,
+    `iterations`, `time_limit`, `lr`, `save_every`, `keep_checkpoints`, `image_cache`, `device`, `threads`, `tensorboard` and
+    `lpips` may be given anew."""
     overwrite: bool = False
     """Replace the run in the output folder."""
     view: bool = False
