@@ -1,6 +1,5 @@
 """`splat info`: what a scene, a run or a capture contains."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import tyro
 from torch import Tensor
 
 from splat.errors import InputError
-from splat.io.facts import as_text
+from splat.io.facts import as_json, as_text
 from splat.io.images import write_image
 from splat.plugins import check_up, load_with_facts
 from splat.run import Run
@@ -50,7 +49,7 @@ def info(options: InfoOptions) -> None:
     if options.picture is not None:
         raise InputError(f"{path}: --picture draws captures; `splat render` draws scenes and runs")
     facts = describe_run(Run(path)) if path.is_dir() and (path / "point_cloud").is_dir() else describe_scene(path)
-    print(json.dumps(facts, indent=2) if options.json else as_text(facts))
+    print(as_json(facts) if options.json else as_text(facts))
 
 
 def is_capture(path: Path) -> bool:
@@ -67,7 +66,7 @@ def show_capture(path: Path, options: InfoOptions) -> None:
         write_image(options.picture, torch.from_numpy(np.array(found.picture())))
     if options.json:
         facts = found.facts | {"notes": list(found.notes), "warnings": list(found.warnings)}
-        print(json.dumps(facts, indent=2, allow_nan=False))
+        print(as_json(facts))
         return
     print(as_text({name: value for name, value in found.facts.items() if value not in ("", [], {})}))
     for note in found.notes:
