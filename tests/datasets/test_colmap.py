@@ -240,9 +240,7 @@ PANORAMA_LINES = [
 
 @pytest.mark.parametrize("line", [*PANORAMA_LINES, "equirectangular 4096 2048 4096 2048"])
 def test_panoramas_are_named_with_the_way_out(tmp_path, line):
-    with pytest.raises(
-        InputError, match=rf"2 photos are full panoramas \({line.split()[0].upper()}\).*panorama_sfm\.py"
-    ):
+    with pytest.raises(InputError, match=rf"2 panoramas \({line.split()[0].upper()}\).*panorama_sfm\.py"):
         read_model(panoramas(tmp_path, [line] * 2))
 
 
@@ -251,7 +249,7 @@ def test_panoramas_in_binary(tmp_path):
     camera = pycolmap.Camera.create_from_model_name(1, "EQUIRECTANGULAR", 1.0, 400, 200)
     model.add_camera_with_trivial_rig(camera)
     model.add_image_with_trivial_frame(pycolmap.Image("a.jpg", camera_id=1, image_id=1), pycolmap.Rigid3d())
-    with pytest.raises(InputError, match=r"1 photo .*EQUIRECTANGULAR"):
+    with pytest.raises(InputError, match=r"1 panorama \(EQUIRECTANGULAR\) cannot be trained on yet"):
         read_model(write(model, tmp_path, text=False))
 
 
@@ -259,7 +257,7 @@ def test_panoramas_beside_other_photos(tmp_path):
     model = read_model(panoramas(tmp_path, ["PINHOLE 64 48 50 50 32 24", *PANORAMA_LINES]))
     assert [posed.name for posed in model.images] == ["0.jpg"] and not model.skipped
     (note,) = model.notes
-    assert "3 photos are full panoramas" in note and "1.jpg, 2.jpg, 3.jpg" in note and "panorama_sfm.py" in note
+    assert "3 panoramas" in note and "1.jpg, 2.jpg, 3.jpg" in note and "panorama_sfm.py" in note
 
 
 def test_photos_of_a_camera_that_is_not_there(tmp_path):
