@@ -1,4 +1,7 @@
-"""Capture: photos with their cameras and the sparse points triangulated from them, ready to train on."""
+"""Capture: photos with their cameras and the sparse points triangulated from them, ready to train on.
+
+Cameras and points are in local coordinates, which are the capture's own unless those do not fit into float32.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +11,8 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.datasets.images.cache import Photo, PhotoCache
+from splat.geometry.georeference import IDENTITY, Georeference
+from splat.geometry.scene_size import camera_extent
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Capture:
     colors: Tensor  # [P, 3] uint8
     skipped: tuple[tuple[str, str], ...] = ()  # photos that could not be used: name, reason
     notes: tuple[str, ...] = ()  # what else a person should know
+    source: Path | None = None  # the model that this was read from
+    georeference: Georeference = IDENTITY  # where the coordinates of cameras and points lie in the capture's own
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -56,10 +63,5 @@ class Capture:
 
     @property
     def extent(self) -> float:
-        """Radius of the scene in world units: 1.1 times the largest distance of a camera to their mean (Kerbl et al. 2023).
-        A capture with one camera, or all in one place, has the distance to the points' median instead."""
-        positions = self.camera_positions
-        radius = float((positions - positions.mean(0)).norm(dim=1).max())
-        if radius < 1e-6 and len(self.points):
-            radius = float((self.points - positions.mean(0)).norm(dim=1).median())
-        return 1.1 * max(radius, 1e-6)
+        """Radius of the scene in world units, by which positions are judged: see `camera_extent`."""
+        return camera_extent(self.camera_positions, self.points)

@@ -2,7 +2,6 @@
 later because of a file that could have been seen to be unusable."""
 
 import os
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,16 +14,19 @@ from tqdm import tqdm
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
+from splat.datasets.find_files import FileOfPhoto, check_enough, find_files, listed
 from splat.datasets.images.cache import Photo, PhotoCache
-from splat.datasets.images.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, CompanionIndex, read_depth, read_mask
-from splat.datasets.images.decode import UnusablePhoto, as_tensor, decode, resize, stored_size, target_size
+from splat.datasets.images.companions import read_depth, read_mask
+from splat.datasets.images.decode import as_tensor, decode, resize, stored_size, target_size
+from splat.datasets.images.deep import Levels, measure_levels
+from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.lens import is_pinhole, undistort, undistort_map
+from splat.datasets.local_frame import frame_of_scene, local_frame, localized, placement_notes
 from splat.datasets.readers import colmap, transforms_json
+from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
-
-SKIP_FRACTION = 0.1
-"""A capture of which more than this fraction of photos cannot be used is an error."""
+from splat.geometry.georeference import Georeference
 
 MaskProvider = Callable[[str, torch.Tensor], torch.Tensor]
 """Makes a mask from a photo: name and uint8 [H, W, 3] in, bool [H, W] out, True where the photo shows the scene. Called
@@ -37,10 +39,11 @@ class PhotoOptions:
 
     resolution: int = 1  # divide width and height by this; -1 limits the longest side to 1600 pixels
     max_image_size: int | None = None  # longest side in pixels, at most
-    images: str = "images"  # folder of the photos
+    images: str = USUAL_FOLDER  # folder of the photos
     masks: str | None = "masks"  # folder of the masks; None for none
     invert_masks: bool = False  # black is scene
     depths: str | None = None  # folder of depth maps
+    allow_missing: bool = False  # use what is left, however many photos are not there or damaged
     cache_bytes: int | None = None  # limit for decoded photos
 
 
@@ -49,6 +52,8 @@ def load_capture(
     options: PhotoOptions | None = None,
     *,
     mask_provider: MaskProvider | None = None,
+    georeference: Georeference | None = None,
+    scene: torch.Tensor | None = None,
     progress: bool = False,
 ) -> Capture:
     """Read a capture: a COLMAP model in sparse/0, sparse or the folder itself, or a transforms.json.
@@ -58,6 +63,9 @@ def load_capture(
     Args:
         path: folder of the capture, or its transforms.json.
         mask_provider: makes a mask for the photos that have none.
+        georeference: the local coordinates to use, those of a scene that was trained on the capture; chosen by where the
+            capture lies and how large it is unless given.
+        scene: centers of Gaussians [N, 3] in coordinates of which nobody says whether they are local ones: those that fit.
         progress: show a progress bar.
 
     Raises:
@@ -68,21 +76,30 @@ def load_capture(
         raise InputError(f"`resolution` must be -1 (automatic) or at least 1, got {options.resolution}")
     if options.max_image_size is not None and options.max_image_size < 1:
         raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
-    model = read_model(capture)
-    for note in model.notes:
-        warnings.warn(note, stacklevel=2)
+    model = read_model(capture, options.images)
+    folder = capture if capture.is_dir() else capture.parent
     if not model.images:
+        if model.missing:
+            check_enough(folder, options.images, 0, model.missing, model.skipped)
         raise InputError(
             f"{model.source}: the model has no photo that can be used; reconstruct the capture again"
-            f"{_listed(model.skipped)}"
+            f"{listed(model.skipped)}"
         )
-    folder = capture if capture.is_dir() else capture.parent
-    readers, skipped = _find_files(model, folder, options, mask_provider)
+    if georeference is None:
+        georeference = local_frame(model) if scene is None else frame_of_scene(model, scene)
+    placement = placement_notes(model, georeference)
+    model = localized(model, georeference)
+    files = find_files(model, folder, options.images, options.masks, options.depths)
+    missing = [name for name, _ in files.missing]
+    check_enough(folder, options.images, len(files.photos), missing, files.unusable, options.allow_missing)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        levels, level_notes = measure_levels([file.path for file in files.photos], pool)
+    readers = {file.posed.name: _Reader(file, options, mask_provider, levels) for file in files.photos}
     cache = PhotoCache({name: reader.photo for name, reader in readers.items()}, options.cache_bytes)
     points = torch.from_numpy(model.points).float()
 
     def load(reader: _Reader) -> Frame | str:
-        posed = reader.posed
+        posed = reader.file.posed
         try:
             camera = reader.flat_camera(cache.photo(posed.name))
         except UnusablePhoto as reason:
@@ -96,120 +113,57 @@ def load_capture(
         results = pool.map(load, readers.values())
         loaded = list(tqdm(results, total=len(readers), desc="photos", unit="", disable=not progress))
     frames = [frame for frame in loaded if isinstance(frame, Frame)]
-    skipped += [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
-    if not frames or len(skipped) > SKIP_FRACTION * (len(frames) + len(skipped)):
-        raise InputError(
-            f"{capture}: {len(skipped)} of {len(frames) + len(skipped)} photos cannot be used, more than a tenth; fix "
-            f"them, or name the right folder of photos with `images`{_listed(skipped)}"
-        )
+    unusable = [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
+    unusable = [*files.unusable, *unusable]
+    check_enough(folder, options.images, len(frames), missing, unusable, options.allow_missing)
     return Capture(
-        folder, tuple(frames), points, torch.from_numpy(model.colors), tuple(skipped), _notes(readers, options)
+        folder,
+        tuple(frames),
+        points,
+        torch.from_numpy(model.colors),
+        (*files.missing, *unusable),
+        (*model.notes, *placement, *files.notes, *level_notes, *_notes(readers, options)),
+        model.source,
+        georeference,
     )
 
 
-def _listed(skipped: list[tuple[str, str]]) -> str:
-    """Photos that cannot be used, a line each, after a colon."""
-    if not skipped:
-        return ""
-    more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
-    return ":" + "".join(f"\n  {name}: {reason}" for name, reason in skipped[:20]) + more
-
-
-def read_model(capture: Path) -> Model:
+def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
     """The posed photos and points of a capture of any kind: COLMAP's where there is such a model, else transforms.json.
+
+    Args:
+        images: folder of the photos, inside the capture.
 
     Raises:
         InputError: there is neither, or it cannot be read.
     """
     if capture.is_file() and capture.suffix.lower() == ".json":
-        return transforms_json.read_model(capture)
-    if capture.is_dir() and not colmap.find_models(capture) and transforms_json.is_capture(capture):
-        return transforms_json.read_model(capture)
-    return colmap.read_model(capture)
-
-
-def _find_files(
-    model: Model, folder: Path, options: PhotoOptions, mask_provider: MaskProvider | None
-) -> tuple[dict[str, "_Reader"], list[tuple[str, str]]]:
-    """Where the pixels of every photo come from, and which photos have no file."""
-    skipped = list(model.skipped)
-    index = None
-    if any(posed.path is None for posed in model.images):
-        index = _PhotoIndex(_photo_folder(folder, options.images))
-    masks = _companions(folder, options.masks, MASK_SUFFIXES, required=options.masks not in (None, "masks"))
-    depths = _companions(folder, options.depths, DEPTH_SUFFIXES, required=True)
-    readers: dict[str, _Reader] = {}
-    for posed in model.images:
-        try:
-            if posed.path is None and index is not None:
-                posed = replace(posed, path=index.find(posed.name))
-            if posed.mask is None and masks is not None:
-                posed = replace(posed, mask=masks.find(posed.name))
-            if posed.depth is None and depths is not None:
-                posed = replace(posed, depth=depths.find(posed.name))
-            if options.masks is None:
-                posed = replace(posed, mask=None)
-            readers[posed.name] = _Reader(posed, options, mask_provider)
-        except UnusablePhoto as reason:
-            skipped.append((posed.name, str(reason)))
-    if masks is not None:
-        masks.check_use(sum(reader.posed.mask is not None for reader in readers.values()), "mask")
-    if depths is not None:
-        depths.check_use(sum(reader.posed.depth is not None for reader in readers.values()), "depth")
-    return readers, skipped
-
-
-def _companions(folder: Path, name: str | None, suffixes: tuple[str, ...], required: bool) -> CompanionIndex | None:
-    if name is None:
-        return None
-    if (folder / name).is_dir():
-        return CompanionIndex(folder / name, suffixes)
-    if required:
-        raise InputError(f"{folder / name}: no such folder; give the name of one inside the capture")
-    return None
-
-
-def _photo_folder(capture: Path, images: str) -> Path:
-    folder = capture / images
-    if folder.is_dir():
-        return folder
-    others = sorted(path.name for path in capture.iterdir() if path.is_dir() and path.name != "sparse")
-    hint = f"; folders there: {', '.join(others)}" if others else ""
-    raise InputError(f"{folder}: no such folder of photos; name it with `images`{hint}")
-
-
-class _PhotoIndex:
-    """Finds a model's photo below a folder: by its path, else by a unique file name, else by a unique stem."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.by_name: dict[str, list[Path]] = {}
-        self.by_stem: dict[str, list[Path]] = {}
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                self.by_name.setdefault(path.name.lower(), []).append(path)
-                self.by_stem.setdefault(path.stem.lower(), []).append(path)
-
-    def find(self, name: str) -> Path:
-        exact = self.folder / name
-        if exact.is_file():
-            return exact
-        wanted = Path(name.replace("\\", "/"))
-        for found in (self.by_name.get(wanted.name.lower(), []), self.by_stem.get(wanted.stem.lower(), [])):
-            if len(found) == 1:
-                return found[0]
-            if found:
-                raise UnusablePhoto(f"is ambiguous: {len(found)} files below {self.folder} have that name")
-        raise UnusablePhoto(f"is not below {self.folder}")
+        return transforms_json.read_model(capture, images)
+    if not capture.is_dir() or not transforms_json.is_capture(capture):
+        return colmap.read_model(capture)
+    if not colmap.find_models(capture):
+        return transforms_json.read_model(capture, images)
+    model = colmap.read_model(capture)
+    other = transforms_json.model_files(capture)[0]
+    note = (
+        f"{capture}: has a COLMAP model and {other.name}; the COLMAP model, {model.source.relative_to(capture)}, is used. To "
+        f"use the other one, give {other} as the capture"
+    )
+    return replace(model, notes=(note, *model.notes))
 
 
 @dataclass(frozen=True)
 class _Reader:
     """Reads one photo with its mask and depth, resized and without lens distortion."""
 
-    posed: PosedImage
+    file: FileOfPhoto
     options: PhotoOptions
     mask_provider: MaskProvider | None
+    levels: Levels
+
+    @property
+    def posed(self) -> PosedImage:
+        return self.file.posed
 
     @property
     def original(self) -> tuple[int, int]:
@@ -217,9 +171,8 @@ class _Reader:
 
     def size(self) -> tuple[int, int]:
         """Width and height in memory, lens distortion still in. A photo that is smaller than its camera is not enlarged."""
-        assert self.posed.path is not None
         width, height = target_size(*self.original, self.options.resolution, self.options.max_image_size)
-        stored = stored_size(self.posed.path)
+        stored = stored_size(self.file.path)
         if (stored[0] > stored[1]) != (self.original[0] > self.original[1]):
             stored = stored[::-1]  # its EXIF orientation turns it
         return min(width, stored[0]), min(height, stored[1])
@@ -230,16 +183,15 @@ class _Reader:
         Raises:
             UnusablePhoto: a file is not readable or not of the camera's shape.
         """
-        assert self.posed.path is not None
         size = self.size()
-        image = resize(decode(self.posed.path, *self.original, size), *size)
+        image = resize(decode(self.file.path, *self.original, size, self.levels), *size)
         alpha = np.asarray(image.getchannel("A")) if image.mode == "RGBA" else None
         image = image.convert("RGB")
         mask = depth = None
-        if self.posed.mask is not None:
-            mask = read_mask(self.posed.mask, self.original, size, self.options.invert_masks)
-        if self.posed.depth is not None:
-            depth = read_depth(self.posed.depth, self.original, size)
+        if self.file.mask is not None:
+            mask = read_mask(self.file.mask, self.original, size, self.options.invert_masks)
+        if self.file.depth is not None:
+            depth = read_depth(self.file.depth, self.original, size)
         if not is_pinhole(self.posed.camera):
             camera = self._lens(size)
             image, flat = undistort(image, camera)
@@ -286,8 +238,8 @@ def _depths_of_points(points: torch.Tensor, camera: Camera) -> torch.Tensor:  # 
 def _notes(readers: dict[str, _Reader], options: PhotoOptions) -> tuple[str, ...]:
     """What was found beside the photos, for a person to check."""
     notes = []
-    masks = sum(reader.posed.mask is not None for reader in readers.values())
-    depths = sum(reader.posed.depth is not None for reader in readers.values())
+    masks = sum(reader.file.mask is not None for reader in readers.values())
+    depths = sum(reader.file.depth is not None for reader in readers.values())
     if masks:
         meaning = "white is ignored" if options.invert_masks else "black is ignored"
         notes.append(f"masks for {masks} of {len(readers)} photos ({meaning})")

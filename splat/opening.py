@@ -8,9 +8,13 @@ import torch
 
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import Georeference
+from splat.geometry.scene_size import near_plane, point_radius
 from splat.io.checkpoint_file import read_checkpoint
+from splat.io.georeference_file import georeference_beside
 from splat.plugins import load_scene
 from splat.run import Run, RunSettings, find_run, find_scene
+from splat.settings import RenderSettings
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,8 @@ class OpenedScene:
     file: Path
     run: Run | None = None  # None for a scene that is not of a run
     settings: RunSettings = field(default_factory=RunSettings)
+    render: RenderSettings = field(default_factory=RenderSettings)  # how it is drawn as it was trained
+    georeference: Georeference | None = None  # where its coordinates lie in its capture's, where that is known
 
 
 def open_scene(
@@ -47,7 +53,17 @@ def open_scene(
     snapshots = run.snapshots() if checkpoints and run is not None else {}
     file = snapshots[max(snapshots)] if snapshots else find_scene(path)
     load = load_snapshot if file.suffix == ".pt" else load
-    return OpenedScene(load(file).to(device), file, run, RunSettings() if run is None else run.settings())
+    gaussians = load(file).to(device)
+    settings = RunSettings() if run is None else run.settings()
+    # A scene that was not trained here may be in any unit.
+    render = settings.render if settings.capture is not None else settings_for(gaussians)
+    georeference = georeference_beside(file) if run is None else run.georeference()
+    return OpenedScene(gaussians, file, run, settings, render, georeference)
+
+
+def settings_for(gaussians: Gaussians, antialiased: bool = False) -> RenderSettings:
+    """How a scene is drawn of which nothing is known but its Gaussians: its near plane goes by its size."""
+    return RenderSettings(near=near_plane(2 * point_radius(gaussians.means)), antialiased=antialiased)
 
 
 def load_snapshot(file: Path) -> Gaussians:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from PIL import Image
+
 from splat.callbacks import LiveViewer, TrainingCallback
 from splat.gaussians import Gaussians
 from splat.result import CompressionResult, Metrics, TrainingResult
@@ -16,7 +18,7 @@ from splat.run import Run
 
 LOAD_SCENE = "splat.compression.formats.registry:load"
 SAVE_SCENE = "splat.compression.formats.registry:save"
-DESCRIBE_CAPTURE = "splat.datasets.describe:describe_capture"
+CHECK_UP = "splat.datasets.check_up:check_up"
 PREPARE_TRAINING = "splat.training.train:prepare"
 EVALUATE = "splat.training.evaluation:evaluate"
 COMPRESS = "splat.training.compress.compress_scene:compress"
@@ -239,14 +241,29 @@ def compress(
     return found
 
 
-def describe_capture(path: Path) -> dict[str, Any]:
-    """What a capture contains, as JSON-able values.
+class CheckUp(Protocol):
+    """A `splat.datasets.check_up.CheckUp`: what is in a capture."""
+
+    @property
+    def facts(self) -> dict[str, Any]: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
+
+    def picture(self) -> Image.Image: ...
+
+
+def check_up(path: Path) -> CheckUp:
+    """Look through a capture: what is there, what will be done with it, and what is likely to go wrong.
 
     Raises:
         InputError: there is no capture, or it cannot be read.
     """
-    facts: dict[str, Any] = find(DESCRIBE_CAPTURE)(path)
-    return facts
+    found: CheckUp = find(CHECK_UP)(path)
+    return found
 
 
 def live_viewer() -> Callable[..., LiveViewer]:

@@ -4,6 +4,7 @@ point_cloud/iteration_N/point_cloud.ply   the scene; SuperSplat, SIBR, Blender a
 input.ply                                 the sparse points it started from
 cameras.json, cfg_args                    for SIBR's viewer
 config.json                               every setting of the run
+georeference.json                         where the scene's coordinates lie in the capture's, unless they are the same
 metrics.jsonl                             progress: a line every 100 iterations
 metrics.json                              PSNR and SSIM of every held-out view, and where the time went
 renders/                                  photo, render and error of every held-out view, side by side
@@ -29,7 +30,9 @@ import torch
 from splat.cameras import Camera
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import Georeference
 from splat.io.atomic_file import replacing
+from splat.io.georeference_file import read_georeference, write_georeference
 from splat.io.ply import save
 from splat.settings import RenderSettings
 
@@ -39,6 +42,7 @@ CONTENTS = (
     "cameras.json",
     "cfg_args",
     "config.json",
+    "georeference.json",
     "metrics.jsonl",
     "metrics.json",
     "renders",
@@ -83,6 +87,10 @@ class Run:
     @property
     def config_file(self) -> Path:
         return self.path / "config.json"
+
+    @property
+    def georeference_file(self) -> Path:
+        return self.path / "georeference.json"
 
     @property
     def metrics_file(self) -> Path:
@@ -172,6 +180,18 @@ class Run:
             )
         except (OSError, ValueError, KeyError, TypeError):
             return RunSettings()
+
+    def georeference(self) -> Georeference:
+        """Where the coordinates of the scene, the cameras and the points lie in the capture's.
+
+        Raises:
+            InputError: the file is damaged.
+        """
+        return read_georeference(self.georeference_file)
+
+    def write_georeference(self, georeference: Georeference) -> None:
+        if not georeference.is_identity:
+            write_georeference(georeference, self.georeference_file)
 
     # --- scenes -------------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,8 @@ class DataConfig:
     """Masks are white where a photo does not show the scene."""
     depths: str | None = None
     """Folder of depth maps inside the capture, found by name as masks are: .npy, or 8 to 32-bit images."""
+    allow_missing: bool = False
+    """Train on the photos that are there and can be read, however few of those in the model they are."""
 
 
 @dataclass(frozen=True)

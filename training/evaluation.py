@@ -8,6 +8,7 @@ from splat.datasets.split import split
 from splat.device import choose_device
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.opening import settings_for
 from splat.result import Metrics
 from splat.run import Run
 from splat.training.config import TrainConfig
@@ -34,7 +35,9 @@ def evaluate(
     if not isinstance(capture, Capture):
         if trained.capture is None:
             raise InputError("a scene alone does not know its photos; give `capture`")
-        capture = read_capture(trained.capture, config, progress)
+        capture = read_capture(
+            trained.capture, config, progress, georeference=trained.georeference, scene=trained.gaussians.means
+        )
     frames = list(capture.frames)
     if not all_views:
         if not config.data.eval:
@@ -46,6 +49,7 @@ def evaluate(
         trained.gaussians,
         frames,
         renders=None if renders is None else Path(renders),
+        settings=replace(trained.settings, antialiased=config.optimization.antialiased),
         lpips=lpips,
         progress=progress and shows_bars(),
     )
@@ -57,7 +61,9 @@ def _opened(scene: Gaussians | Run | Path | str, capture: Path | None, device: s
         return open_run(scene.path, capture, device)
     if isinstance(scene, Gaussians):
         chosen = choose_device(device)
-        trained = TrainedScene(scene.detach().to(chosen), Path(), None, TrainConfig(), capture, chosen)
+        trained = TrainedScene(
+            scene.detach().to(chosen), Path(), None, TrainConfig(), capture, chosen, settings_for(scene)
+        )
     else:
         trained = open_trained(Path(scene), capture, device)
     if trained.run is not None and trained.run.config_file.is_file():

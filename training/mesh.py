@@ -13,6 +13,7 @@ from tqdm import tqdm
 from splat.cameras import Camera
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import IDENTITY, Georeference
 from splat.io.atomic_file import replacing
 from splat.render import render
 from splat.settings import RenderSettings
@@ -121,13 +122,25 @@ def simplify(mesh: Any, triangles: int) -> Any:
     return mesh if len(mesh.triangles) <= triangles else mesh.simplify_quadric_decimation(triangles)
 
 
-def write_mesh(mesh: Any, path: Path) -> None:
+def write_mesh(mesh: Any, path: Path, georeference: Georeference = IDENTITY) -> None:
     """Write .ply or .obj with the capture's axes, or .glb turned as that format wants them (y up, captures have y down);
     atomically.
 
+    Args:
+        georeference: is undone, in double precision, so that the mesh lies where the capture does.
+
     Raises:
-        InputError: another suffix, or the file cannot be written.
+        InputError: another suffix, coordinates that a .glb cannot hold, or the file cannot be written.
     """
+    if not georeference.is_identity:
+        if path.suffix.lower() == ".glb" and any(georeference.offset):
+            raise InputError(
+                f"{path}: a .glb holds 7 digits of a position, too few for the capture's coordinates; write a .ply or .obj, "
+                "or leave the mesh in local coordinates"
+            )
+        mesh = copy.deepcopy(mesh)
+        vertices = georeference.to_capture(torch.from_numpy(np.asarray(mesh.vertices))).numpy()
+        mesh.vertices = open3d().utility.Vector3dVector(vertices)
     if path.suffix.lower() not in SUFFIXES:
         raise InputError(f"{path}: a mesh is written as {', '.join(SUFFIXES)}; choose one of these suffixes")
     if path.suffix.lower() == ".glb":

@@ -1,8 +1,7 @@
 """open_trained and open_run: how the verbs of training open a scene or a run, with its configuration, capture and device."""
 
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,8 +9,11 @@ from torch import Tensor
 
 from splat.datasets.capture import Capture
 from splat.datasets.load import PhotoOptions, load_capture
+from splat.datasets.summary import summary, warn_of_losses
 from splat.device import choose_device
+from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import Georeference
 from splat.io.parsing import parse_bytes
 from splat.opening import open_scene
 from splat.plugins import load_scene
@@ -31,15 +33,27 @@ class TrainedScene:
     config: TrainConfig  # of the run, or the defaults
     capture: Path | None  # folder of the capture, where it is known
     device: torch.device
-
-    @property
-    def settings(self) -> RenderSettings:
-        return RenderSettings(antialiased=self.config.optimization.antialiased)
+    settings: RenderSettings = field(default_factory=RenderSettings)  # how it is drawn as it was trained
+    georeference: Georeference | None = None  # where its coordinates lie in its capture's, where that is known
 
     @property
     def background(self) -> Tensor:  # [3]
         """Color behind the scene where it must not be random, on the device."""
         return evaluation_background(self.config).to(self.device)
+
+    def load_capture(self, options: PhotoOptions, *, progress: bool = False) -> Capture:
+        """The photos that it was trained on, in its coordinates.
+
+        Raises:
+            InputError: no capture is known, or it cannot be used.
+        """
+        if self.capture is None:
+            raise InputError(f"{self.file}: which `capture`? A scene alone does not say")
+        capture = load_capture(
+            self.capture, options, georeference=self.georeference, scene=self.gaussians.means, progress=progress
+        )
+        warn_of_losses(capture)
+        return capture
 
     def output(self, name: str) -> Path:
         """Where a result goes unless the user says: in the run's folder, or beside the scene."""
@@ -76,7 +90,11 @@ def open_trained(
         return open_run(path, capture, device, load=load)
     chosen = choose_device(device)
     opened = open_scene(path, chosen, load=load)
-    return TrainedScene(opened.gaussians, opened.file, opened.run, TrainConfig(), capture, chosen)
+    config = TrainConfig()
+    config = replace(config, optimization=replace(config.optimization, antialiased=opened.render.antialiased))
+    return TrainedScene(
+        opened.gaussians, opened.file, opened.run, config, capture, chosen, opened.render, opened.georeference
+    )
 
 
 def open_run(
@@ -95,7 +113,10 @@ def open_run(
     config, recorded = load_config(run)
     chosen = choose_device(device)
     opened = open_scene(path, chosen, load=load)
-    return TrainedRun(opened.gaussians, opened.file, run, config, capture or recorded, chosen)
+    settings = replace(opened.render, antialiased=config.optimization.antialiased)
+    return TrainedRun(
+        opened.gaussians, opened.file, run, config, capture or recorded, chosen, settings, run.georeference()
+    )
 
 
 def photo_options(config: TrainConfig) -> PhotoOptions:
@@ -108,23 +129,33 @@ def photo_options(config: TrainConfig) -> PhotoOptions:
         masks=data.masks or None,
         invert_masks=data.invert_masks,
         depths=data.depths,
+        allow_missing=data.allow_missing,
         cache_bytes=parse_bytes("`image_cache`", data.image_cache),
     )
 
 
-def read_capture(source: Path, config: TrainConfig, progress: bool = True) -> Capture:
-    """Load the photos as the run wants them, and say what was left out.
+def read_capture(
+    source: Path,
+    config: TrainConfig,
+    progress: bool = True,
+    *,
+    georeference: Georeference | None = None,
+    scene: Tensor | None = None,
+) -> Capture:
+    """Load the photos as the run wants them, and say what was found.
 
     Args:
         progress: tell a person what is going on.
+        georeference, scene: see `load_capture`.
 
     Raises:
         InputError: there is no capture, or it cannot be used.
     """
-    capture = load_capture(source, photo_options(config), progress=progress and shows_bars())
-    for name, reason in capture.skipped:
-        warnings.warn(f"{name} {reason}; left out", stacklevel=2)
-    for note in capture.notes:
-        if progress:
-            print(note)
+    capture = load_capture(
+        source, photo_options(config), georeference=georeference, scene=scene, progress=progress and shows_bars()
+    )
+    if progress:
+        print(summary(capture))
+    else:
+        warn_of_losses(capture)
     return capture

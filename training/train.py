@@ -98,9 +98,8 @@ class PreparedTraining:
         capture, trainer = self.capture, self.trainer
         sizes = sorted({(frame.camera.width, frame.camera.height) for frame in self.frames})
         size = f"{sizes[0][0]}x{sizes[0][1]}" + ("" if len(sizes) == 1 else f" to {sizes[-1][0]}x{sizes[-1][1]}")
-        points = f"{len(capture.points):,} points" if len(capture.points) >= 4 else "no points, so random ones in view"
-        held_out = len(self.held_out)
-        print(f"{capture.path}: {len(self.frames)} photos to train on, {held_out} held out, {size}; {points}")
+        points = "" if len(capture.points) >= 4 else "; too few points, so random ones in view"
+        print(f"{len(self.frames)} photos to train on, {len(self.held_out)} held out, {size}{points}")
         place = f"{torch.get_num_threads()} CPU threads"
         if trainer.device.type == "cuda":
             place = torch.cuda.get_device_name(trainer.device)
@@ -162,7 +161,7 @@ def prepare(
         source = capture.path
     else:
         source = with_cameras(Path(capture), run, progress)
-        capture = read_capture(source, config, progress)
+        capture = read_capture(source, config, progress, georeference=run.georeference() if run and resume else None)
     if run is not None and run.path.resolve() == capture.path.resolve():
         raise InputError(f"{run.path}: is the folder of the capture; give another `output`")
     if not capture.frames:
@@ -271,6 +270,7 @@ def check_use(config: TrainConfig, capture: Capture) -> None:
 def write_start(run: Run, config: TrainConfig, capture: Capture) -> None:
     """Write what is known before the first iteration: settings, cameras, and the points it starts from."""
     save_config(config, capture.path, run)
+    run.write_georeference(capture.georeference)
     if len(capture.points):
         save_points(run.points_file, capture.points, capture.colors)
     run.write_cameras([frame.name for frame in capture.frames], [frame.camera for frame in capture.frames])

@@ -16,7 +16,6 @@ from splat.datasets.capture import Capture
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.viewpoints import first_view
-from splat.settings import RenderSettings
 from splat.viewer.address import is_local
 from splat.viewer.context import ClientPanel, Panel, ViewerContext
 from splat.viewer.draw.client_camera import vertical_fov
@@ -147,7 +146,7 @@ class Viewer:
             def progress(fraction: float) -> None:
                 told.body = f"{fraction:.0%}"
 
-            self.scores = score(gaussians, frames, RenderSettings(antialiased=slot.antialiased), progress)
+            self.scores = score(gaussians, frames, slot.settings, progress)
             told.remove()
         finally:
             self._scoring.release()

@@ -14,6 +14,7 @@ import torch
 from splat.callbacks import Action, Step
 from splat.datasets.capture import Capture
 from splat.gaussians import Gaussians
+from splat.settings import RenderSettings
 from splat.viewer.address import address
 from splat.viewer.app import Viewer
 from splat.viewer.panels.training_history import History
@@ -52,7 +53,7 @@ class LiveTraining:
         self.paused = self.saving = self.stopping = self.finished = False
         self.steps = 0  # iterations that are still done although the run is paused
         self.shown = -1  # iteration whose copy was handed over last
-        self.slot = SceneSlot("training", copied(initial), antialiased=antialiased)
+        self.slot = SceneSlot("training", copied(initial), settings=RenderSettings(antialiased=antialiased))
         self.viewer = Viewer(
             [self.slot],
             capture=capture,

@@ -6,6 +6,7 @@ import torch
 
 from splat.datasets.capture import Capture
 from splat.datasets.load import PhotoOptions, load_capture
+from splat.datasets.summary import warn_of_losses
 from splat.errors import InputError
 from splat.opening import open_scene as open_saved_scene
 from splat.run import Run, RunSettings
@@ -48,7 +49,9 @@ def open_scene(path: Path, device: torch.device) -> SceneSlot:
     """
     opened = open_saved_scene(path, device, checkpoints=True)
     name = path.resolve().name if path.is_dir() else path.name
-    return SceneSlot(name, opened.gaussians, path, opened.file, antialiased=opened.settings.antialiased)
+    return SceneSlot(
+        name, opened.gaussians, path, opened.file, settings=opened.render, georeference=opened.georeference
+    )
 
 
 def saved_iterations(slot: SceneSlot) -> dict[int, Path]:
@@ -80,10 +83,17 @@ def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Capture | 
         max_image_size=PHOTO_SIDE,
         images=settings.images,
         masks=settings.masks,
+        allow_missing=True,
         cache_bytes=PHOTO_MEMORY,
     )
+    # Where no scene is of a run, the first one says what coordinates are meant.
+    told = [slot for slot in slots if run is None or slot.path == run.path][:1]
+    georeference = told[0].georeference if told else None
+    means = told[0].gaussians.means if told else None
     try:
-        return load_capture(path, options), None
+        capture = load_capture(path, options, georeference=georeference, scene=means)
+        warn_of_losses(capture)
+        return capture, None
     except (InputError, OSError) as problem:
         if given is not None or run is None:
             raise

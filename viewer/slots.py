@@ -6,7 +6,9 @@ from pathlib import Path
 from torch import Tensor
 
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import Georeference
 from splat.geometry.similarity import Similarity
+from splat.settings import RenderSettings
 
 
 @dataclass
@@ -25,7 +27,8 @@ class SceneSlot:
     hidden: Tensor | None = None  # [N] bool: kept, not drawn
     selected: Tensor | None = None  # [N] bool: drawn in the color of the selection
     transform: Similarity = field(default_factory=Similarity.identity)  # from the scene to the world
-    antialiased: bool = False  # how it was trained
+    settings: RenderSettings = field(default_factory=RenderSettings)  # how it is drawn as it was trained
+    georeference: Georeference | None = None  # where its coordinates lie in its capture's, where that is known
     version: int = 0  # counts changes of the Gaussians
 
     def replace(self, gaussians: Gaussians) -> None:

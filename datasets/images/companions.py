@@ -4,33 +4,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from splat.datasets.images.decode import UnusablePhoto, same_shape
+from splat.datasets.images.decode import same_shape
+from splat.datasets.images.deep import read_exr
+from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image
+from splat.datasets.images.photo_index import Match, PhotoIndex
 from splat.errors import InputError
 
 MASK_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+EXR_DEPTH = ("Z", "depth.Z", "Depth.Z", "V", "Y", "R")
+"""Channels of an OpenEXR file that hold its depth, in the order of preference; else its first."""
 DEPTH_SUFFIXES = (".npy", ".png", ".tif", ".tiff", ".exr")
 ADDITIONS = ("", "_mask", ".mask", "-mask", "_depth", ".depth", "-depth")
 """What may follow the photo's name, with or without its own suffix: a.png, a.jpg.png, a_mask.png, a.mask.png ..."""
 
 
 class CompanionIndex:
-    """Finds the companion of a photo below a folder, by the photo's path there, else by its file name if that is unique.
+    """Finds the companion of a photo below a folder, by as much of the end of the photo's path as there is.
 
     For a photo `sub/a.jpg`: `sub/a.png`, `sub/a.jpg.png` (as COLMAP), `sub/a_mask.png`, `a.mask.png` and the like.
     """
 
     def __init__(self, folder: Path, suffixes: Sequence[str]) -> None:
         self.folder = folder
-        self.by_path: dict[str, list[Path]] = {}
-        self.by_name: dict[str, list[Path]] = {}
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and path.suffix.lower() in suffixes:
-                relative = path.relative_to(folder).with_suffix("").as_posix().lower()
-                self.by_path.setdefault(relative, []).append(path)
-                self.by_name.setdefault(relative.rpartition("/")[2], []).append(path)
-        self.files = sum(len(paths) for paths in self.by_path.values())
+        self.index = PhotoIndex(folder, suffixes)
 
     def find(self, name: str) -> Path | None:
         """The companion's file, or None where the photo has none.
@@ -38,18 +36,13 @@ class CompanionIndex:
         Raises:
             UnusablePhoto: several files are equally good.
         """
-        full = name.replace("\\", "/").lower()
-        stem = full.rpartition(".")[0] if "." in full.rpartition("/")[2] else full
-        for table, keep in ((self.by_path, lambda key: key), (self.by_name, lambda key: key.rpartition("/")[2])):
-            for base in (full, stem):
-                for addition in ADDITIONS:
-                    found = table.get(keep(base) + addition, [])
-                    if len(found) == 1:
-                        return found[0]
-                    if found:
-                        names = ", ".join(str(path.relative_to(self.folder)) for path in found[:3])
-                        raise UnusablePhoto(f"has several files in {self.folder} that could be its own: {names}")
-        return None
+        match = self.index.find(name, ADDITIONS)
+        return None if match is None else match.path
+
+    def find_all(self, names: Sequence[str]) -> list[Path | UnusablePhoto | None]:
+        """The companion of every photo of a capture, or None, or why there is none. No two photos have the same."""
+        found = self.index.find_all(names, ADDITIONS)
+        return [match.path if isinstance(match, Match) else match for match in found]
 
     def check_use(self, found: int, what: str) -> None:
         """Refuse a folder of which not one file belongs to a photo: it was surely meant for them.
@@ -57,10 +50,11 @@ class CompanionIndex:
         Raises:
             InputError: there are files, and none was found for any photo.
         """
-        if self.files and not found:
-            examples = ", ".join(sorted(self.by_path)[:3])
+        files = [] if found else self.index.files
+        if files:
+            examples = ", ".join(path.relative_to(self.folder).with_suffix("").as_posix() for path in files[:3])
             raise InputError(
-                f"{self.folder}: none of its {self.files} files is named like a photo (there: {examples}); a {what} of "
+                f"{self.folder}: none of its {len(files)} files is named like a photo (there: {examples}); a {what} of "
                 f"a.jpg is a.png, a.jpg.png or a_{what}.png"
             )
 
@@ -111,6 +105,8 @@ def read_depth(path: Path, camera: tuple[int, int], size: tuple[int, int]) -> np
             values = np.load(path, allow_pickle=False, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
             raise UnusablePhoto(f"has a depth map, {path}, that cannot be read ({error})") from error
+    elif path.suffix.lower() == ".exr":
+        values = _exr_depth(path)
     else:
         values = np.asarray(_open(path))
     values = values[..., 0] if values.ndim == 3 else values
@@ -126,10 +122,23 @@ def read_depth(path: Path, camera: tuple[int, int], size: tuple[int, int]) -> np
     return np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(0))
 
 
+def _exr_depth(path: Path) -> np.ndarray:  # [H, W]
+    try:
+        channels = read_exr(path)
+    except UnusablePhoto as error:
+        raise UnusablePhoto(f"has a depth map, {path}, that {error}") from error
+    for name in (*EXR_DEPTH, *channels):
+        if name in channels and name != "A":
+            return channels[name]
+    raise UnusablePhoto(f"has a depth map, {path}, without a channel (expected {', '.join(EXR_DEPTH)})")
+
+
 def _open(path: Path) -> Image.Image:
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             file.load()
             return file
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UnusablePhoto as error:
+        raise UnusablePhoto(f"has a companion, {path}, that {error}") from error
+    except DECODING_ERRORS as error:
         raise UnusablePhoto(f"has a companion, {path}, that cannot be read ({error})") from error

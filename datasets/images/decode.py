@@ -4,25 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
+
+from splat.datasets.images.deep import ORIENTATION, Levels, deep_header, deep_pixels
+from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image, unreadable
 
 AUTO_SIDE = 1600
 """Longest side in pixels that `resolution = -1` allows, as the published trainer."""
-
-
-class UnusablePhoto(Exception):
-    """One photo cannot be used; the capture may do without it. The message is the reason."""
-
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-"""What Pillow raises for files that it cannot read."""
-
-
-def _unusable(error: Exception) -> UnusablePhoto:
-    if isinstance(error, UnidentifiedImageError):
-        return UnusablePhoto("is not an image that can be read")
-    return UnusablePhoto(f"cannot be decoded ({error})")
 
 
 def target_size(width: int, height: int, resolution: int, max_image_size: int | None) -> tuple[int, int]:
@@ -35,26 +24,21 @@ def target_size(width: int, height: int, resolution: int, max_image_size: int | 
     return max(1, round(width / divisor)), max(1, round(height / divisor))
 
 
-def decode(path: Path, width: int, height: int, wanted: tuple[int, int] | None = None) -> Image.Image:
+def decode(
+    path: Path, width: int, height: int, wanted: tuple[int, int] | None = None, levels: Levels | None = None
+) -> Image.Image:
     """Read a photo as RGB or, where it has transparency, RGBA. It is turned by its EXIF orientation only where that gives
     it the shape of its camera: COLMAP ignores the orientation tag, so most often the pixels are right as stored.
 
     Args:
         width, height: of its camera, in pixels.
         wanted: size that will be needed. A JPEG may then be decoded smaller, at least twice that size, which is faster.
+        levels: what is white in photos of more than 8 bits; by the kind of the file alone unless given.
 
     Raises:
         UnusablePhoto: the file is not a readable image, or not of the camera's shape.
     """
-    try:
-        with Image.open(path) as file:
-            stored = file.size
-            if wanted is not None:
-                file.draft(None, (2 * max(wanted), 2 * max(wanted)))
-            file.load()
-            image: Image.Image = file
-    except _UNREADABLE as error:
-        raise _unusable(error) from error
+    image, stored = _read(path, wanted, levels)
     if not same_shape(stored, (width, height)):
         turned = ImageOps.exif_transpose(image)
         if turned is None or turned.size == image.size or not same_shape(stored[::-1], (width, height)):
@@ -63,17 +47,49 @@ def decode(path: Path, width: int, height: int, wanted: tuple[int, int] | None =
     return _as_rgb(image)
 
 
+def decode_upright(path: Path, levels: Levels | None = None) -> Image.Image:
+    """A photo as RGB, turned by its EXIF orientation; transparency is dropped.
+
+    Raises:
+        UnusablePhoto: the file is not a readable image.
+    """
+    image, _ = _read(path, None, levels)
+    return _as_rgb(ImageOps.exif_transpose(image)).convert("RGB")
+
+
+def _read(path: Path, wanted: tuple[int, int] | None, levels: Levels | None) -> tuple[Image.Image, tuple[int, int]]:
+    """A photo with 8 bits a channel, otherwise as it is stored, and its stored width and height; see `decode`."""
+    header = deep_header(path)
+    if header is not None:
+        values = (levels or Levels()).to_8_bits(deep_pixels(path, header), header.kind)
+        image = Image.fromarray(values)
+        image.getexif()[ORIENTATION] = header.orientation
+        return image, header.size
+    try:
+        with open_image(path) as file:
+            stored = file.size
+            if wanted is not None:
+                file.draft(None, (2 * max(wanted), 2 * max(wanted)))
+            file.load()
+            return file, stored
+    except DECODING_ERRORS as error:
+        raise unreadable(error) from error
+
+
 def stored_size(path: Path) -> tuple[int, int]:
     """Width and height that a file states, without decoding it.
 
     Raises:
         UnusablePhoto: the file is not a readable image.
     """
+    header = deep_header(path)
+    if header is not None:
+        return header.size
     try:
-        with Image.open(path) as file:
+        with open_image(path) as file:
             return file.size
-    except _UNREADABLE as error:
-        raise _unusable(error) from error
+    except DECODING_ERRORS as error:
+        raise unreadable(error) from error
 
 
 def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
@@ -83,13 +99,11 @@ def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I") or image.mode == "F":  # 16-bit gray: scale to 8 bits, not clip
-        values = np.asarray(image, dtype=np.float64)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        image = Image.fromarray((values.clip(0, top) * (255.0 / top)).round().astype(np.uint8), mode="L")
-    if "A" in image.getbands() or "transparency" in image.info:
-        return image.convert("RGBA")
-    return image.convert("RGB")
+    try:
+        transparent = "A" in image.getbands() or "transparency" in image.info
+        return image.convert("RGBA" if transparent else "RGB")
+    except DECODING_ERRORS as error:  # a color space that has no RGB without a profile, such as LAB
+        raise unreadable(error) from error
 
 
 def resize(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -14,9 +14,9 @@ class PosedImage:
     name: str
     camera: pycolmap.Camera  # any COLMAP model, with its distortion
     viewmat: np.ndarray  # [4, 4] world to camera, OpenCV axes
-    path: Path | None = None  # the file, where the capture names it; else it is searched below the photos' folder
-    mask: Path | None = None  # the same for its mask
-    depth: Path | None = None  # and its depth map
+    path: Path | None = None  # its file, where the reader has found it; else it is looked for in the photos' folder
+    mask: str | None = None  # its mask, as the capture names it; else it is looked for in the masks' folder
+    depth: str | None = None  # the same for its depth map
     held_out: bool | None = None  # whether the capture names it as a test view
     observed: np.ndarray | None = None  # [K] rows of the model's points that were seen in this photo
 
@@ -31,3 +31,4 @@ class Model:
     colors: np.ndarray  # [P, 3] uint8
     skipped: list[tuple[str, str]] = field(default_factory=list)  # photos that cannot be used: name, reason
     notes: tuple[str, ...] = ()  # what was ignored, replaced or guessed: a sentence each, with its count
+    missing: tuple[str, ...] = ()  # photos whose files the reader did not find

@@ -6,64 +6,130 @@ axes. Intrinsics and distortion may stand at the top or with each frame. The wor
 
 import json
 import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pycolmap
-from PIL import Image
 
+from splat.datasets.images.decode import stored_size
+from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
+from splat.datasets.readers.find_photos import USUAL_FOLDER, find_photos
 from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.readers.transforms_points import read_points
 from splat.errors import InputError
-from splat.io.ply import load_points
 
 SPLITS = ("train", "val", "test")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".JPG", ".PNG", ".webp")
-"""Tried in turn where a frame's file_path has no suffix, as in Blender's captures."""
 FISHEYE = ("OPENCV_FISHEYE", "FISHEYE")
 REMEDY = "write it again with the program that made it"
 
 
 def is_capture(folder: Path) -> bool:
-    return (folder / "transforms.json").is_file() or (folder / "transforms_train.json").is_file()
+    return bool(model_files(folder))
 
 
-def read_model(path: Path) -> Model:
-    """The posed photos of a capture's folder or of one transforms.json, and its points where it names a file of them.
+def model_files(folder: Path) -> list[Path]:
+    """transforms.json, or else those of Blender's captures to train and to test on."""
+    if (folder / "transforms.json").is_file():
+        return [folder / "transforms.json"]
+    if not (folder / "transforms_train.json").is_file():
+        return []
+    named = [folder / f"transforms_{split}.json" for split in SPLITS if split != "val"]
+    return [file for file in named if file.is_file()]
+
+
+def read_model(path: Path, images: str = USUAL_FOLDER) -> Model:
+    """The posed photos of a capture's folder or of one transforms.json, and its points where there is a file of them.
+
+    Args:
+        images: folder of the photos inside the capture. Unless it is the usual one, it is looked into before the places that
+            the file names.
 
     Raises:
         InputError: the file cannot be read, or says something that cannot be used; the message names it and the frame.
     """
-    files: list[tuple[Path, bool | None]]
-    folder = path
-    if path.is_file():
-        files, folder = [(path, None)], path.parent
-    elif (path / "transforms.json").is_file():
-        files = [(path / "transforms.json", None)]
-    else:
-        named = [(path / f"transforms_{split}.json", split != "train") for split in SPLITS]
-        files = [(file, held) for file, held in named if file.is_file() and "_val" not in file.stem]
-    images: list[PosedImage] = []
+    files, folder = ([path], path.parent) if path.is_file() else (model_files(path), path)
+    if not files:
+        raise InputError(f"{path}: has no transforms.json")
+    frames: list[_Frame] = []
     skipped: list[tuple[str, str]] = []
-    points, colors = np.zeros((0, 3)), np.zeros((0, 3), dtype=np.uint8)
-    for file, held_out in files:
-        values = _read_json(file)
+    contents = [(file, _read_json(file)) for file in files]
+    for file, values in contents:
+        held_out = "train" not in file.stem if len(files) > 1 else None
         for place, frame in enumerate(_frames(file, values)):
-            try:
-                images.append(_posed(file, values, frame, held_out))
-            except _Unusable as reason:
-                skipped.append((str(frame.get("file_path", f"frame {place}")), str(reason)))
-        if isinstance(values.get("ply_file_path"), str):
-            points, colors = _points(file, file.parent / values["ply_file_path"])
-    images.sort(key=lambda posed: posed.name)
-    names = [posed.name for posed in images]
-    if len(set(names)) < len(names):
-        raise InputError(f"{files[0][0]}: names a photo twice; {REMEDY}")
-    return Model(files[0][0] if len(files) == 1 else folder, images, points, colors, skipped)
+            if isinstance(frame.get("file_path"), str):
+                frames.append(_Frame(file, place, values, frame, frame["file_path"], held_out))
+            else:
+                skipped.append((f"frame {place}", "has no file_path"))
+    found = find_photos([frame.written for frame in frames], folder, images, base=folder)
+    _check_different(frames, found.files)
+    names = _names(folder, images, found.files)
+    posed: list[PosedImage] = []
+    missing: list[str] = []
+    for frame, name, photo in zip(frames, names, found.files, strict=True):
+        try:
+            if not isinstance(photo, Path):
+                raise photo
+            posed.append(_posed(frame, name, photo))
+        except MissingPhoto:
+            missing.append(frame.written)
+        except UnusablePhoto as reason:
+            skipped.append((frame.written, str(reason)))
+    posed.sort(key=lambda image: image.name)
+    naming = [(file, values) for file, values in contents if "ply_file_path" in values]
+    points = read_points(*(naming or contents)[0], posed)
+    source = files[0] if len(files) == 1 else folder
+    notes = (*found.notes, *points.notes)
+    return Model(source, posed, points.xyz, points.rgb, skipped, notes, tuple(missing))
 
 
-class _Unusable(Exception):
-    """One frame cannot be used; the message is the reason."""
+@dataclass(frozen=True)
+class _Frame:
+    """What a file says of one photo."""
+
+    file: Path
+    place: int
+    values: dict[str, Any]  # at the top, for all frames
+    own: dict[str, Any]
+    written: str  # its file_path
+    held_out: bool | None
+
+
+def _check_different(frames: Sequence[_Frame], photos: Sequence[Path | UnusablePhoto]) -> None:
+    """Two poses of one photo cannot both be right.
+
+    Raises:
+        InputError: two frames mean the same file.
+    """
+    first: dict[Path, _Frame] = {}
+    for frame, photo in zip(frames, photos, strict=True):
+        if not isinstance(photo, Path):
+            continue
+        other = first.setdefault(photo.resolve(), frame)
+        if other is not frame:
+            raise InputError(
+                f"{frame.file}: names a photo twice: frame {other.place} ({other.written}) and frame {frame.place} "
+                f"({frame.written}) are both {photo}; take one of them out"
+            )
+
+
+def _names(folder: Path, images: str, photos: Sequence[Path | UnusablePhoto]) -> list[str]:
+    """The paths below the photos' folder, as COLMAP names its photos; longer ones where those of two photos are equal."""
+    whole = ["" if isinstance(photo, UnusablePhoto) else _below(folder, photo) for photo in photos]
+    short = [name.removeprefix(f"{images}/").removeprefix(f"{USUAL_FOLDER}/") for name in whole]
+    count = Counter(short)
+    return [name if count[name] == 1 else long for name, long in zip(short, whole, strict=True)]
+
+
+def _below(folder: Path, photo: Path) -> str:
+    """The path from a folder, in a form that two photos do not share."""
+    try:
+        return photo.relative_to(folder).as_posix().replace("../", "")
+    except ValueError:
+        return photo.as_posix().lstrip("/")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -83,69 +149,42 @@ def _frames(path: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
     return frames
 
 
-def _posed(file: Path, values: dict[str, Any], frame: dict[str, Any], held_out: bool | None) -> PosedImage:
-    written = frame.get("file_path")
-    if not isinstance(written, str):
-        raise _Unusable("has no file_path")
-    photo = _photo(file.parent, written)
-    pose = np.array(frame.get("transform_matrix"), dtype=object)
+def _posed(frame: _Frame, name: str, photo: Path) -> PosedImage:
+    pose = np.array(frame.own.get("transform_matrix"), dtype=object)
     try:
         pose = pose.astype(np.float64)
     except (ValueError, TypeError):
-        raise _Unusable("has a transform_matrix that is not made of numbers") from None
+        raise UnusablePhoto("has a transform_matrix that is not made of numbers") from None
     if pose.shape not in ((4, 4), (3, 4)):
-        raise _Unusable(f"has a transform_matrix of shape {list(pose.shape)}, expected 4 x 4")
+        raise UnusablePhoto(f"has a transform_matrix of shape {list(pose.shape)}, expected 4 x 4")
     to_world = np.eye(4)
     to_world[:3] = pose[:3]
     to_world[:3, 1:3] *= -1  # OpenGL to OpenCV
     # Some exporters scale the axes; the rotation is what is meant.
     lengths = np.linalg.norm(to_world[:3, :3], axis=0)
     if not np.isfinite(pose).all() or (lengths < 1e-9).any():
-        raise _Unusable("has a pose that is not finite")
+        raise UnusablePhoto("has a pose that is not finite")
     to_world[:3, :3] /= lengths
     if abs(np.linalg.det(to_world[:3, :3]) - 1) > 1e-2:
-        raise _Unusable("has a transform_matrix whose axes are not a rotation")
+        raise UnusablePhoto("has a transform_matrix whose axes are not a rotation")
+    held_out = frame.held_out
     for split in SPLITS:  # nerfstudio may list the names of each split
-        if isinstance(values.get(f"{split}_filenames"), list) and written in values[f"{split}_filenames"]:
+        listed = frame.values.get(f"{split}_filenames")
+        if isinstance(listed, list) and frame.written in listed:
             held_out = split != "train"
-    base = file.parent
     return PosedImage(
-        name=_name(base, photo),
-        camera=_camera({**values, **frame}, photo),
+        name=name,
+        camera=_camera({**frame.values, **frame.own}, photo),
         viewmat=np.linalg.inv(to_world),
         path=photo,
-        mask=_optional(base, frame.get("mask_path")),
-        depth=_optional(base, frame.get("depth_file_path")),
+        mask=_text(frame.own.get("mask_path")),
+        depth=_text(frame.own.get("depth_file_path")),
         held_out=held_out,
     )
 
 
-def _photo(base: Path, written: str) -> Path:
-    path = base / written.replace("\\", "/")
-    if path.is_file():
-        return path
-    for suffix in IMAGE_SUFFIXES:
-        if path.with_name(path.name + suffix).is_file():
-            return path.with_name(path.name + suffix)
-    raise _Unusable(f"is not there ({path})")
-
-
-def _optional(base: Path, written: Any) -> Path | None:
-    if not isinstance(written, str):
-        return None
-    path = base / written.replace("\\", "/")
-    if not path.is_file():
-        raise _Unusable(f"names a file that is not there ({path})")
-    return path
-
-
-def _name(base: Path, photo: Path) -> str:
-    """The path below the capture, without a leading images/, as COLMAP names its photos."""
-    try:
-        name = photo.resolve().relative_to(base.resolve()).as_posix()
-    except ValueError:
-        name = photo.name
-    return name.removeprefix("images/")
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
@@ -156,7 +195,7 @@ def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
         if value is None:
             return None
         if not isinstance(value, int | float) or not math.isfinite(value):
-            raise _Unusable(f"has {name} = {value!r}, expected a number")
+            raise UnusablePhoto(f"has {name} = {value!r}, expected a number")
         return float(value)
 
     def number(name: str, otherwise: float) -> float:
@@ -165,13 +204,9 @@ def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
 
     width, height = optional("w"), optional("h")
     if width is None or height is None:
-        try:
-            with Image.open(photo) as image:
-                width, height = float(image.width), float(image.height)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise _Unusable(f"cannot be decoded ({error})") from error
+        width, height = (float(side) for side in stored_size(photo))
     if not (1 <= width < 1 << 20 and 1 <= height < 1 << 20):
-        raise _Unusable(f"states an image of {width:g} x {height:g} pixels")
+        raise UnusablePhoto(f"states an image of {width:g} x {height:g} pixels")
     fx, fy = optional("fl_x"), optional("fl_y")
     if fx is None and (angle := optional("camera_angle_x")):
         fx = 0.5 * width / math.tan(0.5 * angle)
@@ -179,9 +214,9 @@ def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
         fy = 0.5 * height / math.tan(0.5 * angle)
     fx, fy = fx if fx is not None else fy, fy if fy is not None else fx
     if fx is None or fy is None:
-        raise _Unusable("has no focal length (fl_x or camera_angle_x)")
+        raise UnusablePhoto("has no focal length (fl_x or camera_angle_x)")
     if fx <= 0 or fy <= 0:
-        raise _Unusable(f"has a focal length of {fx:g}, {fy:g}")
+        raise UnusablePhoto(f"has a focal length of {fx:g}, {fy:g}")
     cx, cy = number("cx", width / 2), number("cy", height / 2)
     k1, k2, k3, k4, p1, p2 = (number(name, 0.0) for name in ("k1", "k2", "k3", "k4", "p1", "p2"))
     kind = str(values.get("camera_model", "")).upper()
@@ -195,15 +230,7 @@ def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
         else:
             model, lens = "PINHOLE", []
     else:
-        raise _Unusable(f"has the camera model {kind}, which cannot be used; export it as OPENCV or OPENCV_FISHEYE")
+        raise UnusablePhoto(f"has the camera model {kind}, which cannot be used; export it as OPENCV or OPENCV_FISHEYE")
     camera = pycolmap.Camera.create_from_model_name(1, model, 1.0, round(width), round(height))
     camera.params = [fx, fy, cx, cy, *lens]
     return camera
-
-
-def _points(file: Path, path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Sparse points from a .ply that the capture names."""
-    if not path.is_file():
-        raise InputError(f"{file}: names the points {path}, which are not there; copy them too, or take the name out")
-    points, colors = load_points(path)
-    return points.double().numpy(), colors.numpy()

@@ -5,23 +5,30 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pycolmap
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
-from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_mask
-from splat.datasets.images.decode import UnusablePhoto, stored_size
+from splat.datasets.images.decode import stored_size
+from splat.datasets.images.deep import measure_levels
+from splat.datasets.images.file_kinds import (
+    PHOTO_SUFFIXES,
+    RAW_SUFFIXES,
+    UnusablePhoto,
+)
 from splat.datasets.images.lens import undistort_map
 from splat.datasets.readers.colmap import find_models
+from splat.datasets.readers.find_photos import shown_names
+from splat.datasets.sfm.prepare_photos import GPS, exif_of, mask_index, prepare
 from splat.datasets.sfm.video_frames import extract_frames, is_video
 from splat.errors import InputError
 
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 FEATURE_SIDE = 1600
 """Longest side of the photos in pixels for finding features: enough for poses, and three times faster than 12 megapixels."""
 EXHAUSTIVE_MAX = 200
@@ -29,8 +36,6 @@ EXHAUSTIVE_MAX = 200
 OVERLAP = 12
 """Neighbors on each side that ordered photos are matched with; and powers of two beyond."""
 FEW_REGISTERED = 0.7
-ORIENTATION, GPS = 0x0112, 0x8825
-"""Tags of EXIF."""
 
 ADVICE = (
     "What helps: at least 20 photos, each sharing two thirds of its picture with the next; walk around the scene instead "
@@ -51,6 +56,7 @@ class Reconstructed:
     reprojection_error: float  # pixels
     matching: str
     sub_models: int
+    notes: tuple[str, ...] = ()  # how photos were read
 
     def describe(self) -> str:
         """A few lines for a person."""
@@ -58,7 +64,10 @@ class Reconstructed:
             f"{self.registered} of {self.photos} photos registered, {self.points:,} points, mean reprojection error "
             f"{self.reprojection_error:.2f} pixels ({self.matching} matching)"
         ]
-        lines += [f"warning: {name} {reason}; left out" for name, reason in self.unusable]
+        lines += self.notes
+        for reason in dict.fromkeys(reason for _, reason in self.unusable):
+            names = [name for name, why in self.unusable if why == reason]
+            lines.append(f"warning: {shown_names(names)} {reason}; left out")
         if self.missing:
             shown = ", ".join(self.missing[:8]) + (
                 f" and {len(self.missing) - 8} more" if len(self.missing) > 8 else ""
@@ -108,10 +117,12 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
             reasons = "".join(f"\n  {name} {reason}" for name, reason in unusable[:10])
             raise InputError(
                 f"{source}: {len(paths)} photos can be read here, a scene needs at least 3 and better 20 "
-                f"({', '.join(PHOTO_SUFFIXES)}; convert others, such as HEIC, to JPEG){reasons}"
+                f"({', '.join(PHOTO_SUFFIXES)}){reasons}"
             )
         masks = None if ordered else mask_index(source, folder)
-        names = prepare(paths, folder, masks, work)
+        with ThreadPoolExecutor() as pool:
+            levels, notes = measure_levels(paths, pool)
+        names = prepare(paths, folder, masks, work, levels)
         matching = choose_matching(options.matching, paths, ordered)
         model, sub_models = run_sfm(work, names, matching, options)
         write_capture(model, work, out, options)
@@ -132,6 +143,7 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
         reprojection_error=model.compute_mean_reprojection_error(),
         matching=matching,
         sub_models=sub_models,
+        notes=tuple(notes),
     )
 
 
@@ -154,12 +166,13 @@ def holds_photos(source: Path) -> bool:
         return True
     if not source.is_dir():
         return False
-    return any(path.suffix.lower() in PHOTO_SUFFIXES for path in photo_folder(source).rglob("*"))
+    return any(path.suffix.lower() in (*PHOTO_SUFFIXES, *RAW_SUFFIXES) for path in photo_folder(source).rglob("*"))
 
 
 def usable_photos(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
     """Photos below a folder in the order of their names, and those that are none after all, with the reason."""
-    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in PHOTO_SUFFIXES]
+    kinds = (*PHOTO_SUFFIXES, *RAW_SUFFIXES)
+    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in kinds]
     found = [path for path in found if "masks" not in path.relative_to(folder).parts[:-1]]
     usable, unusable = [], []
     for path in sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix())):
@@ -177,60 +190,6 @@ def natural(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in re.split(r"(\d+)", name) if part]
 
 
-def mask_index(source: Path, folder: Path) -> CompanionIndex | None:
-    """Masks beside the photos: masks/ in the given folder or next to it."""
-    for place in (source / "masks", folder.parent / "masks"):
-        if place.is_dir():
-            return CompanionIndex(place, MASK_SUFFIXES)
-    return None
-
-
-def prepare(paths: Sequence[Path], folder: Path, masks: CompanionIndex | None, work: Path) -> list[str]:
-    """Upright photos (links to them where they are) and masks as COLMAP names them, below `work`. Returns their names."""
-    names, masked = [], 0
-    for path in paths:
-        name = path.relative_to(folder).as_posix()
-        target = work / "photos" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Image.open(path) as image:
-            turned = image.getexif().get(ORIENTATION, 1) not in (0, 1)
-            if turned or image.mode not in ("RGB", "L"):
-                exif = image.getexif()
-                upright = ImageOps.exif_transpose(image)
-                exif[ORIENTATION] = 1
-                if target.suffix.lower() in (".jpg", ".jpeg"):
-                    upright.convert("RGB").save(target, quality=97, subsampling=0, exif=exif)
-                else:
-                    upright.convert("RGB").save(target, exif=exif)
-            else:
-                target.symlink_to(path.resolve())
-        names.append(name)
-        if masks is not None:
-            masked += _prepare_mask(path.name, masks.find(name), target, work / "masks" / f"{name}.png")
-    if masks is not None:
-        masks.check_use(masked, "mask")
-    return names
-
-
-def _prepare_mask(name: str, mask: Path | None, photo: Path, target: Path) -> bool:
-    """A mask as COLMAP wants it; white where there is none, for it leaves photos out that have no mask beside others.
-
-    Returns:
-        Whether there was one.
-
-    Raises:
-        InputError: it cannot be used.
-    """
-    size = stored_size(photo)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        used = np.ones(size[::-1], dtype=bool) if mask is None else read_mask(mask, size, size, invert=False)
-    except UnusablePhoto as reason:
-        raise InputError(f"{name} {reason}") from None
-    Image.fromarray(used.astype(np.uint8) * 255).save(target)
-    return mask is not None
-
-
 def choose_matching(wanted: str, paths: Sequence[Path], ordered: bool) -> str:
     """Which pairs of photos are compared."""
     if wanted != "auto":
@@ -246,8 +205,7 @@ def choose_matching(wanted: str, paths: Sequence[Path], ordered: bool) -> str:
 
 
 def _has_gps(path: Path) -> bool:
-    with Image.open(path) as image:
-        return bool(image.getexif().get_ifd(GPS))
+    return bool(exif_of(path).get_ifd(GPS))
 
 
 def run_sfm(

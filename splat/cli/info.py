@@ -5,16 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import tyro
 from torch import Tensor
 
 from splat.errors import InputError
 from splat.io.facts import as_text
-from splat.plugins import describe_capture, load_scene
+from splat.io.images import write_image
+from splat.plugins import check_up, load_scene
 from splat.run import Run
 
 QUANTILES = (0.05, 0.5, 0.95)
+CAPTURE_SUFFIXES = (".json", ".xml", ".csv", ".out", ".zip")
+"""Files of models of captures, as far as they are not scenes."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +28,54 @@ class InfoOptions:
     path: tyro.conf.Positional[Path]
     """A scene of any format, the output folder of `splat train`, or a capture (a folder with photos and a COLMAP model)."""
 
+    picture: Path | None = None
+    """Of a capture: draw cameras, points and frustums from above and from the side into this PNG or JPEG."""
+
     json: bool = False
     """Print JSON, for programs."""
 
 
 def info(options: InfoOptions) -> None:
-    """Say what a scene, a run or a capture contains."""
-    facts = describe(options.path)
+    """Say what a scene or a run contains, or check a capture: what will be done with it, and what is likely to go wrong.
+
+    Raises:
+        InputError: the path does not exist or is none of these, or a picture is asked for of something else than a capture.
+    """
+    path = options.path
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder. Check the path.")
+    if is_capture(path):
+        show_capture(path, options)
+        return
+    if options.picture is not None:
+        raise InputError(f"{path}: --picture draws captures; `splat render` draws scenes and runs")
+    facts = describe_run(Run(path)) if path.is_dir() and (path / "point_cloud").is_dir() else describe_scene(path)
     print(json.dumps(facts, indent=2) if options.json else as_text(facts))
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """Facts about a scene, a run folder or a capture, as JSON-able values; `kind` says which it is.
+def is_capture(path: Path) -> bool:
+    """Whether a path means a capture: a folder without a scene in it, or the file of a model."""
+    if path.is_dir():
+        return not (path / "point_cloud").is_dir() and not (path / "meta.json").is_file()
+    return path.suffix.lower() in CAPTURE_SUFFIXES and path.name.lower() != "meta.json"
 
-    Raises:
-        InputError: the path does not exist, or is none of these.
-    """
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder. Check the path.")
-    if path.is_file():
-        return describe_scene(path)
-    if (path / "point_cloud").is_dir():
-        return describe_run(Run(path))
-    return describe_capture(path)
+
+def show_capture(path: Path, options: InfoOptions) -> None:
+    """Print the check-up of a capture: a table, what was ignored or guessed, and warnings."""
+    found = check_up(path)
+    if options.picture is not None:
+        write_image(options.picture, torch.from_numpy(np.array(found.picture())))
+    if options.json:
+        facts = found.facts | {"notes": list(found.notes), "warnings": list(found.warnings)}
+        print(json.dumps(facts, indent=2, allow_nan=False))
+        return
+    print(as_text({name: value for name, value in found.facts.items() if value not in ("", [], {})}))
+    for note in found.notes:
+        print(f"note: {note}")
+    for warning in found.warnings:
+        print(f"warning: {warning}")
+    if options.picture is not None:
+        print(f"picture: {options.picture}")
 
 
 def describe_scene(path: Path) -> dict[str, Any]:

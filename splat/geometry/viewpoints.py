@@ -9,9 +9,8 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.geometry.alignment import UP, up_of_cameras
+from splat.geometry.scene_size import near_plane, point_radius, usable
 
-MAX_POINTS = 1 << 19
-"""Points whose medians are taken; more change nothing that one sees."""
 DISTANCE = 2.5
 """How far away the outside is: this many times the median distance of points to their center."""
 ELEVATION = 0.35
@@ -67,9 +66,8 @@ def outside(points: Tensor) -> Viewpoint:
     points = usable(points)
     if not len(points):
         return Viewpoint(torch.tensor([0.0, 0.0, -4.0]), torch.zeros(3), torch.tensor(UP), 1.0)
-    center = points.median(dim=0).values
-    radius = max(float((points - center).norm(dim=1).median()), 1e-3)
-    center = center.cpu().float()
+    radius = point_radius(points)
+    center = points.median(dim=0).values.cpu().float()
     eye = center + DISTANCE * radius * torch.tensor([0.0, -ELEVATION, -1.0])
     return Viewpoint(eye, center, torch.tensor(UP), 2 * radius)
 
@@ -80,7 +78,7 @@ def central(cameras: Sequence[Camera]) -> int:
     forwards = torch.stack([camera.forward for camera in cameras])
     distance = (positions - positions.mean(0)).norm(dim=1)
     turned = 1 - forwards @ torch.nn.functional.normalize(forwards.mean(0), dim=0)
-    return int((distance / distance.mean().clamp_min(1e-6) + turned).argmin())
+    return int((distance / distance.mean().clamp_min(1e-30) + turned).argmin())
 
 
 def up_of(cameras: Sequence[Camera]) -> Tensor:  # [3] float64
@@ -102,12 +100,6 @@ def ahead(camera: Camera, points: Tensor) -> Tensor:  # [3] float32 on the CPU
     pixels, depth = camera.project(usable(points))
     size = pixels.new_tensor([camera.width, camera.height])
     offset = (pixels - camera.K[:2, 2].to(pixels)).abs()
-    seen = (depth > 0.01) & (offset < size / 4).all(dim=1)
-    far = float(depth[seen].median()) if bool(seen.any()) else 1.0
-    return (camera.position + max(far, 1e-3) * camera.forward).cpu().float()
-
-
-def usable(points: Tensor) -> Tensor:  # [P, 3]
-    """Finite rows, MAX_POINTS of them at most."""
-    points = points.detach()[:: max(1, -(-len(points) // MAX_POINTS))]
-    return points[points.isfinite().all(dim=1)]
+    seen = (depth > near_plane(point_radius(points))) & (offset < size / 4).all(dim=1)
+    far = float(depth[seen].median()) if bool(seen.any()) else point_radius(points)
+    return (camera.position + far * camera.forward).cpu().float()

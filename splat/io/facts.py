@@ -2,6 +2,9 @@
 
 from typing import Any
 
+RANGES = ("bounds", "most points within", "most points at a depth of")
+"""Facts that say from where to where."""
+
 
 def as_text(facts: dict[str, Any], indent: str = "") -> str:
     """Facts for people, one a line."""
@@ -21,8 +24,8 @@ def as_words(name: str, value: Any) -> str:
         return f"{value / 1e6:.2f} MB"
     if isinstance(value, dict):
         return ", ".join(f"{key}: {as_words(key, item)}" for key, item in value.items()) or "none"
-    if name in ("bounds", "most points within"):
-        return " to ".join(str(corner) for corner in value)
+    if name in RANGES:
+        return " to ".join(f"{end:.4g}" if isinstance(end, float) else str(end) for end in value)
     if isinstance(value, list):
         shown = [as_words("", item) for item in (value if len(value) <= 8 else [*value[:3], "...", *value[-3:]])]
         return ", ".join(shown) or "none"

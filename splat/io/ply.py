@@ -91,7 +91,9 @@ def save(gaussians: Gaussians, path: str | Path) -> None:
     warn_about_rows_not_finite(path, bad, count)
 
 
-def load_points(path: str | Path) -> tuple[Tensor, Tensor]:  # [P, 3] float32 world units, [P, 3] uint8
+def load_points(
+    path: str | Path, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:  # [P, 3] `dtype` world units, [P, 3] uint8
     """Read a point cloud; points that are not finite are left out, those without color are gray.
 
     Raises:
@@ -102,14 +104,14 @@ def load_points(path: str | Path) -> tuple[Tensor, Tensor]:  # [P, 3] float32 wo
     names = rows.dtype.names or ()
     if not set(POSITION) <= set(names):
         raise InputError(f"{path}: expected the properties x, y and z, got {', '.join(names) or 'none'}")
-    points = np.stack([rows[name].astype(np.float32) for name in POSITION], axis=1)
+    points = torch.from_numpy(np.stack([rows[name].astype(np.float64) for name in POSITION], axis=1)).to(dtype)
     colors = np.full((len(rows), 3), 128, dtype=np.uint8)
     if {"red", "green", "blue"} <= set(names):
         channels = [rows[name] for name in ("red", "green", "blue")]
         scale = 255.0 if all(channel.dtype.kind == "f" for channel in channels) else 1.0
         colors = np.stack([np.clip(scale * channel.astype(np.float64), 0, 255) for channel in channels], axis=1)
-    finite = np.isfinite(points).all(1)
-    return torch.from_numpy(points[finite]), torch.from_numpy(colors[finite].astype(np.uint8))
+    finite = points.isfinite().all(1)
+    return points[finite], torch.from_numpy(colors[finite.numpy()].astype(np.uint8))
 
 
 def save_points(path: str | Path, points: Tensor, colors: Tensor) -> None:

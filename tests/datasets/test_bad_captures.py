@@ -136,14 +136,12 @@ def test_one_bad_photo_is_left_out_and_named(capture):
     assert len(scene) == 11 and [name for name, _ in scene.skipped] == ["003.png"]
 
 
-@pytest.mark.parametrize("break_it", ["truncate", "remove", "text", "shape", "empty"])
+@pytest.mark.parametrize("break_it", ["truncate", "text", "shape", "empty"])
 def test_many_bad_photos_are_an_error_that_lists_them(capture, break_it):
     for number in (2, 5, 9):
         path = capture / f"images/{number:03d}.png"
         if break_it == "truncate":
             path.write_bytes(path.read_bytes()[:100])
-        elif break_it == "remove":
-            path.unlink()
         elif break_it == "text":
             path.write_text("not an image")
         elif break_it == "empty":

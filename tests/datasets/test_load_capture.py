@@ -71,8 +71,9 @@ def test_places_and_both_formats(tmp_path, model, text):
 def test_the_largest_sub_model_is_used(tmp_path):
     write_capture(tmp_path, photos=3, model="sparse/0")
     write_capture(tmp_path, photos=6, model="sparse/1")
-    with pytest.warns(UserWarning, match="2 sub-models.*using the largest, 1"):
-        assert len(load_capture(tmp_path)) == 6
+    capture = load_capture(tmp_path)
+    assert len(capture) == 6
+    assert any("2 sub-models" in note and "using the largest, 1" in note for note in capture.notes)
 
 
 def test_photos_in_sub_folders(tmp_path):
@@ -93,8 +94,8 @@ def test_other_photo_folder(tmp_path):
     write_capture(tmp_path, photos=2)
     (tmp_path / "images").rename(tmp_path / "images_2")
     assert len(load_capture(tmp_path, PhotoOptions(images="images_2"))) == 2
-    with pytest.raises(InputError, match=r"`images`.*images_2"):
-        load_capture(tmp_path)
+    with pytest.raises(InputError, match=r"images_4.*`images`.*images_2 \(2\)"):
+        load_capture(tmp_path, PhotoOptions(images="images_4"))
 
 
 LENSES = {

@@ -10,7 +10,7 @@ from captures import write_capture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from splat.datasets.load import load_capture
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.readers.transforms_json import read_model
 from splat.datasets.split import split
 from splat.errors import InputError
@@ -84,9 +84,10 @@ def test_intrinsics_masks_and_depth_of_each_frame(tmp_path):
     np.save(tmp_path / "d.npy", np.full((32, 48), 2.0))
     values["frames"][2] |= {"fl_x": 99.0, "mask_path": "m.png", "depth_file_path": "d.npy"}
     (tmp_path / "transforms.json").write_text(json.dumps(values))
-    frame = load_capture(tmp_path).frames[2]
+    frame = load_capture(tmp_path, PhotoOptions(depths="depths")).frames[2]
     assert float(frame.camera.K[0, 0]) == pytest.approx(99.0)
     assert not frame.photo.mask.any() and float(frame.photo.depth.mean()) == 2.0
+    assert load_capture(tmp_path).frames[2].photo.depth is None  # nothing asks for it
 
 
 @pytest.mark.parametrize(
@@ -117,8 +118,7 @@ def test_points_and_splits_of_nerfstudio(tmp_path):
         (lambda v: v.update(fl_x=-5.0), "focal length of -5"),
         (lambda v: v.update(w=1e9), "image of 1e"),
         (lambda v: v.update(camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR, which cannot be used"),
-        (lambda v: v.update(ply_file_path="no.ply"), "which are not there"),
-        (lambda v: [f.update(file_path="images/x.png") for f in v["frames"]], "is not there"),
+        (lambda v: [f.update(file_path="images/x.png") for f in v["frames"]], "8 of 8 photos .* not there: images/x.png"),
         (lambda v: [f.update(transform_matrix=[[1]]) for f in v["frames"]], "shape"),
         (lambda v: [f.update(transform_matrix=np.zeros((4, 4)).tolist()) for f in v["frames"]], "not finite"),
         (lambda v: [f.update(transform_matrix="up") for f in v["frames"]], "not made of numbers"),

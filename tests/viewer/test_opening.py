@@ -52,7 +52,7 @@ def test_a_run_opens_its_latest_scene_and_its_capture(tmp_path: Path) -> None:
     write_capture(tmp_path / "capture", photos=5)
     slot = open_scene(fake_run(tmp_path / "run", tmp_path / "capture"), CPU)
     assert len(slot.gaussians) == 100
-    assert slot.antialiased
+    assert slot.settings.antialiased
     assert list(saved_iterations(slot)) == [20, 100]
     capture, missing = open_capture(None, [slot])
     assert missing is None

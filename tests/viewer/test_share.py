@@ -16,7 +16,9 @@ from scenes import cameras, cloud
 from splat import Camera, Gaussians, RenderSettings
 from splat.compression.formats import registry as formats
 from splat.compression.formats.sog import writer as sog
+from splat.geometry.similarity import Similarity
 from splat.io.images import read_image
+from splat.opening import OpenedScene
 from splat.viewer.share import page as share
 from splat.viewer.share import payload as share_scene
 from splat.viewer.share import views as share_views
@@ -135,6 +137,20 @@ def test_any_format_antialiased_on_white(
     assert psnr(drawn, expected(False)) < 33
 
 
+@pytest.mark.parametrize("unit", [1e-4, 1e5])
+def test_a_scene_in_any_unit(
+    browser: "Browser", scene: Gaussians, run_splat: RunSplat, tmp_path: Path, unit: float
+) -> None:
+    """Where the near plane is, and so whether one sees anything, goes by the size of the scene."""
+    scaled = Similarity(torch.eye(3), torch.zeros(3), unit)
+    formats.save(scaled.gaussians(scene), tmp_path / "scene.ply")
+    assert run_splat("share", tmp_path / "scene.ply", "--sh-degree", 0) == 0
+    camera = one(cameras(1, width=48, height=36), 0)
+    with opened(browser, tmp_path / "scene.html") as page:
+        drawn = picture(page, scaled.camera(camera))
+    assert psnr(drawn, splat.render(scene, camera, sh_degree=0).rgb) > 38
+
+
 def test_window_shows_the_camera_it_is_told(page: "Page", shared: tuple[Path, Gaussians], tmp_path: Path) -> None:
     camera = one(cameras(1, width=320, height=240), 0)
     arguments = [camera.viewmat.tolist(), camera.K.tolist(), 320, 240]
@@ -205,7 +221,7 @@ def test_double_click_makes_a_target(page: "Page") -> None:
 
 def test_start_views(page: "Page", shared: tuple[Path, Gaussians]) -> None:
     assert page.locator("#strip button").count() == share_views.THUMBS
-    views = share_views.views_of_capture(shared[0].parent / "capture")
+    views = share_views.views_of_capture(shared[0].parent / "capture", OpenedScene(shared[1], Path()))
     page.keyboard.press("3")
     wait_for_rest(page)
     assert torch.allclose(pose(page), views[2].camera.viewmat, atol=1e-3)

@@ -3,14 +3,15 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 import tyro
 
 from splat.cameras import Camera
-from splat.datasets.load import PhotoOptions, load_capture
+from splat.datasets.load import PhotoOptions
 from splat.errors import InputError
+from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.orbit import orbit_around
 from splat.training.mesh import SUFFIXES, bounded, clean, fuse, open3d, simplify, write_mesh
 from splat.training.open_run import TrainedScene, open_trained
@@ -29,10 +30,12 @@ class MeshOptions:
     """.ply, .obj or .glb; mesh.ply in the run's folder unless given."""
     capture: Path | None = None
     """Folder of the capture, for its cameras; a run knows it, a scene alone is looked at from all around."""
+    frame: Literal["local", "capture"] = "local"
+    """Coordinates of the mesh: those of the scene, or those of the capture, where the scene was moved or scaled."""
     voxel: float | None = None
-    """Size of a cell in world units; smaller shows more. 1/256 of the scene's extent unless given."""
+    """Size of a cell in the capture's units; smaller shows more. 1/256 of the scene's extent unless given."""
     max_depth: float | None = None
-    """Farthest surface from a camera in world units; four extents unless given."""
+    """Farthest surface from a camera in the capture's units; four extents unless given."""
     max_image_size: int = 1024
     """Longest side in pixels of the pictures that are fused."""
     small_part: float = 0.01
@@ -68,32 +71,39 @@ def mesh(options: MeshOptions) -> None:
             raise InputError(f"{flag} must be positive, got {value}")
     open3d()
     trained = open_trained(options.scene, options.capture, options.device)
-    cameras, extent = _cameras(trained)
+    cameras, extent, georeference = _cameras(trained)
+    if options.frame == "capture" and georeference is None:
+        raise InputError(
+            f"{options.scene}: does not say where it lies in its capture; give the capture with --capture, or the run"
+        )
+    georeference = georeference or IDENTITY
     surface = fuse(
         trained.gaussians,
         [camera.to(trained.device) for camera in bounded(cameras, options.max_image_size)],
         extent=extent,
-        voxel=options.voxel,
-        max_depth=options.max_depth,
+        voxel=options.voxel and options.voxel / georeference.unit,
+        max_depth=options.max_depth and options.max_depth / georeference.unit,
         settings=trained.settings,
         progress=sys.stderr.isatty(),
     )
     surface = clean(surface, options.small_part)
     if options.triangles is not None:
         surface = simplify(surface, options.triangles)
-    write_mesh(surface, output)
+    write_mesh(surface, output, georeference if options.frame == "capture" else IDENTITY)
     print(
         f"{len(cameras)} views -> {len(surface.vertices):,} vertices, {len(surface.triangles):,} triangles -> {output}"
     )
 
 
-def _cameras(trained: TrainedScene) -> tuple[list[Camera], float]:
-    """Views to fuse, and the extent of the scene."""
+def _cameras(trained: TrainedScene) -> tuple[list[Camera], float, Georeference | None]:
+    """Views to fuse, the extent of the scene, and where it lies in its capture."""
     if trained.capture is None:
         gaussians = trained.gaussians.to("cpu")
         near = gaussians[gaussians.opacities > 0.5] if bool((gaussians.opacities > 0.5).any()) else gaussians
         cameras = orbit_around(near.means, ORBIT_VIEWS, 960, 720)
-        return cameras, float(torch.stack([camera.position for camera in cameras]).std(0).norm())
+        return cameras, float(torch.stack([camera.position for camera in cameras]).std(0).norm()), trained.georeference
     data = trained.config.data
-    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None))
-    return [frame.camera for frame in capture.frames], capture.extent
+    capture = trained.load_capture(
+        PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None, allow_missing=data.allow_missing)
+    )
+    return [frame.camera for frame in capture.frames], capture.extent, capture.georeference

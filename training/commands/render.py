@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from splat.cameras import Camera
-from splat.datasets.load import PhotoOptions, load_capture
+from splat.datasets.load import PhotoOptions
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -129,7 +129,9 @@ def choose_cameras(options: RenderOptions, trained: TrainedScene) -> list[tuple[
         cameras = orbit_around(trained.gaussians.means.cpu(), options.frames, *ORBIT_SIZE)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
     data = trained.config.data
-    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_image_size, data.images))
+    capture = trained.load_capture(
+        PhotoOptions(data.resolution, data.max_image_size, data.images, allow_missing=data.allow_missing)
+    )
     if options.along == "orbit":
         points = capture.points if len(capture.points) else trained.gaussians.means.cpu()
         cameras = orbit([frame.camera for frame in capture.frames], points, options.frames)

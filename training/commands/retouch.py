@@ -9,7 +9,7 @@ import tyro
 from tqdm import tqdm
 
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.load import PhotoOptions, load_capture
+from splat.datasets.load import PhotoOptions
 from splat.errors import InputError
 from splat.io.images import read_image
 from splat.io.ply import save
@@ -53,7 +53,9 @@ def retouch(options: RetouchOptions) -> None:
         raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     edited = read_image(options.edited).float() / 255
     data, device = trained.config.data, trained.device
-    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None))
+    capture = trained.load_capture(
+        PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None, allow_missing=data.allow_missing)
+    )
     frame = find_view(capture, options.view, options.edited)
     size = frame.camera.height, frame.camera.width
     if edited.shape[:2] == (size[0], 3 * size[1]):

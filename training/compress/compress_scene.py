@@ -27,7 +27,6 @@ from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
 from splat.result import CompressionResult, CompressionStep
 from splat.run import Run
-from splat.settings import RenderSettings
 from splat.training.compress.finetune import finetune
 from splat.training.compress.judge import Score
 from splat.training.compress.report import write_results
@@ -96,7 +95,7 @@ class Compression:
         self.judge = source.judge
         cameras = source.judge.cameras
         self.views = cameras[:: math.ceil(len(cameras) / VIEWS)]
-        self.settings = RenderSettings(antialiased=source.config.optimization.antialiased)
+        self.settings = source.judge.settings
         self.background = evaluation_background(source.config).to(source.device)
         self.ranks: torch.Tensor | None = None
         self.left: tuple[float, Gaussians] | None = None  # the last fraction that was pruned, and what it left

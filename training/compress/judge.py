@@ -36,6 +36,7 @@ class Judge(Protocol):
     """Measures scenes. `against` says what with; `cameras` are those that importance is summed up over."""
 
     against: str
+    settings: RenderSettings  # how scenes are drawn
 
     @property
     def cameras(self) -> Sequence[Camera]: ...
@@ -55,6 +56,7 @@ class PhotoJudge:
         seen: cameras of the photos that the scene was trained on; no held-out photo says what may be left out.
         held_out: whether training has not seen them; None where that is not known.
         device: that draws.
+        settings: how the scene is drawn; as its run does unless given.
     """
 
     def __init__(
@@ -64,13 +66,14 @@ class PhotoJudge:
         config: TrainConfig,
         held_out: bool | None,
         device: torch.device | str = "cpu",
+        settings: RenderSettings | None = None,
     ) -> None:
         self.frames, self.config = [frame.to(device) for frame in frames], config
         self.cameras = [camera.to(device) for camera in seen]
         photos = f"{len(frames)} {'held-out ' if held_out else ''}photo{'' if len(frames) == 1 else 's'}"
         self.against = photos + {True: "", False: " that it was trained on", None: " of the capture"}[held_out]
         self.background = evaluation_background(config).to(device)
-        self.settings = RenderSettings(antialiased=config.optimization.antialiased)
+        self.settings = settings or RenderSettings(antialiased=config.optimization.antialiased)
 
     def __call__(self, gaussians: Gaussians) -> Score:
         found = evaluate(

@@ -15,6 +15,7 @@ from splat.datasets.split import split
 from splat.device import choose_device
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.opening import settings_for
 from splat.run import Run
 from splat.training.compress.judge import Judge, PhotoJudge, RenderJudge
 from splat.training.compress.settings import CompressSettings
@@ -57,26 +58,30 @@ def open_source(
     gaussians = trained.gaussians[drawable(trained.gaussians)]
     if not bool((gaussians.opacities >= trained.settings.alpha_min).any()):
         raise InputError(f"{trained.file}: holds no Gaussian that can be seen; nothing is left to compress")
-    if not isinstance(capture, Capture):
+    loaded = capture if isinstance(capture, Capture) else None
+    if loaded is None:
         folder = trained.capture
         if trained.run is not None and folder is not None and not folder.exists() and capture is None:
             warnings.warn(f"the run's capture, {folder}, is not there any more; say where with `capture`", stacklevel=2)
             folder = None
-        capture = None if folder is None else read_capture(folder, config, progress)
-    if capture is None:
+        if folder is not None:
+            loaded = read_capture(
+                folder, config, progress, georeference=trained.georeference, scene=trained.gaussians.means
+            )
+    if loaded is None:
         if settings.finetune or settings.max_psnr_drop is not None:
             name = "`finetune`" if settings.finetune else "`max_psnr_drop`"
             raise InputError(f"{name} needs photos; give the capture that the scene was trained on with `capture`")
         judge: Judge = RenderJudge(gaussians, trained.settings)
         return Source(trained.file, gaussians, config, (), 1.0, judge, chosen)
     unseen = config.data.eval if trained.run is not None else None
-    frames = held_out = list(capture.frames)
+    frames = held_out = list(loaded.frames)
     if unseen is not False:
-        frames, held_out = split(capture, config.data.test_every)
+        frames, held_out = split(loaded, config.data.test_every)
     elif len(frames) > config.data.test_every:
         held_out = frames[:: config.data.test_every]
-    judge = PhotoJudge(held_out, [frame.camera for frame in frames], config, unseen, chosen)
-    return Source(trained.file, gaussians, config, tuple(frames), capture.extent, judge, chosen)
+    judge = PhotoJudge(held_out, [frame.camera for frame in frames], config, unseen, chosen, trained.settings)
+    return Source(trained.file, gaussians, config, tuple(frames), loaded.extent, judge, chosen)
 
 
 def _opened(
@@ -84,7 +89,9 @@ def _opened(
 ) -> TrainedScene:
     if isinstance(scene, Gaussians):
         chosen = choose_device(device)
-        return TrainedScene(scene.detach().to(chosen), Path(), None, TrainConfig(), capture, chosen)
+        return TrainedScene(
+            scene.detach().to(chosen), Path(), None, TrainConfig(), capture, chosen, settings_for(scene)
+        )
     path = scene.path if isinstance(scene, Run) else Path(scene)
 
     def load(file: Path) -> Gaussians:

@@ -23,16 +23,17 @@ def measure(
     frames: Sequence[Frame],
     *,
     renders: Path | None = None,
+    settings: RenderSettings | None = None,
     poses: PoseCorrections | None = None,
     lpips: bool = False,
     progress: bool = False,
 ) -> Metrics:
-    """Evaluate a scene on some views as its run was trained: background, antialiasing, masks."""
+    """Evaluate a scene on some views as its run was trained: background, masks, and drawn so unless `settings` say how."""
     return evaluate(
         gaussians,
         frames,
         background=evaluation_background(config),
-        settings=RenderSettings(antialiased=config.optimization.antialiased),
+        settings=settings or RenderSettings(antialiased=config.optimization.antialiased),
         renders=renders,
         mask_mode=config.data.mask_mode,
         align=poses,

@@ -12,7 +12,7 @@ from splat.errors import InputError
 from splat.io.parsing import parse_bytes
 
 if TYPE_CHECKING:
-    from splat.gaussians import Gaussians
+    from splat.opening import OpenedScene
     from splat.viewer.share.views import View
 
 COLORS = {"black": "000000", "white": "ffffff"}
@@ -75,11 +75,12 @@ def share(options: ShareOptions) -> None:
     meta = sog_meta(source)
     says_antialiased = meta is not None and meta.get("model") == "antialiased"
     antialiased = options.antialiased or says_antialiased or opened.settings.antialiased
-    views, home, up = start_views(options, scene)
+    views, home, up = start_views(options, opened)
     page_options = PageOptions(
         title=options.title or options.scene.resolve().stem,
         home=home,
         up=up,
+        near=opened.render.near,
         views=views,
         background=background,
     )
@@ -109,7 +110,7 @@ def default_output(scene: Path) -> Path:
     return scene / "scene.html" if scene.is_dir() else scene.with_name(scene.name.split(".")[0] + ".html")
 
 
-def start_views(options: ShareOptions, scene: "Gaussians") -> "tuple[list[View], View, tuple[float, float, float]]":
+def start_views(options: ShareOptions, opened: "OpenedScene") -> "tuple[list[View], View, tuple[float, float, float]]":
     """Cameras of the capture, if any is known; where to look from first, the central one or in front; and which way is up."""
     from dataclasses import replace
 
@@ -117,9 +118,9 @@ def start_views(options: ShareOptions, scene: "Gaussians") -> "tuple[list[View],
     from splat.geometry.viewpoints import central, spread, up_of
     from splat.viewer.share.views import view_around, views_of_capture, views_of_run
 
-    views = views_of_capture(options.capture) if options.capture else views_of_run(options.scene)
+    views = views_of_capture(options.capture, opened) if options.capture else views_of_run(options.scene)
     if not views:
-        return [], view_around(scene), UP
+        return [], view_around(opened.gaussians), UP
     cameras = [view.camera for view in views]
     x, y, z = up_of(cameras).tolist()
     return views, replace(views[central(cameras)], thumb=None, spread=spread(cameras)), (x, y, z)

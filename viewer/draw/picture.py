@@ -10,7 +10,6 @@ from torch import Tensor
 from splat.cameras import Camera
 from splat.gaussians import Gaussians
 from splat.io.images import to_uint8
-from splat.settings import RenderSettings
 from splat.viewer.draw import photo_view
 from splat.viewer.draw.contribution import Scores
 from splat.viewer.draw.look import Look
@@ -66,7 +65,7 @@ def mode_picture(request: Request, slots: list[SceneSlot], camera: Camera, cache
     """[H, W, 3] float: some slots as one scene, in the look's mode."""
     prepared = [cache.get(slot, request.look) for slot in slots]
     gaussians = Gaussians.cat([part.gaussians for part in prepared])
-    settings = RenderSettings(antialiased=slots[0].antialiased)
+    settings = slots[0].settings
     drawing = Drawing(
         gaussians, camera.to(gaussians.device), request.look, settings, scores_of(request, slots, prepared)
     )

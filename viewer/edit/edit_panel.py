@@ -122,7 +122,7 @@ class EditPanel:
         try:
             self.save_button.disabled = True
             session = self.session()
-            count = session.history.save(file, FormatOptions(antialiased=session.slot.antialiased))
+            count = session.history.save(file, FormatOptions(antialiased=session.slot.settings.antialiased))
         finally:
             self.save_button.disabled = False
             self.saving.release()

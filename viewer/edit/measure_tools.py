@@ -9,7 +9,6 @@ import viser
 
 from splat.errors import InputError
 from splat.geometry.similarity import Similarity
-from splat.settings import RenderSettings
 from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_camera import ClientCamera
 from splat.viewer.edit.measure import Measurement, pick
@@ -42,6 +41,12 @@ class MeasureTools:
         scale = gui.add_button("Scale scene to it", hint="So that the total becomes the real length.")
         scale.on_click(guarded(lambda _: self.scale_scene()))
 
+    @property
+    def unit(self) -> float:
+        """Length of one unit of the scene in those of its capture."""
+        georeference = self.session().slot.georeference
+        return 1.0 if georeference is None else georeference.unit
+
     def change_picking(self) -> None:
         scene = self.viewer.server.scene
         scene.remove_click_callback("all")
@@ -55,7 +60,7 @@ class MeasureTools:
         x, y = event.screen_pos
         if not 0 <= x <= 1 or not 0 <= y <= 1:
             return
-        settings = RenderSettings(antialiased=session.slot.antialiased)
+        settings = session.slot.settings
         if not self.looking.acquire(blocking=False):
             return
         try:
@@ -83,7 +88,7 @@ class MeasureTools:
 
     def scale_scene(self) -> None:
         try:
-            factor = self.measured.scale_to(float(self.length.value))
+            factor = self.measured.scale_to(float(self.length.value) / self.unit)
             move = Similarity(torch.eye(3), torch.zeros(3), factor)
         except ValueError as error:
             raise InputError(str(error)) from None
@@ -98,7 +103,7 @@ class MeasureTools:
         scene = self.viewer.server.scene
         while self.nodes:
             self.nodes.pop().remove()
-        self.text.content = describe(measured)
+        self.text.content = describe(measured, self.unit)
         if not measured.points:
             return
         points = np.array(measured.points)
@@ -115,16 +120,16 @@ class MeasureTools:
                 )
             )
         for index, (length, middle) in enumerate(zip(measured.lengths, (points[:-1] + points[1:]) / 2, strict=True)):
-            self.nodes.append(scene.add_label(f"/measure/{index}", f"{length:.4g}", position=middle))
+            self.nodes.append(scene.add_label(f"/measure/{index}", f"{self.unit * length:.4g}", position=middle))
 
 
-def describe(measured: Measurement) -> str:
-    """The lengths, as Markdown."""
+def describe(measured: Measurement, unit: float = 1.0) -> str:
+    """The lengths, as Markdown; a unit of the scene is `unit` of those that are meant."""
     if len(measured.points) < 2:
         return "Pick two points or more." if not measured.points else "Pick another point."
-    lines = [f"**{measured.lengths[-1]:.5g}** from the last but one"]
+    lines = [f"**{unit * measured.lengths[-1]:.5g}** from the last but one"]
     if len(measured.lengths) > 1:
-        lines.append(f"**{measured.total:.5g}** in all")
+        lines.append(f"**{unit * measured.total:.5g}** in all")
     if measured.angle is not None:
         lines.append(f"**{measured.angle:.1f}°** at the last but one")
     return "  \n".join(lines)

@@ -14,7 +14,6 @@ from torch import Tensor
 from splat.cameras import Camera
 from splat.geometry.quaternions import rotation_matrix
 from splat.geometry.similarity import Similarity
-from splat.settings import RenderSettings
 from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_camera import ClientCamera
 from splat.viewer.draw.palette import percentile
@@ -211,7 +210,7 @@ class SelectTools:
         camera = ClientCamera.of(client.camera).camera(DEPTH_SIZE)
         depth = None
         if self.front.value:
-            depth = depth_seen(session.shown(), camera, RenderSettings(antialiased=session.slot.antialiased))
+            depth = depth_seen(session.shown(), camera, session.slot.settings)
         return Seen.by(camera, session.means(), depth), camera
 
     def _draw_shape(self) -> None:

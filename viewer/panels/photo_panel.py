@@ -7,7 +7,6 @@ import viser
 from splat.geometry.viewpoints import central
 from splat.io.images import to_uint8
 from splat.render import render
-from splat.settings import RenderSettings
 from splat.viewer.context import ViewerContext
 from splat.viewer.draw.client_camera import orientation, vertical_fov
 from splat.viewer.draw.client_view import ClientView
@@ -98,7 +97,7 @@ class PhotoPanel:
                 gaussians,
                 photo.frame.camera.to(gaussians.device),
                 background=background.to(gaussians.device),
-                settings=RenderSettings(antialiased=slot.antialiased),
+                settings=slot.settings,
             ).rgb.cpu()
         pixels = photo.frame.photo
         return shown_psnr(rendered, pixels.over(background), pixels.mask)

@@ -9,7 +9,6 @@ import viser
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.camera_path import CameraPath
-from splat.settings import RenderSettings
 from splat.viewer.context import Used, ViewerContext, browser_of
 from splat.viewer.draw.look import Look
 from splat.viewer.draw.prepared import prepare
@@ -83,7 +82,7 @@ class PathVideo:
                 output,
                 fps=float(self.fps.value),
                 background=tuple(value / 255 for value in self.viewer.background),  # type: ignore[arg-type]
-                settings=RenderSettings(antialiased=slots[0].antialiased),
+                settings=slots[0].settings,
                 progress=lambda done: self.advance(done, len(cameras)),
                 finished=lambda failure: self.finish(output, failure),
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from splat.geometry.scene_size import NEAR
 from splat.version import __version__
 from splat.viewer.share import text_encoding
 from splat.viewer.share.views import View
@@ -33,6 +34,8 @@ class PageOptions:
     """Where one looks from at first."""
     up: tuple[float, float, float]
     """World direction that points up, of unit length."""
+    near: float = NEAR
+    """Nothing nearer than this is drawn, world units."""
     views: Sequence[View] = ()
     """The capture's cameras."""
     background: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
@@ -49,6 +52,7 @@ def page(payload: bytes, options: PageOptions) -> bytes:
         "bytes": len(payload),
         "background": options.background,
         "up": options.up,
+        "near": options.near,
         "home": options.home.as_dict(),
         "views": [view.as_dict() for view in options.views],
     }

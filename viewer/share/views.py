@@ -13,6 +13,7 @@ from splat.cameras import Camera
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.viewpoints import outside
+from splat.opening import OpenedScene
 from splat.run import Run
 
 THUMB_HEIGHT = 96
@@ -51,7 +52,7 @@ class View:
         return {name: value for name, value in found.items() if value is not None}
 
 
-def views_of_capture(path: Path) -> list[View]:
+def views_of_capture(path: Path, scene: OpenedScene) -> list[View]:
     """The capture's cameras: first those with pictures, which the number keys reach.
 
     Raises:
@@ -59,7 +60,8 @@ def views_of_capture(path: Path) -> list[View]:
     """
     from splat.datasets.load import PhotoOptions, load_capture
 
-    frames = load_capture(path, PhotoOptions(max_image_size=4 * THUMB_HEIGHT)).frames
+    options = PhotoOptions(max_image_size=4 * THUMB_HEIGHT, allow_missing=True)
+    frames = load_capture(path, options, georeference=scene.georeference, scene=scene.gaussians.means).frames
     shown = set(_evenly(len(frames), THUMBS))
     views = [
         View(frame.camera, Path(frame.name).stem, thumbnail(frame.image) if index in shown else None)

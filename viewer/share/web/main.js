@@ -6,7 +6,7 @@ const settings = JSON.parse(byId("settings").textContent);
 class App {
   constructor() {
     this.canvas = byId("view");
-    this.renderer = new Renderer(this.canvas, settings.background);
+    this.renderer = new Renderer(this.canvas, settings.background, settings.near);
     this.up = settings.up;
     this.pose = Pose.ofView(settings.home, settings.home.distance || settings.home.spread || 1);
     this.home = this.pose.copy();
@@ -75,7 +75,7 @@ class App {
   pump() {
     const s = this.sorting;
     s.busy = true;
-    this.port.postMessage({ what: "sort", view: s.wanted, near: 0.01, buffer: s.buffer }, [s.buffer]);
+    this.port.postMessage({ what: "sort", view: s.wanted, near: settings.near, buffer: s.buffer }, [s.buffer]);
   }
 
   sorted({ buffer, drawn, view }) {
@@ -245,7 +245,7 @@ class App {
     const w = this.canvas.clientWidth, h = this.canvas.clientHeight, id = this.nextPick = (this.nextPick || 0) + 1;
     return new Promise(resolve => {
       this.picks.set(id, resolve);
-      this.port.postMessage({ what: "pick", camera: pose.camera(w, h), x: x * w, y: y * h, id });
+      this.port.postMessage({ what: "pick", camera: pose.camera(w, h), near: settings.near, x: x * w, y: y * h, id });
     });
   }
 

@@ -1,9 +1,10 @@
 // WebGL2: the scene as textures, and pictures of it. A camera is {R: row-major 3x3, t, fx, fy, cx, cy, width, height}.
 
 class Renderer {
-  constructor(canvas, background) {
+  constructor(canvas, background, near) {
     this.canvas = canvas;
     this.background = background;
+    this.near = near;
     const options = { antialias: false, alpha: false, depth: false, stencil: false, powerPreference: "high-performance" };
     this.gl = canvas.getContext("webgl2", { ...options, preserveDrawingBuffer: true });
     this.drawn = 0;
@@ -81,6 +82,7 @@ class Renderer {
     gl.uniform1i(p.antialiased, scene.antialiased);
     this.setCamera(p, camera);
     gl.uniform3fv(p.eye, eyeOf(camera));
+    gl.uniform1f(p.near, this.near);
     const { fx, fy, cx, cy } = camera, margin = [0.15 * width / fx, 0.15 * height / fy];
     const limits = [-cx / fx - margin[0], -cy / fy - margin[1], (width - cx) / fx + margin[0], (height - cy) / fy + margin[1]];
     gl.uniform4fv(p.limits, limits);

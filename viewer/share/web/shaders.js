@@ -13,6 +13,7 @@ uniform mat3 R;
 uniform vec3 t, eye;
 uniform vec2 focal, center, size;
 uniform vec4 limits;
+uniform float near;
 uniform bool antialiased;
 layout(location = 0) out uvec4 place;
 layout(location = 1) out uvec4 shade;
@@ -41,7 +42,7 @@ void main() {
   uvec4 g = texelFetch(geometry, texel, 0);
   float opacity = float(g.w >> 24) / 255.0;
   vec3 mean = uintBitsToFloat(g.xyz), p = R * mean + t;
-  if (p.z < 0.01 || opacity < 1.0 / 255.0) return;
+  if (p.z < near || opacity < 1.0 / 255.0) return;
   uvec2 l = texelFetch(look, texel, 0).xy;
 #define TABLE(code, row) texelFetch(tables, ivec2(int((code) & 255u), row), 0).r
   vec3 s = vec3(TABLE(l.x, 0), TABLE(l.x >> 8, 0), TABLE(l.x >> 16, 0));

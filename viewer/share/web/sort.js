@@ -49,12 +49,12 @@ class DepthSorter {
 }
 
 // How far away the surface is at a pixel: where half of the light is gone. Gaussians count as round.
-function pickDepth(scene, camera, px, py) {
+function pickDepth(scene, camera, near, px, py) {
   const { means, scales, opacity, tables, count } = scene, { R, t, fx, fy, cx, cy } = camera, hits = [];
   for (let i = 0; i < count; i++) {
     const x = means[3 * i], y = means[3 * i + 1], z = means[3 * i + 2];
     const depth = R[6] * x + R[7] * y + R[8] * z + t[2];
-    if (depth < 0.01) continue;
+    if (depth < near) continue;
     const u = fx * (R[0] * x + R[1] * y + R[2] * z + t[0]) / depth + cx - px;
     const v = fy * (R[3] * x + R[4] * y + R[5] * z + t[1]) / depth + cy - py;
     const sigma = fx * tables[scales[i]] / depth, reach = u * u + v * v, size = sigma * sigma + 0.3;

@@ -15,8 +15,8 @@ function serve(port) {
       const order = new Uint32Array(buffer), drawn = sorter.sort(view, near, order);
       port.postMessage({ sorted: { buffer, drawn, view } }, [buffer]);
     },
-    pick({ camera, x, y, id }) {
-      port.postMessage({ picked: { id, depth: pickDepth(scene, camera, x, y) } });
+    pick({ camera, near, x, y, id }) {
+      port.postMessage({ picked: { id, depth: pickDepth(scene, camera, near, x, y) } });
     },
   };
   port.onmessage = event => {

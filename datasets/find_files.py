@@ -1,0 +1,192 @@
+"""The files of a capture's photos, masks and depth maps, and whether enough of the photos are there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from splat.datasets.images.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, CompanionIndex
+from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
+from splat.datasets.images.photo_index import PhotoIndex, exact_file
+from splat.datasets.readers.find_photos import find_photos, other_places, shown_names
+from splat.datasets.readers.model import Model, PosedImage
+from splat.errors import InputError
+
+USUAL_MASKS = "masks"
+SKIP_FRACTION = 0.1
+"""A capture of which more than this fraction of the photos that are there cannot be used is an error."""
+MISSING_FRACTION = 0.5
+"""A capture of which more than this fraction of photos is not there is an error."""
+FEWEST = 3
+"""Photos that must be left where some are not there."""
+
+
+@dataclass(frozen=True)
+class FileOfPhoto:
+    """A posed photo with its files."""
+
+    posed: PosedImage
+    path: Path
+    mask: Path | None
+    depth: Path | None
+
+
+@dataclass(frozen=True)
+class FoundFiles:
+    """What is there of a capture."""
+
+    photos: list[FileOfPhoto]
+    missing: list[tuple[str, str]]  # photos without a file: name, reason
+    unusable: list[tuple[str, str]]  # other photos that cannot be used: name, reason
+    notes: list[str]
+
+
+def find_files(model: Model, folder: Path, images: str, masks: str | None, depths: str | None) -> FoundFiles:
+    """Where the pixels of every photo come from, and which photos have no file.
+
+    Args:
+        folder: of the capture.
+        images, masks, depths: folders inside it; None for no masks, no depth maps.
+
+    Raises:
+        InputError: a folder that was named is not there, or nothing in it belongs to a photo.
+    """
+    missing = [(name, "is not there") for name in model.missing]
+    unusable = list(model.skipped)
+    unplaced = [posed for posed in model.images if posed.path is None]
+    found = find_photos([posed.name for posed in unplaced], folder, images) if unplaced else None
+    files = {posed.name: file for posed, file in zip(unplaced, found.files, strict=True)} if found else {}
+    notes = found.notes if found else []
+    photos: list[tuple[PosedImage, Path]] = []
+    for posed in model.images:
+        file = posed.path or files[posed.name]
+        if isinstance(file, Path):
+            photos.append((posed, file))
+        else:
+            (missing if isinstance(file, MissingPhoto) else unusable).append((posed.name, str(file)))
+    posed_images = [posed for posed, _ in photos]
+    of_masks = _companions(posed_images, [posed.mask for posed in posed_images], folder, masks, "mask")
+    of_depths = _companions(posed_images, [posed.depth for posed in posed_images], folder, depths, "depth map")
+    kept = []
+    for (posed, path), mask, depth in zip(photos, of_masks.files, of_depths.files, strict=True):
+        if isinstance(mask, UnusablePhoto):
+            unusable.append((posed.name, str(mask)))
+        elif isinstance(depth, UnusablePhoto):
+            unusable.append((posed.name, str(depth)))
+        else:
+            kept.append(FileOfPhoto(posed, path, mask, depth))
+    return FoundFiles(kept, missing, unusable, [*notes, *of_masks.notes, *of_depths.notes])
+
+
+def check_enough(
+    capture: Path,
+    images: str,
+    used: int,
+    missing: Sequence[str],
+    unusable: Sequence[tuple[str, str]],
+    insist: bool = False,
+) -> None:
+    """Refuse a capture of which too little is left.
+
+    Args:
+        capture, images: its folder, and the name of that of the photos.
+        used: how many photos are left.
+        missing: names of those that are not there.
+        unusable: others that cannot be used: name, reason.
+        insist: be content with whatever is left.
+
+    Raises:
+        InputError: too many photos are missing, or damaged.
+    """
+    total = used + len(missing) + len(unusable)
+    if missing and not (insist and used) and (len(missing) > MISSING_FRACTION * total or used < FEWEST):
+        places = other_places(missing, capture, capture / images)
+        there = f" ({places[0][1]} of them are in {places[0][0]})" if places else ""
+        remedy = f", or train on the {used} that are there with `allow_missing`" if used else ""
+        raise InputError(
+            f"{capture}: {len(missing)} of {total} photos that the model names are not there: {shown_names(missing)}; put "
+            f"them back, or name their folder with `images`{there}{remedy}{listed(unusable)}"
+        )
+    left = total - len(missing)
+    if not used or (len(unusable) > SKIP_FRACTION * left and not insist):
+        remedy = ", or leave them out with `allow_missing`" if used else ""
+        raise InputError(
+            f"{capture}: {len(unusable)} of {left} photos cannot be used, more than a tenth; fix them, or name the right "
+            f"folder of photos with `images`{remedy}{listed(unusable)}"
+        )
+
+
+def listed(skipped: Sequence[tuple[str, str]]) -> str:
+    """Photos that cannot be used, a line each, after a colon."""
+    if not skipped:
+        return ""
+    more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
+    return ":" + "".join(f"\n  {name}: {reason}" for name, reason in skipped[:20]) + more
+
+
+@dataclass(frozen=True)
+class _Companions:
+    files: list[Path | UnusablePhoto | None]  # one a photo
+    notes: list[str]
+
+
+def _companions(
+    photos: Sequence[PosedImage], written: Sequence[str | None], folder: Path, name: str | None, what: str
+) -> _Companions:
+    """The masks or depth maps of photos: those that the capture names, else those in the folder of this name.
+
+    Raises:
+        InputError: the folder was asked for and is not there, or nothing in it belongs to a photo.
+    """
+    if name is None:
+        return _Companions([None] * len(photos), [])
+    suffixes = MASK_SUFFIXES if what == "mask" else DEPTH_SUFFIXES
+    inside, named = folder / name, any(file is not None for file in written)
+    companions = CompanionIndex(inside, suffixes) if inside.is_dir() else None
+    if companions is None and not named and (what != "mask" or name != USUAL_MASKS):
+        raise InputError(f"{inside}: no such folder; give the name of one inside the capture")
+    beside: list[Path | UnusablePhoto | None] = [None] * len(photos)
+    if companions is not None:
+        beside = companions.find_all([posed.name for posed in photos])
+        if not named:
+            companions.check_use(sum(file is not None for file in beside), what.split()[0])
+    if not named:
+        return _Companions(beside, [])
+    chosen = what != "mask" or name != USUAL_MASKS
+    places = [PhotoIndex(inside, suffixes)] if inside.is_dir() else []
+    indices = [*((index, 1) for index in places), (PhotoIndex(folder, suffixes), 2)]
+    files, lacking = [], []
+    for posed, wanted, file in zip(photos, written, beside, strict=True):
+        if wanted is not None and not (chosen and file is not None):
+            file = _written(folder, wanted, indices, what) or file
+            if file is None:
+                lacking.append(posed.name)
+        files.append(file)
+    if not lacking:
+        return _Companions(files, [])
+    note = (
+        f"the {what}s that the capture names for {len(lacking)} of {len(photos)} photos are not there; these photos are used "
+        f"without: {shown_names(lacking)}"
+    )
+    return _Companions(files, [note])
+
+
+def _written(
+    folder: Path, name: str, indices: Sequence[tuple[PhotoIndex, int]], what: str
+) -> Path | UnusablePhoto | None:
+    """The file that a capture names as a mask or depth map.
+
+    Args:
+        indices: where to look for it if it is not where its name says, and how many parts of its path must fit there: the
+            photo itself may have the same name.
+    """
+    exact = exact_file(folder, name)
+    if exact is not None:
+        return exact
+    for index, at_least in indices:
+        try:
+            match = index.find(name, at_least=at_least)
+        except UnusablePhoto as reason:
+            return UnusablePhoto(f"names a {what}, {name}, that {reason}")
+        if match is not None:
+            return match.path
+    return None

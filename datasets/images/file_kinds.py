@@ -1,0 +1,69 @@
+"""Which files are images, by their suffix, and opening them whatever their kind."""
+
+import importlib
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".tga")
+HEIF_SUFFIXES = (".heic", ".heif", ".hif")
+PHOTO_SUFFIXES = (*PLAIN_SUFFIXES, *HEIF_SUFFIXES, ".avif", ".jp2", ".exr", ".hdr", ".jxl")
+"""Files that can be photos. Sidecars beside them (.xmp, .json, .txt, .npy ...) are none."""
+RAW_SUFFIXES = (
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".crw",
+    ".nef",
+    ".nrw",
+    ".arw",
+    ".sr2",
+    ".raf",
+    ".rw2",
+    ".orf",
+    ".pef",
+    ".srw",
+    ".raw",
+)
+"""What the sensor saw, before a camera or a program makes a picture of it."""
+
+DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+"""What Pillow and its plugins raise for files that they cannot read."""
+
+
+class UnusablePhoto(Exception):
+    """One photo cannot be used; the capture may do without it. The message is the reason."""
+
+
+class MissingPhoto(UnusablePhoto):
+    """The file of a photo is not there."""
+
+
+def unreadable(error: Exception) -> UnusablePhoto:
+    """Why a file cannot be decoded, from what the decoder raised."""
+    if isinstance(error, UnidentifiedImageError):
+        return UnusablePhoto("is not an image that can be read")
+    return UnusablePhoto(f"cannot be decoded ({error})")
+
+
+def open_image(path: Path) -> Image.Image:
+    """An image of any kind that Pillow reads, or a plugin of it that is here; only the header is read yet.
+
+    Raises:
+        UnusablePhoto: it is of a kind that needs another program or package first.
+        OSError, SyntaxError, ValueError, EOFError, DecompressionBombError: not an image that can be read.
+    """
+    suffix = path.suffix.lower()
+    if suffix in RAW_SUFFIXES:
+        # Pillow would take the thumbnail in it for the photo.
+        raise UnusablePhoto(
+            "is a camera's raw file; develop it to JPEG, or TIFF or PNG with 16 bits, under the same name with that suffix"
+        )
+    if suffix in HEIF_SUFFIXES:
+        importlib.import_module("pillow_heif").register_heif_opener()
+    elif suffix == ".jxl":
+        try:
+            importlib.import_module("pillow_jxl")
+        except ImportError:
+            raise UnusablePhoto("is JPEG XL, which needs another package: pip install pillow-jxl-plugin") from None
+    return Image.open(path)

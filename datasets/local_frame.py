@@ -1,0 +1,85 @@
+"""Local coordinates: a capture moved and scaled in double precision, so that float32 holds it wherever it is."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splat.datasets.readers.model import Model
+from splat.geometry.georeference import IDENTITY, Georeference
+from splat.geometry.scene_size import OUTLIER_RATIO, camera_extent, natural_unit, outlying, point_radius, usable
+
+FAR_AWAY = 10.0
+"""A scene whose middle is farther from the origin than this times its size is moved there: at ten sizes a step of float32 is
+already as large as the smallest steps of the optimizer."""
+
+
+def local_frame(model: Model) -> Georeference:
+    """Where the local origin lies and how long the local unit is; the identity for captures of usual size near the origin."""
+    if not model.images:
+        return IDENTITY
+    positions = torch.from_numpy(camera_positions(model))
+    points = torch.from_numpy(np.asarray(model.points, dtype=np.float64))
+    size = max(camera_extent(positions, points), point_radius(points) if len(points) else 0.0)
+    center = positions[~outlying(positions)].median(0).values
+    offset = (0.0, 0.0, 0.0)
+    if float(center.norm()) > FAR_AWAY * size:
+        digits = -math.floor(math.log10(size))  # a round number is easier to handle, and as good
+        x, y, z = (round(value, digits) for value in center.tolist())
+        offset = (x, y, z)
+    return Georeference(offset, natural_unit(size))
+
+
+def frame_of_scene(model: Model, means: Tensor) -> Georeference:
+    """The coordinates that a scene is in of which nobody says: the capture's own, or local ones, whichever puts it where the
+    capture is.
+
+    Args:
+        means: [N, 3] centers of the scene's Gaussians.
+    """
+    local = local_frame(model)
+    means = usable(means.cpu()).double()
+    if local.is_identity or not len(means):
+        return local
+    middle, radius = means.median(0).values, point_radius(means)
+    positions = torch.from_numpy(camera_positions(model))
+
+    def misfit(georeference: Georeference) -> float:
+        """How far cameras and Gaussians are apart and how much they differ in size, in factors."""
+        there = torch.from_numpy(georeference.to_local(positions.numpy()))
+        size = camera_extent(there)
+        apart = float((there.median(0).values - middle).norm()) / max(size, radius)
+        return apart + abs(math.log(size / radius))
+
+    return min(IDENTITY, local, key=misfit)
+
+
+def localized(model: Model, georeference: Georeference) -> Model:
+    """The model in local coordinates."""
+    if georeference.is_identity:
+        return model
+    images = [replace(image, viewmat=georeference.local_viewmat(image.viewmat)) for image in model.images]
+    return replace(model, images=images, points=georeference.to_local(model.points))
+
+
+def camera_positions(model: Model) -> np.ndarray:  # [F, 3] float64
+    """Centers of projection in the model's coordinates."""
+    viewmats = np.stack([image.viewmat for image in model.images])
+    return -np.einsum("fji,fj->fi", viewmats[:, :3, :3], viewmats[:, :3, 3])
+
+
+def placement_notes(model: Model, georeference: Georeference) -> list[str]:
+    """What a person should know of where the capture lies; `model` as it was read."""
+    notes = []
+    if not georeference.is_identity:
+        notes.append(f"coordinates {georeference.describe()}, so that 32 bits hold them; georeference.json leads back")
+    far = outlying(torch.from_numpy(camera_positions(model))).nonzero().flatten().tolist()
+    if far:
+        names = ", ".join(model.images[index].name for index in far[:8]) + (", ..." if len(far) > 8 else "")
+        notes.append(
+            f"{len(far)} of {len(model.images)} cameras are more than {OUTLIER_RATIO:g} times as far from the middle as half "
+            f"of the others are and do not count for the size of the scene; their poses are probably wrong: {names}"
+        )
+    return notes

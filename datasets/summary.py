@@ -1,0 +1,83 @@
+"""What a person is told after a capture was loaded: what there was, what is used, what is not and why, and where it lies."""
+
+import warnings
+from collections.abc import Iterable
+
+import torch
+
+from splat.datasets.capture import Capture
+from splat.geometry.scene_size import NEAR, usable
+
+NAMES = 8
+"""So many names are given; of more, the first ones and how many there are."""
+DEPTH_VIEWS = 64
+"""Views that the depths of points are looked at in."""
+DEPTH_QUANTILES = 0.02, 0.98
+
+
+def summary(capture: Capture) -> str:
+    """The paragraph: a line each for photos, points and place, then what else a person should know."""
+    used, left_out = len(capture.frames), len(capture.skipped)
+    source = "" if capture.source is None else f" in {_below(capture)}"
+    lines = [f"{capture.path}: {counted(used + left_out, 'photo')}{source}, {used if left_out else 'all'} used"]
+    lines += [f"left out: {line}" for line in reasons(capture.skipped)]
+    lines += [points_and_depths(capture)]
+    lines += capture.notes
+    return "\n  ".join(lines)
+
+
+def warn_of_losses(capture: Capture) -> None:
+    """Warn of photos that are not used, where nobody reads the whole paragraph."""
+    for line in reasons(capture.skipped):
+        warnings.warn(f"{capture.path}: left out: {line}", stacklevel=3)
+
+
+def points_and_depths(capture: Capture) -> str:
+    """Number of points, how far away they are, and the size of the scene, in the capture's units."""
+    unit = capture.georeference.unit
+    text = f"{len(capture.points):,} points" if len(capture.points) else "no points"
+    if depths := depth_range(capture):
+        text += f", {depths[0] * unit:.3g} to {depths[1] * unit:.3g} from the cameras"
+    return f"{text}; extent {capture.extent * unit:.3g}, near plane {NEAR * unit:g}"
+
+
+def depth_range(capture: Capture) -> tuple[float, float] | None:
+    """How near and how far nearly all points are that lie in the photos, in world units; None where there are none."""
+    points, found = usable(capture.points), []
+    for frame in capture.frames[:: max(1, -(-len(capture.frames) // DEPTH_VIEWS))]:
+        pixels, depth = frame.camera.project(points)
+        size = pixels.new_tensor([frame.camera.width, frame.camera.height])
+        found.append(depth[(depth > 0) & ((pixels >= 0) & (pixels < size)).all(dim=1)])
+    depths = torch.cat(found).sort().values if found else torch.zeros(0)
+    if not len(depths):
+        return None
+    low, high = (float(depths[round(quantile * (len(depths) - 1))]) for quantile in DEPTH_QUANTILES)
+    return low, high
+
+
+def reasons(skipped: Iterable[tuple[str, str]]) -> list[str]:
+    """Photos that are not used, a line for each reason."""
+    named: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        named.setdefault(reason, []).append(name)
+    return [f"{listed(names)} {reason}" for reason, names in named.items()]
+
+
+def listed(names: list[str]) -> str:
+    """Names, at most eight of them."""
+    if len(names) <= NAMES:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMES])} and {len(names) - NAMES} more"
+
+
+def counted(number: int, what: str) -> str:
+    """1 photo, 2 photos."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _below(capture: Capture) -> str:
+    """The model's place, below the capture where it lies there."""
+    source = capture.source
+    assert source is not None
+    inside = source.is_relative_to(capture.path) and source != capture.path
+    return str(source.relative_to(capture.path)) if inside else str(source)

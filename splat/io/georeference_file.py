@@ -1,0 +1,55 @@
+"""georeference.json: where the coordinates of a run, or of a single scene's file, lie in those of the capture."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from splat.errors import InputError
+from splat.geometry.georeference import IDENTITY, Georeference
+from splat.io.atomic_file import replacing
+
+SIDECAR = ".georeference.json"
+"""What the name of the georeference of a single scene's file ends in: scene.spz has scene.spz.georeference.json."""
+
+
+def write_georeference(georeference: Georeference, path: Path) -> None:
+    """Write as JSON, atomically.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    values = asdict(georeference) | {"meaning": "capture = unit * local + offset"}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def read_georeference(path: Path) -> Georeference:
+    """Read georeference.json; the identity where there is no such file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not path.is_file():
+        return IDENTITY
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        x, y, z = (float(value) for value in values["offset"])
+        return Georeference((x, y, z), float(values["unit"]))
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path}: not a georeference ({error}); copy it again, or remove it to take the scene's coordinates as they are"
+        ) from None
+
+
+def beside(scene: Path) -> Path:
+    """Where the georeference of a scene's file is kept that does not lie in a run."""
+    return scene.with_name(scene.name + SIDECAR)
+
+
+def georeference_beside(scene: Path) -> Georeference | None:
+    """What the file beside a scene's file says of it; None where there is no such file.
+
+    Raises:
+        InputError: that file is damaged.
+    """
+    return read_georeference(beside(scene)) if beside(scene).is_file() else None

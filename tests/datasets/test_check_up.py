@@ -1,0 +1,151 @@
+"""`splat info` of a capture: what is there, what will be done with it, and what is likely to go wrong."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+import torch
+from captures import ring, subject, write_capture
+from PIL import Image
+
+import splat
+from splat.cli import main as cli
+from splat.datasets.check_up import check_up
+from splat.datasets.picture import CAMERA, HELD_OUT, OUTLYING, PANEL, capture_picture
+from splat.errors import InputError
+
+
+def count(image: Image.Image, color: tuple[int, int, int]) -> int:
+    return int((np.asarray(image) == np.array(color)).all(axis=2).sum())
+
+
+def test_facts_of_a_real_capture(
+    capture_path: Callable[[str], Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = capture_path("fox")
+    cli.main(["info", str(path), "--json", "--picture", str(tmp_path / "fox.png")])
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["kind"] == "capture"
+    assert facts["photos"] == facts["photos in the model"] == facts["photos that say which points they saw"] == 50
+    assert facts["cameras"] == {"PINHOLE 448x797": 50}
+    assert facts["points"] == 13340
+    assert facts["held out with --eval"] == 7
+    assert facts["warnings"] == facts["notes"] == []
+    low, high = facts["most points within"]
+    assert all(a < b for a, b in zip(low, high, strict=True))
+    near, far = facts["most points at a depth of"]
+    assert facts["near plane"] < near < far
+    with Image.open(tmp_path / "fox.png") as picture:
+        assert picture.width == 2 * PANEL
+        assert count(picture.convert("RGB"), HELD_OUT) > 100
+    cli.main(["info", str(path)])
+    assert "PINHOLE 448x797: 50" in capsys.readouterr().out
+
+
+def test_a_folder_without_a_model(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    with pytest.raises(InputError, match="splat photos"):
+        check_up(tmp_path)
+
+
+def test_a_picture_of_something_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    splat.save(subject(), tmp_path / "scene.ply")
+    with pytest.raises(SystemExit):
+        cli.main(["info", str(tmp_path / "scene.ply"), "--picture", str(tmp_path / "scene.png")])
+    assert "--picture draws captures" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_counted(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=24)
+    for index in (3, 5, 9):
+        (tmp_path / f"images/{index:03d}.png").unlink()
+    for index in (1, 2, 4, 6):
+        shutil.copy(tmp_path / f"images/{index:03d}.png", tmp_path / f"images/extra{index}.png")
+    (tmp_path / "images/010.png").write_bytes(b"no photo")
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (48, 32), 255).save(tmp_path / "masks/001.png")
+    found = check_up(tmp_path)
+    facts = found.facts
+    assert facts["photos in the model"] == 24
+    assert facts["photos"] == 20
+    assert set(facts["left out"]) == {"003.png", "005.png", "009.png", "010.png"}
+    assert facts["photos"] + len(facts["left out"]) == facts["photos in the model"]
+    assert facts["photos without a pose"] == 4
+    assert facts["masks"] == 1
+    said = "\n".join(found.warnings)
+    assert "4 of 24 photos of the model are left out" in said
+    assert "4 photos have no pose in the model: extra1.png, extra2.png, extra4.png, extra6.png" in said
+    assert "have no mask" in said
+
+
+def test_few_photos_few_points(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=5)
+    said = "\n".join(check_up(tmp_path).warnings)
+    assert "5 photos are few" in said
+    assert "300 points are few" in said
+    write_capture(tmp_path / "bare", photos=5, points=False)
+    assert any("random" in warning for warning in check_up(tmp_path / "bare").warnings)
+
+
+def changed(folder: Path, change: Callable[[pycolmap.Reconstruction], None]) -> Path:
+    write_capture(folder, photos=24)
+    model = pycolmap.Reconstruction(folder / "sparse/0")
+    change(model)
+    model.write_binary(folder / "sparse/0")
+    return folder
+
+
+def test_a_wrong_focal_length_is_seen(tmp_path: Path) -> None:
+    def short(model: pycolmap.Reconstruction) -> None:
+        for camera in model.cameras.values():
+            camera.focal_length_x = camera.focal_length_y = 4.0
+
+    assert any("field of view of 161 degrees" in warning for warning in check_up(changed(tmp_path, short)).warnings)
+
+
+def test_points_that_are_somewhere_else_are_seen(tmp_path: Path) -> None:
+    def away(model: pycolmap.Reconstruction) -> None:
+        for _ in range(1000):
+            model.add_point3D(np.array([0.0, 500.0, 0.0]), pycolmap.Track(), np.zeros(3, dtype=np.uint8))
+
+    assert any("lie in no photo" in warning for warning in check_up(changed(tmp_path, away)).warnings)
+
+
+def test_the_picture_shows_a_ring_from_above() -> None:
+    """From above the cameras lie around the points, from the side beside them."""
+    cameras = ring(12, 48, 32)
+    picture = capture_picture(cameras, subject().means, torch.full((300, 3), 90, dtype=torch.uint8))
+    above, side = (
+        np.argwhere((np.asarray(picture)[:PANEL, left : left + PANEL] == np.array(CAMERA)).all(axis=2))
+        for left in (0, PANEL)
+    )
+    assert np.ptp(above[:, 0]) > 0.6 * PANEL
+    assert np.ptp(above[:, 1]) > 0.6 * PANEL
+    assert np.ptp(side[:, 0]) < 0.5 * PANEL
+    assert count(picture, HELD_OUT) == count(picture, OUTLYING) == 0
+
+
+def test_one_camera_far_away_does_not_shrink_the_picture() -> None:
+    cameras, points = ring(12, 48, 32), subject().means
+    colors = torch.full((300, 3), 90, dtype=torch.uint8)
+    far = cameras[0].viewmat.clone()
+    far[2, 3] = 3000
+    astray = type(cameras[0])(far, cameras[0].K, 48, 32)
+    picture = capture_picture([*cameras, astray], points, colors)
+    place = np.argwhere((np.asarray(picture)[:PANEL, :PANEL] == np.array(CAMERA)).all(axis=2))
+    assert np.ptp(place[:, 1]) > 0.6 * PANEL
+
+
+def test_pictures_of_little() -> None:
+    """One camera, no points, points that are not finite: a picture all the same."""
+    cameras = ring(1, 48, 32)
+    nothing, none = torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.uint8)
+    assert count(capture_picture(cameras, nothing, none), CAMERA) > 10
+    broken = torch.tensor([[float("nan"), 0, 0], [0, float("inf"), 0]])
+    assert count(capture_picture(cameras, broken, torch.zeros(2, 3, dtype=torch.uint8)), CAMERA) > 10
+    same = [cameras[0]] * 5
+    assert count(capture_picture(same, nothing, none), CAMERA) > 10
