@@ -140,10 +140,10 @@ def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
     if capture.is_file() and capture.suffix.lower() == ".json":
         return transforms_json.read_model(capture, images)
     if not capture.is_dir() or not transforms_json.is_capture(capture):
-        return colmap.read_model(capture)
+        return colmap.read_model(capture, images)
     if not colmap.find_models(capture):
         return transforms_json.read_model(capture, images)
-    model = colmap.read_model(capture)
+    model = colmap.read_model(capture, images)
     other = transforms_json.model_files(capture)[0]
     note = (
         f"{capture}: has a COLMAP model and {other.name}; the COLMAP model, {model.source.relative_to(capture)}, is used. To "

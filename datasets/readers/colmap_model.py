@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from splat.datasets.readers import colmap_binary, colmap_image_lines, colmap_text
@@ -18,6 +19,7 @@ from splat.datasets.readers.colmap_records import CameraRecord, ImageRecord, Poi
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 from splat.io.ply import load_points
+from splat.io.ply_container import read_rows
 
 LARGEST = 1e9
 """Positions and parameters beyond this are of a damaged file, and lose all digits in float32."""
@@ -137,11 +139,13 @@ def _read_points(path: Path | None, notes: list[str]) -> PointTable:
     if path is None:
         return PointTable.without_tracks(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
     if path.suffix.lower() == ".ply":
-        xyz, colors = load_points(path)
+        xyz, colors = load_points(path, torch.float64)
+        lost = len(read_rows(path, "vertex")) - len(xyz)
         notes.append(
             f"{path}: {counted(len(xyz), 'point')} {was(len(xyz))} read from it, for the model has no points3D.bin or .txt"
+            + (f"; {lost:,} more, whose position is not finite, {was(lost)} left out" if lost else "")
         )
-        return PointTable.without_tracks(xyz.double().numpy(), colors.numpy())
+        return PointTable.without_tracks(xyz.numpy(), colors.numpy())
     table = (colmap_binary if path.suffix.lower() == ".bin" else colmap_text).read_points(path, notes)
     twice = len(table.ids) - len(np.unique(table.ids))
     if twice:

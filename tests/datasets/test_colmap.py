@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
+from captures import write_capture
 from colmap_models import PHOTOS, POINTS, edit, photo_lines, rewrite, tracked, write
 
+from splat.datasets.load import load_capture
 from splat.datasets.readers.colmap import find_models, read_model
 from splat.datasets.readers.colmap_lens import known_models
 from splat.datasets.readers.model import Model
@@ -153,6 +155,21 @@ def test_several_places_are_named(tmp_path):
     assert read_model(tmp_path).source == tmp_path / "dense/0/sparse"
 
 
+@pytest.mark.parametrize("place", ["dense/0", "dense", "undistorted", "colmap"])
+def test_photos_beside_the_model(tmp_path, place):
+    """Undistorted photos have the names of the originals: those that go with the model are taken."""
+    write_capture(tmp_path / place, photos=12)
+    shutil.copytree(tmp_path / place / "images", tmp_path / "images")
+    capture = load_capture(tmp_path)
+    assert any(f"12 photos were taken from {place}/images, beside the model" in note for note in capture.notes)
+    model = read_model(tmp_path)
+    assert [posed.path for posed in model.images] == sorted((tmp_path / place / "images").iterdir())
+    assert all(posed.path is None for posed in read_model(tmp_path, "pictures").images)
+    (tmp_path / place / "images/003.png").unlink()
+    model = read_model(tmp_path)
+    assert model.missing == ("003.png",) and len(model.images) == 11
+
+
 def test_the_largest_sub_model(tmp_path):
     for index, photos in enumerate((2, 5, 4)):
         write(tracked(photos), tmp_path / f"sparse/{index}", text=index == 1)
@@ -178,6 +195,10 @@ def test_points_from_a_ply(tmp_path, text, name):
     (note,) = model.notes
     assert name in note and "7 points were read from it" in note
     assert all(posed.observed is not None and len(posed.observed) == 0 for posed in model.images)
+    points[2, 1] = float("nan")
+    save_points(tmp_path / name, points, colors)
+    model = read_model(tmp_path)
+    assert len(model.points) == 6 and "1 more, whose position is not finite, was left out" in model.notes[0]
 
 
 @pytest.mark.parametrize(
