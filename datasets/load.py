@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import torch
-from tqdm import tqdm
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
@@ -27,6 +26,7 @@ from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import PosedImage
 from splat.errors import InputError
 from splat.geometry.georeference import Georeference
+from splat.io.progress import counted
 
 MaskProvider = Callable[[str, torch.Tensor], torch.Tensor]
 """Makes a mask from a photo: name and uint8 [H, W, 3] in, bool [H, W] out, True where the photo shows the scene. Called
@@ -103,17 +103,18 @@ def load_capture(
     def load(reader: _Reader) -> Frame | str:
         posed = reader.file.posed
         try:
-            camera = reader.flat_camera(cache.photo(posed.name))
+            photo = cache.photo(posed.name)
+            camera = reader.flat_camera(photo)
         except UnusablePhoto as reason:
             return str(reason)
         sparse = None
         if posed.observed is not None and len(posed.observed):
             sparse = _depths_of_points(points[torch.from_numpy(posed.observed)], camera)
-        return Frame(posed.name, camera, cache, posed.held_out, sparse)
+        return Frame(posed.name, camera, cache, posed.held_out, sparse, hidden=photo.hidden)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(load, readers.values())
-        loaded = list(tqdm(results, total=len(readers), desc="photos", unit="", disable=not progress))
+        loaded = list(counted(results, "photos", total=len(readers), unit="photo", shown=progress))
     frames = [frame for frame in loaded if isinstance(frame, Frame)]
     unusable = [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
     unusable = [*files.unusable, *unusable]

@@ -42,6 +42,7 @@ ROOMS = {
     "compression/*": "cuda_rasterizer splat",
     "compression/coding": "cuda_rasterizer splat",
     "compression/formats": "splat compression/coding compression/formats",
+    "compression/formats/gltf": "splat compression/coding compression/formats/*",
     "compression/formats/sog": "splat compression/coding compression/formats/*",
     "compression/formats/splatz": "splat compression/coding compression/formats/* compression/formats/splatz/optional",
     "compression/formats/splatz/optional": "splat compression/coding compression/formats/* compression/formats/splatz/*",

@@ -20,7 +20,6 @@ from splat.plugins import load_scene
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background, load_config
-from splat.training.progress import shows_bars
 
 
 @dataclass(frozen=True)
@@ -151,9 +150,7 @@ def read_capture(
     Raises:
         InputError: there is no capture, or it cannot be used.
     """
-    capture = load_capture(
-        source, photo_options(config), georeference=georeference, scene=scene, progress=progress and shows_bars()
-    )
+    capture = load_capture(source, photo_options(config), georeference=georeference, scene=scene, progress=progress)
     if progress:
         print(summary(capture))
     else:

@@ -7,8 +7,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from splat.datasets.images.deep import ORIENTATION, Levels, deep_header, deep_pixels
-from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image, unreadable
+from splat.datasets.images.deep import Levels, deep_header, deep_pixels
+from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image, unreadable
 
 AUTO_SIDE = 1600
 """Longest side in pixels that `resolution = -1` allows, as the published trainer."""

@@ -14,9 +14,9 @@ from typing import Literal
 
 import av
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image, unreadable
+from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image, unreadable
 
 Kind = Literal["integer", "float", "linear"]
 """Integers of 16 bits or more; floats as a screen shows them; floats of linear light."""
@@ -24,7 +24,7 @@ Kind = Literal["integer", "float", "linear"]
 LARGEST = 1 << 28
 """Pixels of a file that are believed, as many as Pillow does before it calls a file an attack."""
 BITS = (8, 10, 12, 14, 16, 32)
-ORIENTATION, WIDTH, HEIGHT, BITS_PER_SAMPLE, SAMPLES, PREDICTOR, SAMPLE_FORMAT = 274, 256, 257, 258, 277, 317, 339
+WIDTH, HEIGHT, BITS_PER_SAMPLE, PREDICTOR, SAMPLE_FORMAT = 256, 257, 258, 317, 339
 """Tags of TIFF."""
 
 
@@ -42,13 +42,13 @@ class Header:
 class Levels:
     """The stored value that becomes white, for each kind of file."""
 
-    integer: float = 65535.0
-    float: float = 1.0
-    linear: float = 1.0
+    of_integers: float = 65535.0
+    of_floats: float = 1.0
+    of_light: float = 1.0
 
     def to_8_bits(self, values: np.ndarray, kind: Kind) -> np.ndarray:  # uint8, same shape
         """Values [H, W] or [H, W, bands] as 8 bits, with the transfer function of sRGB where they are linear light."""
-        white = {"integer": self.integer, "float": self.float, "linear": self.linear}[kind]
+        white = {"integer": self.of_integers, "float": self.of_floats, "linear": self.of_light}[kind]
         color, alpha = (values[..., :3], values[..., 3:]) if values.ndim == 3 else (values, values[..., :0])
         color = np.nan_to_num(color.astype(np.float32), nan=0.0, posinf=np.inf, neginf=0.0)
         if kind != "integer":
@@ -79,10 +79,14 @@ def deep_header(path: Path) -> Header | None:
         with open_image(path) as image:
             kind: Kind = "float" if image.mode == "F" else "integer"
             by_pillow = image.mode == "F" or image.mode.startswith("I")
-            if by_pillow or _has_16_bits(image):
+            if not by_pillow and not _has_16_bits(image):
+                return None
+            if not isinstance(image, TiffImagePlugin.TiffImageFile):
                 return Header(kind, image.size, image.getexif().get(ORIENTATION, 1), by_pillow)
-            return None
-    except DECODING_ERRORS as error:
+            if by_pillow:
+                return Header(kind, image.size, by_pillow=True)  # and Pillow turns it
+            return Header(kind, (image.tag_v2[WIDTH], image.tag_v2[HEIGHT]), image.tag_v2.get(ORIENTATION, 1))
+    except (*DECODING_ERRORS, KeyError) as error:
         header = _float_tiff(path)
         if header is None:
             raise unreadable(error) from error
@@ -133,11 +137,11 @@ def measure_levels(paths: Sequence[Path], pool: Executor) -> tuple[Levels, list[
     if integers:
         top = max(one.top for one in integers)
         bits = next((bits for bits in BITS if top < 1 << bits), BITS[-1])
-        levels = replace(levels, integer=float((1 << bits) - 1))
+        levels = replace(levels, of_integers=float((1 << bits) - 1))
         if bits != 16:
             notes.append(
                 f"{len(integers)} photos have more than 8 bits a channel and no value above {top:,.0f}: taken for {bits} bits, "
-                f"so that {levels.integer:,.0f} is white in all of them"
+                f"so that {levels.of_integers:,.0f} is white in all of them"
             )
     for kind, meaning in (
         ("float", "TIFF files of floats: their values are taken as a screen shows them (sRGB)"),
@@ -152,7 +156,7 @@ def measure_levels(paths: Sequence[Path], pool: Executor) -> tuple[Levels, list[
             top = max(one.top for one in floats)
             whole = next((white for white in (255.0, 65535.0) if top <= white), None) if kind == "float" else None
             white = whole or max(one.bright for one in floats)
-        levels = replace(levels, float=white) if kind == "float" else replace(levels, linear=white)
+        levels = replace(levels, of_floats=white) if kind == "float" else replace(levels, of_light=white)
         clipped = f"; {over:.1%} of the values are above 1 and clipped" if 0 < over <= 0.5 else ""
         notes.append(f"{len(floats)} photos are {meaning}, {white:g} is white{clipped}")
     return levels, notes
@@ -187,7 +191,7 @@ def _has_16_bits(image: Image.Image) -> bool:
     """Whether Pillow would keep only the upper 8 bits of a color image."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return max(image.tag_v2.get(BITS_PER_SAMPLE, (8,))) > 8
-    return image.format == "PNG" and any(";16" in str(tile[3]) for tile in image.tile)
+    return isinstance(image, PngImagePlugin.PngImageFile) and any(";16" in str(tile[3]) for tile in image.tile)
 
 
 def _float_tiff(path: Path) -> Header | None:

@@ -1,9 +1,10 @@
 """Which files are images, by their suffix, and opening them whatever their kind."""
 
 import importlib
+from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 PLAIN_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".tga")
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
@@ -26,6 +27,11 @@ RAW_SUFFIXES = (
     ".raw",
 )
 """What the sensor saw, before a camera or a program makes a picture of it."""
+
+ORIENTATION = 274
+"""Tag of EXIF and TIFF."""
+LYING = (5, 6, 7, 8)
+"""Orientations of photos whose width and height are exchanged."""
 
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow and its plugins raise for files that they cannot read."""
@@ -66,4 +72,9 @@ def open_image(path: Path) -> Image.Image:
             importlib.import_module("pillow_jxl")
         except ImportError:
             raise UnusablePhoto("is JPEG XL, which needs another package: pip install pillow-jxl-plugin") from None
-    return Image.open(path)
+    image = Image.open(path)
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ORIENTATION) in LYING:
+        # Pillow turns these itself, but puts the rows of gray ones together wrongly where it maps the file into memory.
+        image.close()
+        image = Image.open(BytesIO(path.read_bytes()))
+    return image

@@ -34,6 +34,13 @@ class _Entry:
     suffix: str
 
 
+@dataclass(frozen=True)
+class _Fit:
+    name: str
+    length: int
+    entries: list[_Entry]
+
+
 class PhotoIndex:
     """The images below a folder, by name.
 
@@ -91,10 +98,9 @@ class PhotoIndex:
         exact = exact_file(self.below, name) if "" in endings else None
         if exact is not None and exact.suffix.lower() in self.suffixes and exact.suffix.lower() not in RAW_SUFFIXES:
             return Match(exact, EXACT)
-        for written in dict.fromkeys((name, unquote(name))):
-            match = self._longest(written, endings, at_least)
-            if match is not None:
-                return match
+        match = self._longest(name, endings, at_least)
+        if match is not None:
+            return match
         return None if exact is None else Match(exact, EXACT)
 
     def find_all(self, names: Sequence[str], endings: Sequence[str] = ("",)) -> list[Match | UnusablePhoto | None]:
@@ -126,21 +132,13 @@ class PhotoIndex:
 
     def _longest(self, name: str, endings: Sequence[str], at_least: int) -> Match | None:
         """The one file whose path is as the name says over the most parts."""
-        parts = _parts(name)
-        if not parts:
+        fits = [self._candidates(written, endings) for written in dict.fromkeys((name, unquote(name)))]
+        fit = max(fits, key=lambda fit: fit.length)  # the name as it is, where it is no worse than without its %20
+        if fit.length < max(at_least, 1):
             return None
-        *folders, last = parts
-        stem, suffix = _split(last)
-        bases = (stem, last) if tuple(endings) == ("",) else (last, stem)
-        candidates: list[tuple[int, int, _Entry]] = []
-        for order, key in enumerate(dict.fromkeys(base + ending for base in bases for ending in endings)):
-            for entry in self._entries.get(key, ()):
-                candidates.append((1 + _same_from_the_end(folders, entry.parts[:-1]), -order, entry))
-        length, order = max(((length, order) for length, order, _ in candidates), default=(0, 0))
-        if length < at_least:
-            return None
-        best = [entry for *place, entry in candidates if tuple(place) == (length, order)]
-        written = PurePosixPath(name.replace("\\", "/")).parts
+        parts, length, best = _parts(fit.name), fit.length, fit.entries
+        stem, suffix = _split(parts[-1])
+        written = PurePosixPath(fit.name.replace("\\", "/")).parts
         decisive: list[Callable[[_Entry], bool]] = [
             lambda entry: entry.suffix not in RAW_SUFFIXES,
             lambda entry: entry.suffix == suffix,
@@ -154,6 +152,23 @@ class PhotoIndex:
             shown = ", ".join(self._shown(entry.path) for entry in best[:4]) + (", ..." if len(best) > 4 else "")
             raise UnusablePhoto(f"is ambiguous: {len(best)} files fit equally well ({shown})")
         return Match(best[0].path, length)
+
+    def _candidates(self, name: str, endings: Sequence[str]) -> "_Fit":
+        """The files that a name fits over the most parts, with the first ending of which there are any."""
+        parts = _parts(name)
+        if not parts:
+            return _Fit(name, 0, [])
+        *folders, last = parts
+        stem = _split(last)[0]
+        bases = (stem, last) if tuple(endings) == ("",) else (last, stem)
+        best = _Fit(name, 0, [])
+        for key in dict.fromkeys(base + ending for base in bases for ending in endings):
+            entries = self._entries.get(key, [])
+            lengths = [1 + _same_from_the_end(folders, entry.parts[:-1]) for entry in entries]
+            length = max(lengths, default=0)
+            if length > best.length:
+                best = _Fit(name, length, [entry for entry, own in zip(entries, lengths, strict=True) if own == length])
+        return best
 
     def _shown(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()

@@ -56,7 +56,7 @@ class Reader:
 
 
 def _colmap(path: Path, photos: PhotosOfCapture) -> Model:
-    return colmap.read_model(path.parent if path.is_file() else path)
+    return colmap.read_model(path.parent if path.is_file() else path, photos.images)
 
 
 def _transforms(path: Path, photos: PhotosOfCapture) -> Model:

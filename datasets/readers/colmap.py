@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from splat.datasets.readers.colmap_model import find_files, holds_model, read_folder, read_images
+from splat.datasets.readers.colmap_records import counted, was
+from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model
 from splat.errors import InputError
 
@@ -31,8 +33,12 @@ def find_models(capture: Path) -> list[Path]:
     return places[0] if places else []
 
 
-def read_model(capture: Path) -> Model:
+def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
     """Read the model of a capture; of several sub-models the one with most photos.
+
+    Args:
+        images: folder of the photos, inside the capture. If it is the usual one, and the model has one of its own, as
+            dense/sparse has dense/images of undistorted photos, that is taken.
 
     Raises:
         InputError: there is no model, or it cannot be read; the message names the file, the place and the remedy.
@@ -62,7 +68,24 @@ def read_model(capture: Path) -> Model:
             "another"
         )
     model = read_folder(best)
-    return replace(model, notes=(*notes, *model.notes))
+    model = replace(model, notes=(*notes, *model.notes))
+    return _with_its_photos(model, capture) if images == USUAL_FOLDER else model
+
+
+def _with_its_photos(model: Model, capture: Path) -> Model:
+    """Take the photos beside the folder `sparse` of a model where that is not the capture's: others may be distorted."""
+    sparse = next((folder for folder in (model.source, model.source.parent) if folder.name == "sparse"), capture)
+    folder = sparse.parent / USUAL_FOLDER
+    if sparse in (capture, capture / "sparse") or not folder.is_dir():
+        return model
+    placed = [replace(posed, path=folder / posed.name) for posed in model.images if (folder / posed.name).is_file()]
+    if not placed:
+        return model
+    there = {posed.name for posed in placed}
+    missing = tuple(posed.name for posed in model.images if posed.name not in there)
+    count = f"{counted(len(placed), 'photo')} {was(len(placed))}"
+    note = f"{capture}: {count} taken from {_below(capture, folder)}, beside the model"
+    return replace(model, images=placed, missing=missing, notes=(*model.notes, note))
 
 
 def _below(capture: Path, folder: Path) -> str:

@@ -53,7 +53,7 @@ def read_images(path: Path, notes: list[str]) -> list[ImageRecord]:
     """
     file = TextFile(path)
     photos = _photos(file, *_lines(file))
-    file.check_stated(len(photos), "image", notes)
+    file.check_stated(len(photos), "photo", notes)
     names = decode_names([photo.name for photo in photos], path, notes)
     quoted = [name for name in names if _is_quoted(name)]
     if quoted:

@@ -59,9 +59,9 @@ def read_model(path: Path, images: str = USUAL_FOLDER) -> Model:
     contents = [(file, _read_json(file)) for file in files]
     for file, values in contents:
         held_out = "train" not in file.stem if len(files) > 1 else None
-        for place, frame in enumerate(_frames(file, values)):
-            if isinstance(frame.get("file_path"), str):
-                frames.append(_Frame(file, place, values, frame, frame["file_path"], held_out))
+        for place, own in enumerate(_frames(file, values)):
+            if isinstance(own.get("file_path"), str):
+                frames.append(_Frame(file, place, values, own, own["file_path"], held_out))
             else:
                 skipped.append((f"frame {place}", "has no file_path"))
     found = find_photos([frame.written for frame in frames], folder, images, base=folder)

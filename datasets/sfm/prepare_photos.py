@@ -8,8 +8,8 @@ from PIL import Image
 
 from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_mask
 from splat.datasets.images.decode import decode_upright, stored_size
-from splat.datasets.images.deep import ORIENTATION, Levels, deep_header
-from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image
+from splat.datasets.images.deep import Levels, deep_header
+from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image
 from splat.errors import InputError
 
 GPS = 0x8825
@@ -56,8 +56,7 @@ def prepare(
         try:
             if turned or name != written.as_posix() or not _is_plain(path):
                 exif[ORIENTATION] = 1
-                jpeg = {"quality": 97, "subsampling": 0} if target.suffix.lower() in (".jpg", ".jpeg") else {}
-                decode_upright(path, levels).save(target, exif=exif, **jpeg)
+                decode_upright(path, levels).save(target, exif=exif, quality=97, subsampling=0)
             else:
                 target.symlink_to(path.resolve())
             if masks is not None:

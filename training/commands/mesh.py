@@ -1,6 +1,5 @@
 """`splat mesh`: a colored triangle mesh of a scene."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -84,7 +83,7 @@ def mesh(options: MeshOptions) -> None:
         voxel=options.voxel and options.voxel / georeference.unit,
         max_depth=options.max_depth and options.max_depth / georeference.unit,
         settings=trained.settings,
-        progress=sys.stderr.isatty(),
+        progress=True,
     )
     surface = clean(surface, options.small_part)
     if options.triangles is not None:

@@ -1,6 +1,5 @@
 """`splat render`: pictures or a video of a scene, along cameras, an orbit or a path."""
 
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Annotated, Literal
 import torch
 import tyro
 from torch import Tensor
-from tqdm import tqdm
 
 from splat.cameras import Camera
 from splat.datasets.load import PhotoOptions
@@ -20,6 +18,7 @@ from splat.geometry.orbit import orbit, orbit_around
 from splat.io.camera_path_file import load_path
 from splat.io.images import colorize_depth, write_image
 from splat.io.parsing import parse_resolution
+from splat.io.progress import counted
 from splat.io.video import VideoWriter
 from splat.render import render as render_gaussians
 from splat.run import BACKGROUNDS
@@ -93,7 +92,7 @@ def render(options: RenderOptions) -> None:
     depth_range = _depth_range(gaussians, [camera for _, camera in named], settings) if options.depth else None
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(output, options.fps)) if is_video else None
-        for name, camera in tqdm(named, desc="render", unit="view", disable=not sys.stderr.isatty()):
+        for name, camera in counted(named, "render", unit="view"):
             picture = draw(gaussians, camera, background, settings, depth_range)
             if video is not None:
                 video.write(picture)

@@ -8,13 +8,12 @@ import torch
 
 from splat.compression.commands.format_flags import format_options
 from splat.compression.formats import registry as formats
-from splat.compression.formats.axes import drawable
 from splat.compression.formats.registry import FormatOptions
 from splat.datasets.capture import Capture, Frame
 from splat.datasets.split import split
 from splat.device import choose_device
 from splat.errors import InputError
-from splat.gaussians import Gaussians
+from splat.gaussians import Gaussians, drawable
 from splat.opening import settings_for
 from splat.run import Run
 from splat.training.compress.judge import Judge, PhotoJudge, RenderJudge
