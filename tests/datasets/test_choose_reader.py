@@ -112,7 +112,7 @@ def test_of_two_models_the_first_in_the_table_is_read_and_the_other_is_named(tmp
     other = write(tmp_path)
     model = read_model(tmp_path)
     assert model.source == tmp_path / "sparse" / "0"
-    (note,) = [note for note in model.notes if "was read" in note]
+    (note,) = [note for note in model.notes if "is used for the cameras" in note]
     assert str(other) in note and "COLMAP" in note
 
 
