@@ -16,7 +16,8 @@ from splat.gaussians import Gaussians
 from splat.geometry.georeference import Georeference
 from splat.io.parsing import parse_bytes
 from splat.opening import open_scene
-from splat.plugins import load_scene
+from splat.plugins import load_with_facts
+from splat.result import LoadedScene
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background, load_config
@@ -72,7 +73,7 @@ def open_trained(
     capture: Path | None = None,
     device: str = "auto",
     *,
-    load: Callable[[Path], Gaussians] = load_scene,
+    load: Callable[[Path], LoadedScene] = load_with_facts,
 ) -> TrainedScene:
     """Open the folder of a run, or a scene of any format.
 
@@ -101,7 +102,7 @@ def open_run(
     capture: Path | None = None,
     device: str = "auto",
     *,
-    load: Callable[[Path], Gaussians] = load_scene,
+    load: Callable[[Path], LoadedScene] = load_with_facts,
 ) -> TrainedRun:
     """Open the folder of a run; the arguments are those of `open_trained`.
 
