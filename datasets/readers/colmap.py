@@ -50,8 +50,9 @@ def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
     places = _places(capture)
     if not places:
         raise InputError(
-            f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse/0, sparse and the folder "
-            "itself); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the photos first"
+            f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse, sparse/0, the folder itself "
+            "and other usual places); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the "
+            "photos first"
         )
     folders = places[0]
     notes = []
