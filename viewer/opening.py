@@ -83,7 +83,7 @@ def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Capture | 
         cache_bytes=PHOTO_MEMORY,
     )
     try:
-        return load_capture(path, options), None
+        return load_capture(path, options, progress=True), None
     except (InputError, OSError) as problem:
         if given is not None or run is None:
             raise

@@ -94,5 +94,6 @@ def _cameras(trained: TrainedScene) -> tuple[list[Camera], float]:
         cameras = orbit_around(near.means, ORBIT_VIEWS, 960, 720)
         return cameras, float(torch.stack([camera.position for camera in cameras]).std(0).norm())
     data = trained.config.data
-    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None))
+    photos = PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None)
+    capture = load_capture(trained.capture, photos, progress=True)
     return [frame.camera for frame in capture.frames], capture.extent

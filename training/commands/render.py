@@ -128,7 +128,8 @@ def choose_cameras(options: RenderOptions, trained: TrainedScene) -> list[tuple[
         cameras = orbit_around(trained.gaussians.means.cpu(), options.frames, *ORBIT_SIZE)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
     data = trained.config.data
-    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_image_size, data.images))
+    photos = PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None)
+    capture = load_capture(trained.capture, photos, progress=True)
     if options.along == "orbit":
         points = capture.points if len(capture.points) else trained.gaussians.means.cpu()
         cameras = orbit([frame.camera for frame in capture.frames], points, options.frames)

@@ -52,7 +52,8 @@ def retouch(options: RetouchOptions) -> None:
         raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     edited = read_image(options.edited).float() / 255
     data, device = trained.config.data, trained.device
-    capture = load_capture(trained.capture, PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None))
+    photos = PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None)
+    capture = load_capture(trained.capture, photos, progress=True)
     frame = find_view(capture, options.view, options.edited)
     size = frame.camera.height, frame.camera.width
     if edited.shape[:2] == (size[0], 3 * size[1]):

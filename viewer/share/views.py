@@ -59,7 +59,7 @@ def views_of_capture(path: Path) -> list[View]:
     """
     from splat.datasets.load import PhotoOptions, load_capture
 
-    frames = load_capture(path, PhotoOptions(max_image_size=4 * THUMB_HEIGHT)).frames
+    frames = load_capture(path, PhotoOptions(max_image_size=4 * THUMB_HEIGHT), progress=True).frames
     shown = set(_evenly(len(frames), THUMBS))
     views = [
         View(frame.camera, Path(frame.name).stem, thumbnail(frame.image) if index in shown else None)
