@@ -41,16 +41,17 @@ class TrainedScene:
         """Color behind the scene where it must not be random, on the device."""
         return evaluation_background(self.config).to(self.device)
 
-    def load_capture(self, options: PhotoOptions, *, progress: bool = False) -> Capture:
-        """The photos that it was trained on, in its coordinates.
+    def load_capture(self) -> Capture:
+        """The photos that it was trained on, without masks, and their cameras in its coordinates.
 
         Raises:
             InputError: no capture is known, or it cannot be used.
         """
         if self.capture is None:
             raise InputError(f"{self.file}: which `capture`? A scene alone does not say")
+        options = replace(photo_options(self.config), masks=None, depths=None)
         capture = load_capture(
-            self.capture, options, georeference=self.georeference, scene=self.gaussians.means, progress=progress
+            self.capture, options, georeference=self.georeference, scene=self.gaussians.means, progress=True
         )
         warn_of_losses(capture)
         return capture
