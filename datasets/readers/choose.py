@@ -27,6 +27,21 @@ from splat.errors import InputError
 
 COLMAP_FILES = ("cameras.bin", "images.bin", "points3d.bin", "cameras.txt", "images.txt", "points3d.txt")
 
+INNER_FOLDERS = (
+    "sparse",
+    "colmap",
+    "dense",
+    "text",
+    "model",
+    "bundle",
+    "opensfm",
+    "reconstruction",
+    "sfm",
+    "exr_rgbd",
+    "export",
+)
+"""How folders inside a capture begin in which programs leave models."""
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -232,15 +247,20 @@ def _reader_of(path: Path) -> Reader | None:
 
 
 def _folder_of(path: Path) -> Path:
-    """The capture of a model's file: its folder if there are photos below it, or up to three folders above, the first that has
-    photos, or its folder after all."""
-    if _is_photo_below(path.parent, depth=8):
-        return path.parent
-    parents = path.absolute().parent.parents
-    for depth, folder in zip((2, 1, 1), parents, strict=False):
-        if (folder / "images").is_dir() or _is_photo_below(folder, depth):
-            return folder
-    return path.parent
+    """The capture of a model's file: the first folder with photos of its own folder, the one above, and those above folders in
+    which programs keep models; else its own folder."""
+    folder, parents = path.parent, path.absolute().parent.parents
+    if _is_photo_below(folder, depth=8):
+        return folder
+    name = path.absolute().parent.name
+    for above in parents[:3]:
+        inner = name.isdigit() or name.lower().startswith(INNER_FOLDERS)
+        if (above / "images").is_dir() or (inner and _is_photo_below(above, depth=2)):
+            return above
+        if not inner:
+            break
+        name = above.name
+    return folder
 
 
 def _is_photo_below(folder: Path, depth: int) -> bool:

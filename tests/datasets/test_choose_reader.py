@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from posed_photos import POINTS, ring, write_photos, write_ply
 
-from splat.datasets.describe import describe_capture
+from splat.datasets.check_up import check_up
 from splat.datasets.load import load_capture
 from splat.datasets.readers.choose import READERS, holds_model, read_model
 from splat.errors import InputError
@@ -99,7 +99,7 @@ def test_every_source_is_read_from_its_folder_and_by_its_name(tmp_path, write):
         assert holds_model(path)
         capture = load_capture(path)
         assert len(capture.frames) >= 5 and not capture.skipped
-    assert describe_capture(tmp_path)["photos"] >= 5
+    assert check_up(tmp_path).facts["photos"] >= 5
 
 
 def test_there_is_a_writer_for_every_reader():

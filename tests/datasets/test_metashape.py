@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from metashape_files import LABELS, LENS, SCALE, SHIFT, TURN, camera, document, project, sensor, write
-from posed_photos import POINTS, assert_projects, ring, write_photos, write_ply
+from posed_photos import POINTS, SIZE, assert_projects, ring, write_photos, write_ply
 
 from splat.datasets.load import load_capture
 from splat.datasets.readers.choose import read_model
@@ -18,7 +18,7 @@ from splat.errors import InputError
         ("frame", {**LENS, "k3": -0.01}, 1e-6),
         ("frame", {**LENS, "k3": -0.01, "k4": 0.02}, 0.01),
         ("fisheye", {"f": 40.0, "k1": -0.03, "k2": 0.01, "k3": 0.004, "k4": -0.002, "cx": 1.0}, 1e-6),
-        ("fisheye", {"f": 40.0, "k1": -0.03, "p1": 0.002, "p2": 0.001}, 1e-6),
+        ("fisheye", {"f": 40.0, "k1": -0.03, "k2": 0.01, "k3": 0.02, "k4": -0.03, "p1": 0.002, "p2": 0.001}, 1e-6),
         ("equidistant_fisheye", {"f": 40.0, "k1": -0.03}, 1e-6),
         ("equisolid_fisheye", {"f": 40.0, "k1": -0.03, "k2": 0.01, "cy": -1.0}, 0.01),
     ],
@@ -143,3 +143,67 @@ def test_damaged_files(tmp_path, text, part):
     with pytest.raises(InputError, match=part) as error:
         read_model(tmp_path / "cameras.xml")
     assert str(tmp_path / "cameras.xml") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "label, name",
+    [
+        ("/home/user/set/IMG_001.png", "home/user/set/IMG_001.png"),
+        ("D:\\set\\IMG_001.png", "set/IMG_001.png"),
+        ("../set/./IMG_001.png", "set/IMG_001.png"),
+    ],
+)
+def test_labels_may_be_paths_of_another_machine(tmp_path, label, name):
+    known = ring(1)
+    (tmp_path / "cameras.xml").write_text(document(sensor(0, "frame", LENS), camera(0, known[0], label)))
+    write_photos(tmp_path / "photos", known)
+    assert [image.name for image in read_model(tmp_path).images] == [name]
+    assert len(load_capture(tmp_path).frames) == 1
+
+
+@pytest.mark.parametrize("identity", [False, True])
+def test_the_transform_of_a_component(tmp_path, identity):
+    known = ring()
+    place = document("", "", transform=True)
+    place = place[place.index("<transform>") : place.index("</chunk>")]
+    if identity:
+        place = "<transform><rotation>1 0 0 0 1 0 0 0 1</rotation><translation>0 0 0</translation><scale>1</scale></transform>"
+    text = document(
+        sensor(0, "frame", LENS), "".join(camera(i, one) for i, one in enumerate(known)), transform=identity
+    )
+    component = f'<components next_id="1" active_id="0"><component id="0" label="C">{place}</component></components>'
+    (tmp_path / "cameras.xml").write_text(text.replace("<cameras ", f"{component}<cameras "))
+    image = read_model(tmp_path).images[0]
+    center = -image.viewmat[:3, :3].T @ image.viewmat[:3, 3]
+    np.testing.assert_allclose(center, SCALE * TURN @ known[0].center + SHIFT, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "lens, part",
+    [
+        ({"f": 60.0, "k4": -1e30}, "folds the image"),
+        ({"f": 30.0, "p1": 0.5}, "pixels only"),
+        ({"f": 0.0}, "without a focal length"),
+        ({"f": 1e-9}, "focal length of 1e-09"),
+        ({"f": 60.0, "k1": 1e300}, "not finite"),
+    ],
+)
+def test_lenses_that_cannot_be_used(tmp_path, lens, part):
+    write(tmp_path, "equisolid_fisheye" if "p1" in lens else "frame", lens)
+    model = read_model(tmp_path)
+    assert not model.images and all(part in reason for _, reason in model.skipped)
+
+
+@pytest.mark.parametrize("kind", ["frame", "fisheye"])
+def test_half_of_the_skew_is_a_turn_of_the_camera(tmp_path, kind):
+    """K = [[f + b1, b2], [0, f]] is met to b2 / 2 a unit of the image plane, and the rest stays as it is."""
+    lens = {**LENS, "b2": 1.5}
+    known = write(tmp_path, kind, lens)
+    formula = project(kind, lens)
+    for image, one in zip(read_model(tmp_path).images, known, strict=True):
+        local = POINTS @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]
+        wanted = formula(one.local(POINTS))
+        wanted[:, 0] += lens["b2"] * (wanted[:, 1] - SIZE[1] / 2 - lens["cy"]) / lens["f"]
+        away = np.abs(wanted - np.array(SIZE) / 2 - (lens["cx"], lens["cy"]))[:, ::-1] / lens["f"]
+        error = np.abs(image.camera.img_from_cam(local) - wanted)
+        assert (error <= 0.5 * 1.02 * lens["b2"] * away + 0.003).all() and error.max() > 0.05

@@ -9,6 +9,7 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,12 @@ def natural(name: str) -> list[tuple[int, str]]:
     return [(int(part) if place % 2 else -1, part) for place, part in enumerate(parts)]
 
 
+def relative(name: str) -> str:
+    """A photo's name without what would lead out of a folder: programs may give whole paths of another machine."""
+    parts = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/")).split("/")
+    return "/".join(part for part in parts if part not in ("", ".", "..")) or "photo"
+
+
 def listed(names: Sequence[str]) -> str:
     """At most eight names, and how many more."""
     more = f" and {len(names) - 8} more" if len(names) > 8 else ""
@@ -185,11 +192,10 @@ def assemble(
         said.append(f"{source}: {int((~fine).sum())} of {len(fine)} points are not finite; they were left out")
         rows = np.cumsum(fine) - 1
         images = [
-            PosedImage(**{**image.__dict__, "observed": rows[image.observed[fine[image.observed]]]})
-            if image.observed is not None
-            else image
+            image if image.observed is None else replace(image, observed=rows[image.observed[fine[image.observed]]])
             for image in images
         ]
+    images = [replace(image, name=relative(image.name)) for image in images]
     bytes_ = np.nan_to_num(colors[fine], nan=128.0).clip(0, 255).round().astype(np.uint8)
     return Model(
         source,

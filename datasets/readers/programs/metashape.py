@@ -41,6 +41,8 @@ LENSES: dict[str, Callable[..., pycolmap.Camera]] = {
 }
 PANORAMAS = ("spherical", "equirectangular", "cylindrical")
 COEFFICIENTS = {"f", "fx", "fy", "skew", "cx", "cy", "k1", "k2", "k3", "k4", "p1", "p2", "p3", "p4", "b1", "b2"}
+SKEW = "skew (B2), which COLMAP has not: a turn of the camera takes half of it, and the rest"
+HIGHER = "P3 and P4, which COLMAP has not: that"
 NEGLIGIBLE = 0.05
 """Pixels: a term that moves no pixel by more is not worth a word."""
 
@@ -64,7 +66,8 @@ class _Sensor:
 
     camera: pycolmap.Camera | None = None
     reason: str = ""
-    ignored: str = ""
+    turn: NDArray[np.float64] = field(default_factory=lambda: np.eye(3))  # of the camera about its axis, for the skew
+    ignored: dict[str, float] = field(default_factory=dict)  # terms, and by how many pixels they move the edge
 
 
 @dataclass
@@ -74,7 +77,7 @@ class _Chunk:
     images: list[PosedImage] = field(default_factory=list)  # in the chunk's own coordinates
     placed: list[PosedImage] = field(default_factory=list)  # the same in the world
     skipped: list[tuple[str, str]] = field(default_factory=list)
-    ignored: Counter[str] = field(default_factory=Counter)
+    ignored: dict[str, list[float]] = field(default_factory=dict)  # terms, and what they move in each photo
 
 
 def read_model(path: Path, photos: PhotosOfCapture) -> Model:
@@ -130,14 +133,16 @@ def _chunk(chunk: Element) -> _Chunk:
             )
             if sensor.camera is None:
                 raise Unusable(sensor.reason)
-            place = components.get(component) or world
+            place = components.get(component)
+            place = world if place is None or _is_identity(place) else place
+            own[:3, :3] = own[:3, :3] @ sensor.turn.T
             result.images.append(PosedImage(name, sensor.camera, viewmat(own[:3, :3].T, center=own[:3, 3])))
             result.placed.append(replace(result.images[-1], viewmat=_placed(own, place)))
         except Unusable as reason:
             result.skipped.append((name, str(reason)))
             continue
-        if sensor.ignored:
-            result.ignored[sensor.ignored] += 1
+        for term, pixels in sensor.ignored.items():
+            result.ignored.setdefault(term, []).append(pixels)
     return result
 
 
@@ -175,6 +180,10 @@ def _similarity(transform: Element | None) -> tuple[float, NDArray[np.float64]] 
     return (scale, rigid) if scale > 0 else None
 
 
+def _is_identity(place: tuple[float, NDArray[np.float64]]) -> bool:
+    return place[0] == 1 and np.array_equal(place[1], np.eye(4))
+
+
 def _sensor(sensor: Element) -> _Sensor:
     calibrations = sensor.findall("calibration")
     adjusted = [one for one in calibrations if one.get("class") == "adjusted"] or calibrations
@@ -204,17 +213,31 @@ def _lens(kind: str, sensor: Element, calibration: Element) -> _Sensor:
     old = "fx" in given
     focal = (value["fx"], value["fy"]) if old else (value["f"] + value["b1"], value["f"])
     center = (value["cx"], value["cy"]) if old else (size[0] / 2 + value["cx"], size[1] / 2 + value["cy"])
+    if max(abs(entry) for entry in (*focal, *center, value["skew"], value["b2"])) > 1e9:
+        raise Unusable("has a sensor whose focal length or center is not possible")
     if focal[1] <= 0:
         raise Unusable("has a sensor without a focal length; align the photos, then export the cameras")
+    skew, higher = value["skew"] or value["b2"], max(abs(value["p3"]), abs(value["p4"]))
+    # [[fx, skew], [0, fy]] is a symmetric matrix times a rotation, which is the camera's; about half of the skew stays in the
+    # symmetric one, and COLMAP has no place for it. The tangential terms turn with the camera.
+    u, scales, v = np.linalg.svd(np.array([[focal[0], skew], [0.0, focal[1]]]))
+    turn, straight = u @ v, u @ np.diag(scales) @ u.T
+    tangential = turn @ (value["p1"], value["p2"])
     radial = [value[name] for name in ("k1", "k2", "k3", "k4")]
-    camera = LENSES[kind](size, focal, center, radial, (value["p2"], value["p1"]))
+    focal = (float(straight[0, 0]), float(straight[1, 1]))
+    camera = LENSES[kind](size, focal, center, radial, (float(tangential[1]), float(tangential[0])))
     corner = max(size) / 2 / focal[1]
-    skew, higher = abs(value["skew"] or value["b2"]) * corner, max(abs(value["p3"]), abs(value["p4"]))
-    tangential = max(abs(value["p1"]), abs(value["p2"])) * higher * corner**4 * 3 * focal[1]
-    ignored = [f"skew (B2, {skew:.2g} pixels at the edge)"] if skew > NEGLIGIBLE else []
-    ignored += [f"P3 and P4 ({tangential:.2g} pixels at the edge)"] if tangential > NEGLIGIBLE else []
-    return _Sensor(camera, ignored=" and ".join(ignored))
+    moved = {
+        SKEW: abs(float(straight[0, 1])) * corner,
+        HIGHER: float(np.abs(tangential).max()) * higher * corner**4 * 3 * focal[1],
+    }
+    whole = np.eye(3)
+    whole[:2, :2] = turn
+    return _Sensor(camera, turn=whole, ignored={term: pixels for term, pixels in moved.items() if pixels > NEGLIGIBLE})
 
 
-def _said(ignored: Counter[str]) -> list[str]:
-    return [f"COLMAP's lenses have no {what}; it was ignored for {count} photos" for what, count in ignored.items()]
+def _said(ignored: dict[str, list[float]]) -> list[str]:
+    return [
+        f"{len(pixels)} photos have a lens with {term} was ignored; pixels at the edge move by up to {max(pixels):.2g}"
+        for term, pixels in ignored.items()
+    ]
