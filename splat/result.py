@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import Georeference
 from splat.run import Run
 
 
@@ -20,6 +21,8 @@ class LoadedScene:
     """Whether it was trained with antialiasing; None where the file does not say."""
     left_out: int = 0
     """Gaussians of the file that cannot be drawn, and are not among these."""
+    georeference: Georeference | None = None
+    """Where the coordinates of the Gaussians lie in those of the file, where they had to be moved."""
 
 
 @dataclass

@@ -6,16 +6,17 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from splat.compression.commands.format_flags import FormatFlags, format_options
+from splat.compression.commands.frame_flags import framed
 from splat.compression.commands.placement_flags import PlaceFlags
 from splat.compression.commands.selection_flags import SelectionFlags
 from splat.errors import InputError
-from splat.gaussians import Gaussians
-from splat.opening import open_scene
+from splat.io.georeference_file import beside, write_georeference
+from splat.opening import OpenedScene, open_scene
 
 if TYPE_CHECKING:
     from splat.compression.formats.registry import FormatOptions
@@ -34,6 +35,10 @@ class ConvertOptions:
 
     select: SelectionFlags = field(default_factory=SelectionFlags)
 
+    frame: Literal["local", "capture"] | None = None
+    """Coordinates to write. local: those of the run, moved to the origin if nobody has moved them there. capture: those of the
+    capture, as far as the format can hold them. As the scene has them unless given."""
+
     place: PlaceFlags = field(default_factory=PlaceFlags)
 
     formats: FormatFlags = field(default_factory=FormatFlags)
@@ -46,7 +51,7 @@ class ConvertOptions:
     """Replace an output that exists."""
 
     COMMON: ClassVar[Sequence[str]] = (
-        "files sh_degree crop min_opacity filter_floaters decimate upright rotate scale translate antialiased overwrite"
+        "files sh_degree crop min_opacity filter_floaters decimate frame upright rotate scale translate antialiased overwrite"
     ).split()
 
 
@@ -65,13 +70,21 @@ def convert(options: ConvertOptions) -> None:
     options.select.check()
     settings = format_options(options.formats, options.antialiased)
     began = time.monotonic()
-    scene, antialiased, sources = read_all(inputs, settings)
-    settings = replace(settings, antialiased=options.antialiased or antialiased)
+    opened, antialiased = read_all(inputs, settings)
+    sources, found = [scene.file for scene in opened], framed(opened, options.frame)
+    scene = found.gaussians
+    settings = replace(settings, antialiased=options.antialiased or antialiased, placement=found.placement)
     if not len(scene):
         raise InputError(f"{inputs[0]}: holds no Gaussians that can be drawn, so there is nothing to write")
     degree = scene.sh_degree if options.sh_degree is None else min(scene.sh_degree, options.sh_degree)
     scene = options.place.place(options.select.select(scene.with_sh_degree(degree)))
-    formats.save(scene, output, settings)
+    try:
+        formats.save(scene, output, settings)
+    except InputError as error:
+        raise error if found.placement is None else InputError(f"{error}; or give --frame local") from None
+    beside(output).unlink(missing_ok=True)
+    if not found.georeference.is_identity and options.place.is_identity:
+        write_georeference(found.georeference, beside(output))
     before, after = sum(file.stat().st_size for file in sources), formats.size_of(output)
     names = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
     print(
@@ -81,27 +94,19 @@ def convert(options: ConvertOptions) -> None:
     )
     if degree and target.degree == 0:
         print(f"{target.name} has no view-dependent color: harmonics were left out", file=sys.stderr)
+    if beside(output).is_file():
+        print(f"coordinates {found.georeference.describe()}; {beside(output).name} leads back")
 
 
-def read_all(inputs: Sequence[Path], settings: "FormatOptions") -> tuple[Gaussians, bool, list[Path]]:
-    """The scenes of some files as one, whether it was trained with antialiasing, and the files themselves."""
+def read_all(inputs: Sequence[Path], settings: "FormatOptions") -> tuple[list[OpenedScene], bool]:
+    """The scenes of some files, and whether one of them was trained with antialiasing."""
     from splat.compression.formats import registry as formats
 
-    scenes, marks, sources = [], [], []
-
-    def load(file: Path) -> Gaussians:
-        loaded = formats.load_with_facts(file, settings)
-        marks.append(bool(loaded.antialiased))
-        return loaded.gaussians
-
-    for path in inputs:
-        opened = open_scene(path, load=load)
-        marks[-1] |= opened.settings.antialiased
-        scenes.append(opened.gaussians)
-        sources.append(opened.file)
+    opened = [open_scene(path, load=lambda file: formats.load_with_facts(file, settings)) for path in inputs]
+    marks = [scene.render.antialiased for scene in opened]
     if any(marks) and not all(marks):
         warnings.warn(
             f"{sum(marks)} of {len(marks)} inputs say that they were trained with antialiasing; the output says so for all",
             stacklevel=2,
         )
-    return Gaussians.cat(scenes), any(marks), sources
+    return opened, any(marks)

@@ -40,8 +40,7 @@ def check_positions(gaussians: Gaussians, steps: Steps, path: Path, name: str) -
     center = means.double().median(dim=0).values.round()
     centered = float((steps((means - center).float()) / sizes).median())
     if centered <= LIMIT:
-        x, y, z = (f"{-value:.0f}" for value in center.tolist())
-        remedy = f"splat convert --translate {x} {y} {z} moves it to the origin"
+        remedy = "splat convert --frame local moves it to the origin and writes down where it was"
     else:
         remedy = f"splat convert --scale {10 ** len(str(int(ratio)))} makes it larger"
     raise InputError(
@@ -49,6 +48,11 @@ def check_positions(gaussians: Gaussians, steps: Steps, path: Path, name: str) -
         f"than {float(sizes.median()):.2g}: the scene, which reaches {float(means.abs().max()):.3g} units from the origin, "
         f"would be ruined. {remedy}; or write .ply"
     )
+
+
+def float_steps(means: Tensor) -> Tensor:  # [N]
+    """Of formats that keep positions as 32-bit floats."""
+    return means.abs().amax(dim=1) * 2.0**-23
 
 
 def logarithmic_steps(means: Tensor) -> Tensor:  # [N]

@@ -11,7 +11,7 @@ from splat.compression.formats import compressed_ply, ksplat, spz
 from splat.compression.formats import splat as splat_records
 from splat.compression.formats.gltf import reader as gltf_reader
 from splat.compression.formats.gltf import writer as gltf_writer
-from splat.compression.formats.precision import Steps, check_positions, logarithmic_steps
+from splat.compression.formats.precision import Steps, check_positions, float_steps, logarithmic_steps
 from splat.compression.formats.quantizers import (
     CompressedPlyQuantizer,
     Quantizer,
@@ -27,6 +27,7 @@ from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.spz import SpzOptions
 from splat.errors import InputError
 from splat.gaussians import Gaussians, defects, drawable, with_finite_values
+from splat.geometry.georeference import Georeference
 from splat.geometry.similarity import Similarity
 from splat.io import ply, ply_dialects
 from splat.result import LoadedScene
@@ -46,7 +47,8 @@ class FormatOptions:
     antialiased: bool = False
     """The scene was trained with antialiasing; formats that can say so do."""
     placement: Similarity | None = None
-    """From the scene's coordinates to those of the world, in double precision; .glb holds it as its node."""
+    """From the scene's coordinates to those that the file is to have, in double precision: a .glb holds it as its node, a .ply
+    by double positions where it needs them, other formats as far as their steps allow."""
     seed: int = 0
 
 
@@ -65,7 +67,7 @@ class Format:
     """One format. `write` is None where it can only be read."""
 
     name: str
-    read: Callable[[Path, FormatOptions], Gaussians]
+    read: Callable[[Path, FormatOptions], Gaussians | LoadedScene]
     write: Callable[[Gaussians, Path, FormatOptions], None] | None
     degree: int = 3
     """Highest degree of harmonics that it holds."""
@@ -77,8 +79,15 @@ class Format:
     """Whether a file says that its scene was trained with antialiasing."""
     position_steps: Steps | None = None
     """The steps of positions; None where they are as fine as a scene's own, or follow from its size."""
+    places: bool = False
+    """Whether it holds a placement in double precision."""
     any_order: bool = False
     """Whether `FormatOptions.order` has a say in it."""
+
+    def load(self, path: Path, options: FormatOptions) -> LoadedScene:
+        """What `read` gives, with what is known of it besides."""
+        read = self.read(path, options)
+        return LoadedScene(read) if isinstance(read, Gaussians) else read
 
 
 def _write_sog(scene: Gaussians, path: Path, options: FormatOptions) -> None:
@@ -133,9 +142,10 @@ FORMATS = {
     ".ply": Format(
         "PLY",
         lambda path, options: _read_ply(path),
-        lambda scene, path, options: ply.save(scene, path),
+        lambda scene, path, options: ply.save(scene, path, options.placement),
         4,
         antialiased=ply_dialects.antialiased,
+        places=True,
     ),
     ".spz": Format(
         "SPZ",
@@ -167,10 +177,11 @@ FORMATS = {
     ),
     ".glb": Format(
         "glTF",
-        lambda path, options: gltf_reader.read(path),
+        lambda path, options: _moved(*gltf_reader.read_moved(path)),
         lambda scene, path, options: gltf_writer.write(scene, path, options.placement),
+        places=True,
     ),
-    ".gltf": Format("glTF", lambda path, options: gltf_reader.read(path), None),
+    ".gltf": Format("glTF", lambda path, options: _moved(*gltf_reader.read_moved(path)), None),
     ".ksplat": Format("ksplat", lambda path, options: ksplat.read(path), None, 2),
 }
 """End of a file's name -> format; the first that fits."""
@@ -257,12 +268,12 @@ def load_with_facts(path: str | Path, options: FormatOptions | None = None) -> L
         with unpacked(path) as inner:
             return load_with_facts(inner, options)
     known = format_to_read(path)
-    read = known.read(path, options)
-    gaussians = only_drawable(read, str(path))
-    left_out = len(read) - len(gaussians)
+    read = known.load(path, options)
+    gaussians = only_drawable(read.gaussians, str(path))
+    left_out = len(read.gaussians) - len(gaussians)
     if not len(gaussians):
         warnings.warn(f"{path}: holds no Gaussians that can be drawn", stacklevel=2)
-    return LoadedScene(with_finite_values(gaussians), known.antialiased(path), left_out)
+    return LoadedScene(with_finite_values(gaussians), known.antialiased(path), left_out, read.georeference)
 
 
 def only_drawable(gaussians: Gaussians, name: str) -> Gaussians:
@@ -300,8 +311,11 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
     assert known.write is not None
     if known.name != "PLY":  # which holds anything, bit for bit
         gaussians = only_drawable(gaussians, str(path))
-    if known.position_steps is not None:
-        check_positions(gaussians, known.position_steps, path, known.name)
+    steps = known.position_steps
+    if options.placement is not None and not known.places:
+        gaussians, steps = options.placement.gaussians(gaussians), steps or float_steps
+    if steps is not None:
+        check_positions(gaussians, steps, path, known.name)
     known.write(gaussians, path, options)
 
 
@@ -312,7 +326,11 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))
 
 
-def _read_ply(path: Path) -> Gaussians:
+def _read_ply(path: Path) -> Gaussians | LoadedScene:
     if path.is_file() and compressed_ply.is_compressed(path):
         return compressed_ply.read(path)
-    return ply.load(path)
+    return _moved(*ply.load_moved(path))
+
+
+def _moved(gaussians: Gaussians, georeference: Georeference | None) -> LoadedScene:
+    return LoadedScene(gaussians, georeference=georeference)

@@ -32,7 +32,7 @@ def verify(path: Path, options: FormatOptions) -> dict[str, Any]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         known = format_to_read(path)
-        scene = known.read(path, options)
+        scene = known.load(path, options).gaussians
     problems = ranges(scene)
     facts: dict[str, Any] = {
         "file": str(path),
@@ -49,7 +49,7 @@ def verify(path: Path, options: FormatOptions) -> dict[str, Any]:
             end = _end(known)
             copy = Path(folder) / (end if end == "meta.json" else f"scene{end}")
             known.write(fine, copy, options)
-            facts["round trip"] = differences(fine, known.read(copy, options))
+            facts["round trip"] = differences(fine, known.load(copy, options).gaussians)
         if facts["round trip"]["gaussians"] != len(fine):
             problems.append(f"{len(fine):,} Gaussians written, {facts['round trip']['gaussians']:,} read again")
     return {**facts, "notes": [str(warning.message) for warning in caught], "problems": problems}

@@ -50,8 +50,9 @@ def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
     places = _places(capture)
     if not places:
         raise InputError(
-            f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse/0, sparse and the folder "
-            "itself); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the photos first"
+            f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse, sparse/0, the folder itself "
+            "and other usual places); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the "
+            "photos first"
         )
     folders = places[0]
     notes = []
@@ -93,16 +94,15 @@ def _below(capture: Path, folder: Path) -> str:
 
 
 def _places(capture: Path) -> list[list[Path]]:
-    """The models of every place that has any: its sub-models, or itself."""
-    found = []
+    """The models of every place that has any: numbered sub-models, itself, or others in it, such as sparse/aligned."""
+    found: list[list[Path]] = []
     for place in PLACES:
         parent = capture / place
         if not parent.is_dir():
             continue
         folders = sorted(folder for folder in parent.iterdir() if folder.is_dir() and holds_model(folder))
-        numbered = [folder for folder in folders if folder.name.isdigit()]
-        if not numbered and not holds_model(parent) and place.endswith("sparse"):
-            numbered = folders  # such as sparse/aligned
-        if numbered or holds_model(parent):
-            found.append(numbered or [parent])
-    return found
+        found.append([folder for folder in folders if folder.name.isdigit()])
+        found.append([parent] if holds_model(parent) else [])
+        if place.endswith("sparse"):
+            found.append([folder for folder in folders if not folder.name.isdigit()])
+    return [folders for folders in found if folders]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from splat.datasets.readers.colmap_lens import LARGEST_ID
 from splat.datasets.readers.colmap_records import ImageRecord, counted, decode_names, listed
 from splat.datasets.readers.colmap_text import TextFile
 
@@ -128,7 +129,7 @@ def _as_photo(number: int, line: bytes) -> _Photo | None:
         pose = [float(field) for field in fields[1:8]]
     except ValueError:
         return None
-    if image_id < 0 or camera_id < 0:
+    if not (0 <= image_id <= LARGEST_ID and 0 <= camera_id <= LARGEST_ID):
         return None
     return _Photo(number, image_id, pose, camera_id, fields[9].rstrip())
 

@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from splat.geometry.georeference import Georeference
+
 FLOAT_STEP = 2.0**-24
 """Rounding error of a 32-bit float, relative to it."""
 LIMIT = 0.1
@@ -23,6 +25,12 @@ def local_origin(means: Tensor, scales: Tensor) -> Tensor | None:  # [3] float64
     if float((error / sizes).median()) <= LIMIT:
         return None
     return means.median(dim=0).values.round()
+
+
+def moved_from(origin: Tensor) -> Georeference:
+    """Where positions from an origin lie in their file."""
+    x, y, z = origin.tolist()
+    return Georeference((x, y, z))
 
 
 def moved_text(origin: Tensor) -> str:

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from splat.errors import InputError
 from splat.gaussians import Gaussians, drawable
+from splat.geometry.georeference import Georeference
+from splat.geometry.similarity import Similarity
 from splat.io.atomic_file import replacing
-from splat.io.local_origin import moved_text
+from splat.io.local_origin import local_origin, moved_from, moved_text
 from splat.io.ply_container import BLOCK, read_rows, row_blocks, write_binary, write_blocks
 from splat.io.ply_dialects import NORMAL, POSITION, RGB, ROTATION, SCALE, SH0, dialect
 
@@ -35,6 +37,11 @@ def load(path: str | Path) -> Gaussians:
     Raises:
         InputError: the file is missing, truncated, not a PLY, or not one of Gaussians; the message says how to fix it.
     """
+    return load_moved(path)[0]
+
+
+def load_moved(path: str | Path) -> tuple[Gaussians, Georeference | None]:
+    """As `load`, with where the file has the Gaussians if they had to be moved."""
     path = Path(path)
     rows = read_rows(path, "vertex")
     found = dialect(path, rows)
@@ -45,36 +52,49 @@ def load(path: str | Path) -> Gaussians:
     for first, part in row_blocks(path, rows):
         for name, values in found.columns(part, origin).items():
             scene.tensors()[name][first : first + len(part)] = values
-    return scene
+    return scene, None if origin is None else moved_from(origin)
 
 
-def save(gaussians: Gaussians, path: str | Path) -> None:
+def save(gaussians: Gaussians, path: str | Path, placement: Similarity | None = None) -> None:
     """Write Gaussians as a binary `point_cloud.ply`, atomically, creating missing folders.
 
     Values are stored as float32, so `load(save(...))` returns the same bits. An existing file is replaced.
+
+    Args:
+        placement: from the scene's coordinates to those of the file. Where float32 would not hold the positions there, they
+            are stored in double precision.
 
     Raises:
         ValueError: `path` does not end in .ply.
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
     path = ply_path(path)
-    count = len(gaussians)
+    count, double = len(gaussians), False
+    if placement is not None:
+        double = (
+            local_origin(placement.points(gaussians.means.double()), gaussians.scales * placement.scale) is not None
+        )
     rest = [f"f_rest_{index}" for index in range(3 * gaussians.sh_rest.shape[1])]
     names = [*POSITION, *NORMAL, *SH0, *rest, "opacity", *SCALE, *ROTATION]
     bad = 0
 
-    def tables() -> Iterator[NDArray[np.float32]]:
+    def tables() -> Iterator[NDArray[np.float32] | NDArray[np.float64]]:
         nonlocal bad
         for first in range(0, count, BLOCK):
             part = gaussians[first : first + BLOCK].detach().to("cpu", torch.float32)
+            means = part.means
+            if placement is not None:
+                means = placement.points(means.double())
+                part = placement.gaussians(part)
             flat, opacity = part.sh_rest.transpose(1, 2).flatten(1), part.logit_opacities[:, None]
             normals = torch.zeros(len(part), 3)
-            columns = torch.cat([part.means, normals, part.sh0, flat, opacity, part.log_scales, part.quats], dim=1)
+            means = means if double else means.float()
+            columns = torch.cat([means, normals, part.sh0, flat, opacity, part.log_scales, part.quats], dim=1)
             bad += int((~drawable(part)).sum())
             yield columns.numpy()
 
     with replacing(path) as temporary:
-        write_blocks(temporary, "vertex", names, count, tables())
+        write_blocks(temporary, "vertex", names, count, tables(), double=POSITION if double else ())
     warn_about_rows(path, bad, count)
 
 

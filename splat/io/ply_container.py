@@ -5,7 +5,7 @@ The counts of a header are compared with the file's size first: plyfile allocate
 
 import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +143,28 @@ def write_binary(path: Path, **tables: NDArray[np.void]) -> None:
 
 
 def write_blocks(
-    path: Path, name: str, properties: list[str], count: int, tables: Iterable[NDArray[np.float32]]
+    path: Path,
+    name: str,
+    properties: list[str],
+    count: int,
+    tables: Iterable[NDArray[np.float32] | NDArray[np.float64]],
+    double: Sequence[str] = (),
 ) -> None:
-    """Write one element of 32-bit floats whose rows [*, properties] come in parts, as a little-endian PLY."""
+    """Write one element of floats whose rows [*, properties] come in parts, as a little-endian PLY.
+
+    Args:
+        double: properties of 64 bits; the others have 32.
+    """
     lines = ["ply", "format binary_little_endian 1.0", f"element {name} {count}"]
-    lines += [f"property float {known}" for known in properties]
+    lines += [f"property {'double' if known in double else 'float'} {known}" for known in properties]
+    layout = np.dtype([(known, "<f8" if known in double else "<f4") for known in properties])
     with open(path, "wb") as file:
         file.write("\n".join([*lines, "end_header", ""]).encode())
         for table in tables:
-            file.write(np.ascontiguousarray(table, dtype="<f4").data)
+            if not double:
+                file.write(np.ascontiguousarray(table, dtype="<f4").data)
+                continue
+            rows = np.empty(len(table), dtype=layout)
+            for column, known in enumerate(properties):
+                rows[known] = table[:, column]
+            file.write(rows.data)

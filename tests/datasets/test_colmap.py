@@ -151,6 +151,8 @@ def test_several_places_are_named(tmp_path):
     assert model.source == tmp_path / "sparse/0" and len(model.images) == 3
     (note,) = model.notes
     assert "using sparse/0, not dense/0/sparse, sparse_txt" in note
+    write(tracked(3), tmp_path / "sparse/aligned", text=True)
+    assert "using sparse/0, not sparse/aligned, dense/0/sparse, sparse_txt" in read_model(tmp_path).notes[0]
     shutil.move(tmp_path / "sparse", tmp_path / "aside")
     assert read_model(tmp_path).source == tmp_path / "dense/0/sparse"
 

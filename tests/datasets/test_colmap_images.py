@@ -193,6 +193,8 @@ def test_identity_poses_of_photos_named_by_digits(tmp_path, name):
         ("9 1 0 0 0 1 2 3 a.jpg", ["expected a photo"]),
         ("9 1 0 0 0 1 2 x 3 a.jpg", ["expected a photo"]),
         ("-9 1 0 0 0 1 2 3 3 a.jpg", ["expected a photo"]),
+        ("99999999999999999999 1 0 0 0 1 2 3 3 a.jpg", ["expected a photo"]),
+        ("9 1 0 0 0 1 2 3 4294967295 a.jpg", ["expected a photo"]),
         ("9 1 0 0 0 1 2 3 3", ["has 2D points, but no photo"]),
         ("9 0.6 0.8 0.5 0 1 2 3 3", ["expected a photo"]),
         ("10.5 20.5 -1 10.5 20.5", ["or its 2D points"]),

@@ -8,7 +8,6 @@ import torch
 import tyro
 
 from splat.cameras import Camera
-from splat.datasets.load import PhotoOptions
 from splat.errors import InputError
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.orbit import orbit_around
@@ -101,8 +100,5 @@ def _cameras(trained: TrainedScene) -> tuple[list[Camera], float, Georeference |
         near = gaussians[gaussians.opacities > 0.5] if bool((gaussians.opacities > 0.5).any()) else gaussians
         cameras = orbit_around(near.means, ORBIT_VIEWS, 960, 720)
         return cameras, float(torch.stack([camera.position for camera in cameras]).std(0).norm()), trained.georeference
-    data = trained.config.data
-    capture = trained.load_capture(
-        PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None, allow_missing=data.allow_missing)
-    )
+    capture = trained.load_capture()
     return [frame.camera for frame in capture.frames], capture.extent, capture.georeference

@@ -10,7 +10,6 @@ import tyro
 from torch import Tensor
 
 from splat.cameras import Camera
-from splat.datasets.load import PhotoOptions
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -128,9 +127,7 @@ def choose_cameras(options: RenderOptions, trained: TrainedScene) -> list[tuple[
         cameras = orbit_around(trained.gaussians.means.cpu(), options.frames, *ORBIT_SIZE)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
     data = trained.config.data
-    capture = trained.load_capture(
-        PhotoOptions(data.resolution, data.max_image_size, data.images, allow_missing=data.allow_missing)
-    )
+    capture = trained.load_capture()
     if options.along == "orbit":
         points = capture.points if len(capture.points) else trained.gaussians.means.cpu()
         cameras = orbit([frame.camera for frame in capture.frames], points, options.frames)

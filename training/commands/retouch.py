@@ -7,7 +7,6 @@ from typing import Annotated
 import tyro
 
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.load import PhotoOptions
 from splat.errors import InputError
 from splat.io.images import read_image
 from splat.io.ply import save
@@ -51,10 +50,8 @@ def retouch(options: RetouchOptions) -> None:
     if options.output is not None and output.exists() and not options.overwrite:
         raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     edited = read_image(options.edited).float() / 255
-    data, device = trained.config.data, trained.device
-    capture = trained.load_capture(
-        PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None, allow_missing=data.allow_missing)
-    )
+    device = trained.device
+    capture = trained.load_capture()
     frame = find_view(capture, options.view, options.edited)
     size = frame.camera.height, frame.camera.width
     if edited.shape[:2] == (size[0], 3 * size[1]):

@@ -16,8 +16,9 @@ from splat.compression.formats.gltf.document import Column, Document, Node, item
 from splat.compression.formats.gltf.nodes import Matrix, Placed, Transform, placed_primitives
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
+from splat.geometry.georeference import Georeference
 from splat.geometry.similarity import sampled_directions
-from splat.io.local_origin import local_origin, moved_text
+from splat.io.local_origin import local_origin, moved_from, moved_text
 from splat.spherical_harmonics import basis
 
 PREFIXES = (f"{EXTENSION}:", "_")
@@ -38,6 +39,11 @@ def read(path: Path) -> Gaussians:
     Raises:
         InputError: it is damaged, has no Gaussians, lacks a file, or packs them in a way that cannot be read.
     """
+    return read_moved(path)[0]
+
+
+def read_moved(path: Path) -> tuple[Gaussians, Georeference | None]:
+    """As `read`, with where the file has the Gaussians if they had to be moved."""
     document = Document(path)
     required = document.json.get("extensionsRequired")
     for name in required if isinstance(required, list) else []:
@@ -55,7 +61,7 @@ def read(path: Path) -> Gaussians:
             origin = _origin(document, placed)
         matrix = np.block([[linear, (translation - origin)[:, None]], [np.eye(4)[3]]])
         parts.append(_gaussians(document, placed.primitive, Transform(document, matrix)))
-    return Gaussians.cat(parts)
+    return Gaussians.cat(parts), moved_from(torch.from_numpy(origin) * torch.tensor(LUF)) if origin.any() else None
 
 
 def _origin(document: Document, placed: Placed) -> Matrix:  # [3], in glTF's axes
