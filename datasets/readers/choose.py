@@ -160,6 +160,7 @@ def find_model(path: Path) -> Found:
         raise InputError(f"{path}: holds {len(below)} captures; name one of them: {names}")
     if below:
         found = find_model(below[0])
+        found = replace(found, notes=(f"{path}: the cameras in {below[0].name}/ are used", *found.notes))
         if not (below[0] / "images").is_dir():
             found = replace(found, folder=path)
         return found
