@@ -205,8 +205,15 @@ def _unique(model: Model) -> Model:
 
 
 def _models(folder: Path) -> list[tuple[Reader, Path]]:
-    """Every model of a folder, the preferred first."""
-    return [(reader, path) for reader in READERS for path in reader.find(folder)]
+    """Every model of a folder, the preferred first.
+
+    Raises:
+        InputError: the folder or a file in it may not be read.
+    """
+    try:
+        return [(reader, path) for reader in READERS for path in reader.find(folder)]
+    except OSError as error:
+        raise InputError(f"{error.filename or folder}: cannot be looked into ({error.strerror or error})") from error
 
 
 def _below(folder: Path) -> list[Path]:

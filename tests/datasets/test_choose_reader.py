@@ -293,3 +293,14 @@ def test_strange_values_in_json_are_refused_or_left_out(written, kind, data):
     finally:
         file.write_bytes(content)
     assert all(np.isfinite(image.viewmat).all() for image in model.images) and np.isfinite(model.points).all()
+
+
+def test_a_file_that_may_not_be_read_is_said(tmp_path, monkeypatch):
+    cameras_xml(tmp_path)
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("splat.datasets.readers.programs.metashape.accepts", refuse)
+    with pytest.raises(InputError, match=r"cameras\.xml: cannot be looked into \(Permission denied\)"):
+        read_model(tmp_path)
