@@ -43,8 +43,8 @@ class PhotoOptions:
     masks: str | None = "masks"  # folder of the masks; None for none
     invert_masks: bool = False  # black is scene
     depths: str | None = None  # folder of depth maps
-    allow_missing: bool = False  # use what is left, however many photos are not there or damaged
     cache_bytes: int | None = None  # limit for decoded photos
+    allow_missing: bool = False  # use what is left, however many photos are not there or damaged
 
 
 def load_capture(
@@ -94,7 +94,9 @@ def load_capture(
     check_enough(folder, options.images, len(files.photos), missing, files.unusable, options.allow_missing)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         levels, level_notes = measure_levels([file.path for file in files.photos], pool)
-    readers = {file.posed.name: _Reader(file, options, mask_provider, levels, georeference.unit) for file in files.photos}
+    readers = {
+        file.posed.name: _Reader(file, options, mask_provider, levels, georeference.unit) for file in files.photos
+    }
     cache = PhotoCache({name: reader.photo for name, reader in readers.items()}, options.cache_bytes)
     points = torch.from_numpy(model.points).float()
 

@@ -156,7 +156,7 @@ def test_a_chosen_folder_goes_before_what_the_file_names(tmp_path, kind):
     for path in (tmp_path / "images").iterdir():
         (tmp_path / "images_2").mkdir(exist_ok=True)
         Image.open(path).resize((24, 16)).save(tmp_path / "images_2" / path.with_suffix(".jpg").name)
-    scene = load_capture(tmp_path, PhotoOptions(images="images_2"))
+    scene = load_capture(tmp_path, PhotoOptions(images="images_2/"))
     assert [tuple(frame.image.shape[:2]) for frame in scene.frames] == [(16, 24)] * 4
     assert load_capture(tmp_path).frames[0].image.shape[:2] == (32, 48)
     names = [
