@@ -21,9 +21,9 @@ import torch
 
 from splat import Gaussians
 from splat.compression.formats import registry as formats
-from splat.compression.formats.axes import drawable
 from splat.compression.formats.sog import writer as sog
 from splat.compression.formats.sog.grid_order import grid_order
+from splat.gaussians import drawable
 
 MEMBERS = ("means_l", "means_u", "scales", "quats", "sh0", "shN_labels")
 

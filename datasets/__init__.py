@@ -2,3 +2,5 @@
 
 May import splat and splat.cuda_rasterizer.
 """
+
+from splat.datasets.readers import colmap_library as colmap_library

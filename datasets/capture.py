@@ -5,6 +5,7 @@ Cameras and points are in local coordinates, which are the capture's own unless 
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class Frame:
     photos: PhotoCache
     held_out: bool | None = None  # whether the capture itself says that this is a test view; None where it says nothing
     sparse: Tensor | None = None  # [K, 3] float32: pixel x, y and depth (world units) of the points that were seen here
+    hidden: Literal["mask", "alpha"] | None = None  # why nothing of the photo is to be looked at, if nothing is
 
     @property
     def photo(self) -> Photo:

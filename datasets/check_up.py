@@ -21,9 +21,10 @@ from splat.datasets.find_files import FoundFiles, find_files
 from splat.datasets.images.cache import PhotoCache
 from splat.datasets.images.decode import stored_size, target_size
 from splat.datasets.images.file_kinds import UnusablePhoto
-from splat.datasets.load import PhotoOptions, read_model
+from splat.datasets.load import PhotoOptions
 from splat.datasets.local_frame import local_frame, localized, placement_notes
 from splat.datasets.picture import capture_picture
+from splat.datasets.readers.choose import find_model, read_found
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.split import held_out_frames
 from splat.datasets.summary import depth_range, listed
@@ -67,8 +68,8 @@ def check_up(path: Path, options: PhotoOptions | None = None) -> CheckUp:
         InputError: there is none, it cannot be read, or not one of its photos is there.
     """
     options = options or PhotoOptions()
-    model = read_model(path, options.images)
-    folder = path if path.is_dir() else path.parent
+    found = find_model(path)
+    model, folder = read_found(found, options.images), found.folder
     georeference = local_frame(model)
     placement = placement_notes(model, georeference)
     local = localized(model, georeference)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import torch
-from tqdm import tqdm
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
@@ -22,11 +21,12 @@ from splat.datasets.images.deep import Levels, measure_levels
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.lens import is_pinhole, undistort, undistort_map
 from splat.datasets.local_frame import frame_of_scene, local_frame, localized, placement_notes
-from splat.datasets.readers import colmap, transforms_json
+from splat.datasets.readers.choose import find_model, read_found
 from splat.datasets.readers.find_photos import USUAL_FOLDER
-from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.readers.model import PosedImage
 from splat.errors import InputError
 from splat.geometry.georeference import Georeference
+from splat.io.progress import counted
 
 MaskProvider = Callable[[str, torch.Tensor], torch.Tensor]
 """Makes a mask from a photo: name and uint8 [H, W, 3] in, bool [H, W] out, True where the photo shows the scene. Called
@@ -56,12 +56,12 @@ def load_capture(
     scene: torch.Tensor | None = None,
     progress: bool = False,
 ) -> Capture:
-    """Read a capture: a COLMAP model in sparse/0, sparse or the folder itself, or a transforms.json.
+    """Read a capture of COLMAP, transforms.json, or another program (splat.datasets.readers.choose has the list).
 
     Every photo, mask and depth map is read once and resized; as many stay in memory as options.cache_bytes allows.
 
     Args:
-        path: folder of the capture, or its transforms.json.
+        path: folder of the capture, the file of its cameras, or a zip, which is unpacked beside itself.
         mask_provider: makes a mask for the photos that have none.
         georeference: the local coordinates to use, those of a scene that was trained on the capture; chosen by where the
             capture lies and how large it is unless given.
@@ -76,8 +76,8 @@ def load_capture(
         raise InputError(f"`resolution` must be -1 (automatic) or at least 1, got {options.resolution}")
     if options.max_image_size is not None and options.max_image_size < 1:
         raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
-    model = read_model(capture, options.images)
-    folder = capture if capture.is_dir() else capture.parent
+    found = find_model(capture)
+    model, folder = read_found(found, options.images), found.folder
     if not model.images:
         if model.missing:
             check_enough(folder, options.images, 0, model.missing, model.skipped)
@@ -103,17 +103,18 @@ def load_capture(
     def load(reader: _Reader) -> Frame | str:
         posed = reader.file.posed
         try:
-            camera = reader.flat_camera(cache.photo(posed.name))
+            photo = cache.photo(posed.name)
+            camera = reader.flat_camera(photo)
         except UnusablePhoto as reason:
             return str(reason)
         sparse = None
         if posed.observed is not None and len(posed.observed):
             sparse = _depths_of_points(points[torch.from_numpy(posed.observed)], camera)
-        return Frame(posed.name, camera, cache, posed.held_out, sparse)
+        return Frame(posed.name, camera, cache, posed.held_out, sparse, hidden=photo.hidden)
 
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         results = pool.map(load, readers.values())
-        loaded = list(tqdm(results, total=len(readers), desc="photos", unit="", disable=not progress))
+        loaded = list(counted(results, "photos", total=len(readers), unit="photo", shown=progress))
     frames = [frame for frame in loaded if isinstance(frame, Frame)]
     unusable = [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
     unusable = [*files.unusable, *unusable]
@@ -128,30 +129,6 @@ def load_capture(
         model.source,
         georeference,
     )
-
-
-def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
-    """The posed photos and points of a capture of any kind: COLMAP's where there is such a model, else transforms.json.
-
-    Args:
-        images: folder of the photos, inside the capture.
-
-    Raises:
-        InputError: there is neither, or it cannot be read.
-    """
-    if capture.is_file() and capture.suffix.lower() == ".json":
-        return transforms_json.read_model(capture, images)
-    if not capture.is_dir() or not transforms_json.is_capture(capture):
-        return colmap.read_model(capture)
-    if not colmap.find_models(capture):
-        return transforms_json.read_model(capture, images)
-    model = colmap.read_model(capture)
-    other = transforms_json.model_files(capture)[0]
-    note = (
-        f"{capture}: has a COLMAP model and {other.name}; the COLMAP model, {model.source.relative_to(capture)}, is used. To "
-        f"use the other one, give {other} as the capture"
-    )
-    return replace(model, notes=(note, *model.notes))
 
 
 @dataclass(frozen=True)

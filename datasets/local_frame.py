@@ -9,11 +9,15 @@ from torch import Tensor
 
 from splat.datasets.readers.model import Model
 from splat.geometry.georeference import IDENTITY, Georeference
-from splat.geometry.scene_size import OUTLIER_RATIO, camera_extent, natural_unit, outlying, point_radius, usable
-
-FAR_AWAY = 10.0
-"""A scene whose middle is farther from the origin than this times its size is moved there: at ten sizes a step of float32 is
-already as large as the smallest steps of the optimizer."""
+from splat.geometry.scene_size import (
+    FAR_AWAY,
+    OUTLIER_RATIO,
+    camera_extent,
+    natural_unit,
+    outlying,
+    point_radius,
+    usable,
+)
 
 
 def local_frame(model: Model) -> Georeference:

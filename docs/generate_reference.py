@@ -38,7 +38,8 @@ PAGES: dict[str, tuple[str, str, str]] = {
     "formats": (
         "File formats",
         "splat.compression.formats",
-        "registry quantizers sog.reader sog.writer splatz.container splatz.options spz compressed_ply splat ksplat glb verify",
+        "registry quantizers sog.reader sog.writer splatz.container splatz.options spz compressed_ply splat ksplat "
+        "gltf.reader gltf.writer verify",
     ),
     "simplify": (
         "Pruning and coding",

@@ -4,7 +4,7 @@ The stored numbers are the ones that are optimized and written to disk (log scal
 Kerbl et al. 2023; `scales` and `opacities` are what they stand for.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -12,6 +12,14 @@ from torch import Tensor
 
 SH_C0 = 0.28209479177387814
 """Value of the constant spherical harmonic, 1 / (2 sqrt(pi)): color = SH_C0 * sh0 + 0.5."""
+
+
+MOST_LOG_SCALE = 44.0
+"""Logarithm of the largest scale whose square is finite in float32; a larger one has no covariance."""
+BLOCK = 1 << 18
+"""Gaussians that are looked at together."""
+FLAT, OPAQUE = -30.0, 30.0
+"""A logarithm of a scale and a logit that are drawn as minus and plus infinity are, in float32 as in float64."""
 
 
 @dataclass
@@ -143,3 +151,41 @@ class Gaussians:
         for tensor in self.tensors().values():
             tensor.requires_grad_(requires_grad)
         return self
+
+
+def defects(gaussians: Gaussians) -> Iterator[tuple[str, Tensor]]:  # (what is wrong, [N] bool)
+    """For every reason why a Gaussian cannot be drawn, where it holds.
+
+    An infinite logit is an opacity of 0 or 1, and a logarithm of a scale of minus infinity is a flat Gaussian: both can be
+    drawn. The rotation of a row of zeros, with which some programs fill up a file, has length zero.
+    """
+    yield "position not finite", ~gaussians.means.isfinite().all(dim=1)
+    yield "rotation not finite", ~gaussians.quats.isfinite().all(dim=1)
+    yield "rotation of length zero", (gaussians.quats == 0).all(dim=1)
+    yield "scale not finite", ~(gaussians.log_scales <= MOST_LOG_SCALE).all(dim=1)
+    yield "opacity not a number", gaussians.logit_opacities.isnan()
+    color = gaussians.sh0.isfinite().all(dim=1)
+    yield "color not finite", ~(color & gaussians.sh_rest.isfinite().flatten(1).all(dim=1))
+
+
+def drawable(gaussians: Gaussians) -> Tensor:  # [N] bool
+    """Which Gaussians can be drawn at all. The others are left out of everything that is computed from a scene."""
+    fine = torch.ones(len(gaussians), dtype=torch.bool, device=gaussians.device)
+    for first in range(0, len(gaussians), BLOCK):
+        place = slice(first, first + BLOCK)
+        for _, broken in defects(gaussians[place]):
+            fine[place] &= ~broken
+    return fine
+
+
+def with_finite_values(gaussians: Gaussians) -> Gaussians:
+    """The same picture without infinities: an infinite logit becomes plus or minus `OPAQUE`, and a logarithm of a scale of
+    minus infinity becomes `FLAT`. Where there are none, the scene itself."""
+    logits, log_scales = gaussians.logit_opacities, gaussians.log_scales
+    if not (bool(logits.isinf().any()) or bool((log_scales == -torch.inf).any())):
+        return gaussians
+    return replace(
+        gaussians,
+        logit_opacities=torch.where(logits.isinf(), logits.sign() * OPAQUE, logits),
+        log_scales=torch.where(log_scales == -torch.inf, FLAT, log_scales),
+    )

@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 def psnr(image: Tensor, target: Tensor, mask: Tensor | None = None) -> float:
-    """Peak signal-to-noise ratio in dB, of the mean squared error over all values; infinite for equal images.
+    """Peak signal-to-noise ratio in dB, of the mean squared error over all values; infinite for equal images, nan
+    where no pixel counts.
 
     Args:
         mask: [H, W] bool, which pixels count; all unless given.
@@ -43,4 +44,4 @@ def ssim(image: Tensor, target: Tensor, mask: Tensor | None = None) -> float:
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     similarity /= (mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)
-    return float((similarity if mask is None else similarity[:, 0, mask.cpu()]).mean())
+    return float((similarity if mask is None else similarity[:, 0, mask.cpu()]).mean())  # nan where no pixel counts

@@ -12,7 +12,8 @@ from splat.geometry.georeference import Georeference
 from splat.geometry.scene_size import near_plane, point_radius
 from splat.io.checkpoint_file import read_checkpoint
 from splat.io.georeference_file import georeference_beside
-from splat.plugins import load_scene
+from splat.plugins import load_scene, load_with_facts
+from splat.result import LoadedScene
 from splat.run import Run, RunSettings, find_run, find_scene
 from splat.settings import RenderSettings
 
@@ -27,13 +28,14 @@ class OpenedScene:
     settings: RunSettings = field(default_factory=RunSettings)
     render: RenderSettings = field(default_factory=RenderSettings)  # how it is drawn as it was trained
     georeference: Georeference | None = None  # where its coordinates lie in its capture's, where that is known
+    moved: bool = False  # whether its file has the capture's coordinates, and only memory has others
 
 
 def open_scene(
     path: Path,
     device: torch.device | str = "cpu",
     *,
-    load: Callable[[Path], Gaussians] = load_scene,
+    load: Callable[[Path], LoadedScene] = load_with_facts,
     checkpoints: bool = False,
 ) -> OpenedScene:
     """Open a scene of any format, the latest of a run, or an unzipped SOG.
@@ -52,13 +54,15 @@ def open_scene(
     run = find_run(path)
     snapshots = run.snapshots() if checkpoints and run is not None else {}
     file = snapshots[max(snapshots)] if snapshots else find_scene(path)
-    load = load_snapshot if file.suffix == ".pt" else load
-    gaussians = load(file).to(device)
+    loaded = LoadedScene(load_snapshot(file)) if file.suffix == ".pt" else load(file)
+    gaussians = loaded.gaussians.to(device)
     settings = RunSettings() if run is None else run.settings()
-    # A scene that was not trained here may be in any unit.
-    render = settings.render if settings.capture is not None else settings_for(gaussians)
-    georeference = georeference_beside(file) if run is None else run.georeference()
-    return OpenedScene(gaussians, file, run, settings, render, georeference)
+    if settings.capture is not None:
+        render = settings.render
+    else:  # not trained here, so in any unit
+        render = settings_for(gaussians, settings.antialiased or bool(loaded.antialiased))
+    georeference = run.georeference() if run is not None else loaded.georeference or georeference_beside(file)
+    return OpenedScene(gaussians, file, run, settings, render, georeference, loaded.georeference is not None)
 
 
 def settings_for(gaussians: Gaussians, antialiased: bool = False) -> RenderSettings:

@@ -13,10 +13,10 @@ from PIL import Image
 
 from splat.callbacks import LiveViewer, TrainingCallback
 from splat.gaussians import Gaussians
-from splat.result import CompressionResult, Metrics, TrainingResult
+from splat.result import CompressionResult, LoadedScene, Metrics, TrainingResult
 from splat.run import Run
 
-LOAD_SCENE = "splat.compression.formats.registry:load"
+LOAD_SCENE = "splat.compression.formats.registry:load_with_facts"
 SAVE_SCENE = "splat.compression.formats.registry:save"
 CHECK_UP = "splat.datasets.check_up:check_up"
 PREPARE_TRAINING = "splat.training.train:prepare"
@@ -33,13 +33,23 @@ def find(target: str) -> Callable[..., Any]:
 
 
 def load_scene(path: str | Path) -> Gaussians:
-    """Read a scene of any format; a folder stands for the latest scene of a run, or for an unzipped SOG.
+    """Read a scene of any format; a folder stands for the latest scene of a run, or for an unzipped SOG. Gaussians that cannot
+    be drawn are left out, with a warning that says how many and why.
 
     Raises:
         InputError: there is none, or it is damaged.
     """
-    gaussians: Gaussians = find(LOAD_SCENE)(path)
-    return gaussians
+    return load_with_facts(path).gaussians
+
+
+def load_with_facts(path: str | Path) -> LoadedScene:
+    """The same, with what the file says besides: whether it was trained with antialiasing, and how many were left out.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    loaded: LoadedScene = find(LOAD_SCENE)(path)
+    return loaded
 
 
 def save_scene(gaussians: Gaussians, path: str | Path) -> None:

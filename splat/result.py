@@ -1,5 +1,6 @@
 """What the functions of the library return: the images of a render, and what training, evaluation and compression found."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,21 @@ from typing import Any
 from torch import Tensor
 
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import Georeference
 from splat.run import Run
+
+
+@dataclass(frozen=True)
+class LoadedScene:
+    """A scene's file as it was read, and what is known of it besides."""
+
+    gaussians: Gaussians
+    antialiased: bool | None = None
+    """Whether it was trained with antialiasing; None where the file does not say."""
+    left_out: int = 0
+    """Gaussians of the file that cannot be drawn, and are not among these."""
+    georeference: Georeference | None = None
+    """Where the coordinates of the Gaussians lie in those of the file, where they had to be moved."""
 
 
 @dataclass
@@ -63,7 +78,7 @@ class RenderResult:
 
 @dataclass(frozen=True)
 class ViewMetrics:
-    """How close a render is to the photo of its view, where the photo is not masked."""
+    """How close a render is to the photo of its view, where the photo is not masked; nan where all of it is."""
 
     name: str  # of the photo
     psnr: float  # dB
@@ -75,7 +90,10 @@ class ViewMetrics:
 
 @dataclass(frozen=True)
 class Metrics:
-    """How close a scene is to the photos of some views: means over the views, and the values of each."""
+    """How close a scene is to the photos of some views: means over the views of which a pixel counts, and the values of each.
+
+    Numbers are nan where masks hide every pixel; in JSON they are null.
+    """
 
     psnr: float  # dB
     ssim: float
@@ -90,7 +108,8 @@ class Metrics:
         """The means of views, of which there is one at least."""
 
         def mean(name: str) -> float:
-            return float(sum(getattr(view, name) for view in views) / len(views))
+            values = [value for view in views if not math.isnan(value := getattr(view, name))]
+            return float(sum(values) / len(values)) if values else math.nan
 
         optional = {name: mean(name) for name in ("lpips", "psnr_aligned") if getattr(views[0], name) is not None}
         return cls(mean("psnr"), mean("ssim"), mean("psnr_color_corrected"), gaussians, views, **optional)

@@ -32,6 +32,7 @@ from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.georeference import Georeference
 from splat.io.atomic_file import replacing
+from splat.io.facts import as_json
 from splat.io.georeference_file import read_georeference, write_georeference
 from splat.io.ply import save
 from splat.settings import RenderSettings
@@ -240,7 +241,7 @@ class Run:
 
     def write_metrics(self, metrics: dict[str, Any]) -> None:
         with replacing(self.metrics_file) as temporary:
-            temporary.write_text(json.dumps(metrics, indent=2) + "\n")
+            temporary.write_text(as_json(metrics) + "\n")
 
     def scores(self) -> dict[str, Any]:
         """The numbers at the top of metrics.json; empty where the run was not evaluated.
@@ -280,7 +281,7 @@ class Run:
             for index, (name, camera) in enumerate(zip(names, cameras, strict=True))
         ]
         with replacing(self.cameras_file) as temporary:
-            temporary.write_text(json.dumps(entries, indent=1))
+            temporary.write_text(as_json(entries, indent=1))
 
     def cameras(self) -> list[tuple[str, Camera]]:
         """Name and camera of every photo that the run was trained on; none where the folder does not say."""

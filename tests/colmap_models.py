@@ -4,6 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pycolmap
+import pytest
+
+from splat.datasets.readers.colmap import read_model
+from splat.datasets.readers.model import Model
+from splat.errors import InputError
 
 PHOTOS, POINTS = 6, 40
 
@@ -53,3 +58,30 @@ def photo_lines(path: Path) -> list[str]:
 
 def rewrite(path: Path, lines: list[str], newline: str = "\n") -> None:
     path.write_bytes(newline.join([*lines, ""]).encode())
+
+
+def assert_poses(model: Model, expected: Model) -> None:
+    assert not model.skipped
+    for posed, other in zip(model.images, expected.images, strict=True):
+        np.testing.assert_array_equal(posed.viewmat, other.viewmat)
+        np.testing.assert_array_equal(posed.camera.params, other.camera.params)
+
+
+def assert_same(model: Model, expected: Model, notes: int = 0) -> None:
+    assert_poses(model, expected)
+    assert len(model.notes) == notes, model.notes
+    np.testing.assert_array_equal(model.points, expected.points)
+    for posed, other in zip(model.images, expected.images, strict=True):
+        assert posed.observed is not None and other.observed is not None
+        np.testing.assert_array_equal(posed.observed, other.observed)
+
+
+def refused(folder: Path, *parts: str) -> None:
+    with pytest.raises(InputError) as error:
+        read_model(folder)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def data_lines(path: Path) -> list[str]:
+    return [line for line in path.read_text().splitlines() if not line.startswith("#")]

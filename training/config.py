@@ -17,6 +17,7 @@ from torch import Tensor
 
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
+from splat.io.facts import as_json
 from splat.io.parsing import parse_bytes
 from splat.options.markers import OneOf, named_values
 from splat.run import Run
@@ -156,10 +157,6 @@ class RunConfig:
     """With `eval`: also measure LPIPS (needs the package lpips, which fetches its weights once)."""
 
 
-CONDUCT = ("device", "threads", "save_every", "keep_checkpoints")
-"""What of a run may change when it is resumed."""
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """A whole training run."""
@@ -183,7 +180,7 @@ class TrainConfig:
         Raises:
             InputError: naming the parameter, what was expected and came.
         """
-        for name, value in _flat(self.as_dict()).items():
+        for name, value in self.flat().items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise InputError(f"`{name}` must be a finite number, got {value}")
         for group in (self.data, self.optimization, self.densify):
@@ -252,22 +249,20 @@ class TrainConfig:
                 hint = "; say `accumulate` 1" if "accumulate" in name else ""
                 raise InputError(f"`fuse_adam` takes the step inside the backward and cannot go with {name}{hint}")
 
-    def changes(self, but: "TrainConfig") -> list[str]:
-        """What differs from the defaults, `name` value each, where another configuration does not say the same."""
-        usual = _flat(TrainConfig(densify=type(self.densify)()).as_dict()) | {"densify": TrainConfig().densify.name}
-        other = _flat(but.as_dict())
-        return [
-            f"`{name}` {value}"
-            for name, value in _flat(self.as_dict()).items()
-            if value != usual[name] and value != other.get(name)
-        ]
+    def flat(self) -> dict[str, Any]:
+        """The settings of all groups under their own names; those that are one flag together with the flag's."""
+        flat = {}
+        for group, inside in self.as_dict().items():
+            for name, value in inside.items():
+                name = "densify" if name == "strategy" else f"{group}.{name}" if group in ("lr", "loss") else name
+                flat[name] = value
+        return flat
 
-    def with_conduct_of(self, asked: "TrainConfig") -> "TrainConfig":
-        """The same run elsewhere: device, threads and checkpoints as another configuration asks where it differs from the
-        defaults."""
-        usual = RunConfig()
-        names = [name for name in CONDUCT if getattr(asked.run, name) != getattr(usual, name)]
-        return replace(self, run=replace(self.run, **{name: getattr(asked.run, name) for name in names}))
+    def with_values(self, values: Mapping[str, Any]) -> "TrainConfig":
+        """Other values of settings of the photos, the optimizer, the rates and the run, by the names of `flat`."""
+        names = ("data", "optimization", "lr", "run")
+        own = {name.removeprefix("lr."): value for name, value in values.items()}
+        return replace(self, **{name: _with(getattr(self, name), own) for name in names})
 
     @property
     def progressive(self) -> bool:
@@ -326,16 +321,6 @@ def _check_names(where: str, values: Any, known: Mapping[str, Any]) -> None:
         raise InputError(f"{where}: there is no {', '.join(sorted(unknown))}; there are {', '.join(known)}")
 
 
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    """The settings of all groups under their own names; those that are one flag together with the flag's."""
-    flat = {}
-    for group, inside in values.items():
-        for name, value in inside.items():
-            name = "densify" if name == "strategy" else f"{group}.{name}" if group in ("lr", "loss") else name
-            flat[name] = value
-    return flat
-
-
 def _with(group: Any, values: dict[str, Any]) -> Any:
     """A dataclass with other values; those whose names it does not have are left out."""
     return replace(group, **{item.name: values[item.name] for item in fields(group) if item.name in values})
@@ -361,7 +346,7 @@ def evaluation_background(config: TrainConfig) -> Tensor:  # [3]
 
 def save_config(config: TrainConfig, capture: Path, run: Run) -> None:
     with replacing(run.config_file) as temporary:
-        temporary.write_text(json.dumps({"capture": str(capture.resolve()), **config.as_dict()}, indent=2) + "\n")
+        temporary.write_text(as_json({"capture": str(capture.resolve()), **config.as_dict()}) + "\n")
 
 
 def load_config(run: Run) -> tuple[TrainConfig, Path]:

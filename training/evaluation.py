@@ -14,7 +14,6 @@ from splat.run import Run
 from splat.training.config import TrainConfig
 from splat.training.evaluate.measure_run import measure
 from splat.training.open_run import TrainedScene, open_run, open_trained, read_capture
-from splat.training.progress import shows_bars
 
 
 def evaluate(
@@ -51,7 +50,7 @@ def evaluate(
         renders=None if renders is None else Path(renders),
         settings=replace(trained.settings, antialiased=config.optimization.antialiased),
         lpips=lpips,
-        progress=progress and shows_bars(),
+        progress=progress,
     )
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from splat.cameras import Camera
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.io.atomic_file import replacing
+from splat.io.progress import counted
 from splat.render import render
 from splat.settings import RenderSettings
 
@@ -82,7 +82,7 @@ def fuse(
     names, kinds, channels = ("tsdf", "weight", "color"), (core.float32,) * 3, (1, 1, 3)
     grid = library.t.geometry.VoxelBlockGrid(names, kinds, channels, voxel, BLOCK, BLOCKS, core.Device("CPU:0"))
     seen = False
-    for camera in tqdm(cameras, desc="fuse", unit="view", disable=not progress):
+    for camera in counted(cameras, "fuse", unit="view", shown=progress):
         result = render(gaussians, camera, depth=True, settings=settings)
         assert result.median_depth is not None
         depth = torch.where(result.alpha > MIN_ALPHA, result.median_depth, 0.0)

@@ -16,11 +16,11 @@ from splat.gaussians import Gaussians
 from splat.geometry.georeference import Georeference
 from splat.io.parsing import parse_bytes
 from splat.opening import open_scene
-from splat.plugins import load_scene
+from splat.plugins import load_with_facts
+from splat.result import LoadedScene
 from splat.run import Run
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background, load_config
-from splat.training.progress import shows_bars
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,17 @@ class TrainedScene:
         """Color behind the scene where it must not be random, on the device."""
         return evaluation_background(self.config).to(self.device)
 
-    def load_capture(self, options: PhotoOptions, *, progress: bool = False) -> Capture:
-        """The photos that it was trained on, in its coordinates.
+    def load_capture(self) -> Capture:
+        """The photos that it was trained on, without masks, and their cameras in its coordinates.
 
         Raises:
             InputError: no capture is known, or it cannot be used.
         """
         if self.capture is None:
             raise InputError(f"{self.file}: which `capture`? A scene alone does not say")
+        options = replace(photo_options(self.config), masks=None, depths=None)
         capture = load_capture(
-            self.capture, options, georeference=self.georeference, scene=self.gaussians.means, progress=progress
+            self.capture, options, georeference=self.georeference, scene=self.gaussians.means, progress=True
         )
         warn_of_losses(capture)
         return capture
@@ -73,7 +74,7 @@ def open_trained(
     capture: Path | None = None,
     device: str = "auto",
     *,
-    load: Callable[[Path], Gaussians] = load_scene,
+    load: Callable[[Path], LoadedScene] = load_with_facts,
 ) -> TrainedScene:
     """Open the folder of a run, or a scene of any format.
 
@@ -102,7 +103,7 @@ def open_run(
     capture: Path | None = None,
     device: str = "auto",
     *,
-    load: Callable[[Path], Gaussians] = load_scene,
+    load: Callable[[Path], LoadedScene] = load_with_facts,
 ) -> TrainedRun:
     """Open the folder of a run; the arguments are those of `open_trained`.
 
@@ -151,9 +152,7 @@ def read_capture(
     Raises:
         InputError: there is no capture, or it cannot be used.
     """
-    capture = load_capture(
-        source, photo_options(config), georeference=georeference, scene=scene, progress=progress and shows_bars()
-    )
+    capture = load_capture(source, photo_options(config), georeference=georeference, scene=scene, progress=progress)
     if progress:
         print(summary(capture))
     else:

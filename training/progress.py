@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor
-from tqdm import tqdm
 
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
+from splat.io.facts import as_json
+from splat.io.progress import Bar, shows_bars
 from splat.run import Run
 from splat.training.schedules import Clock
 
@@ -20,11 +21,6 @@ RECORD_EVERY = 100
 """Iterations between two lines of metrics.jsonl."""
 LINES_PER_RUN = 20
 """Plain lines printed where the output is not a terminal."""
-
-
-def shows_bars() -> bool:
-    """Whether there is somebody to see a progress bar: standard error is a terminal, or a notebook shows it."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
 class StageTimer:
@@ -72,7 +68,7 @@ class Progress:
         total = clock.iterations if clock.limit is None else 1000
         begun = first if clock.limit is None else int(1000 * clock.progress)
         layout = None if clock.limit is None else "{desc}: {percentage:3.0f}%|{bar}| {elapsed}{postfix}"
-        self.bar = tqdm(
+        self.bar = Bar(
             total=total,
             initial=begun,
             desc="train",
@@ -116,11 +112,14 @@ class Progress:
             left = (self.clock.iterations - iteration) / max(rate, 1e-9)
             left = left if self.clock.limit is None else min(left, self.clock.limit - self.clock.seconds)
             of = f"/{self.clock.iterations:,}" if self.clock.limit is None else ""
-            print(
+            text = (
                 f"iteration {iteration:,}{of}  loss {self.loss:.4f}  PSNR {self.psnr or 0:.2f} dB  "
-                f"{count:,} Gaussians  {rate:.1f} it/s  {left:.0f} s left",
-                flush=True,
+                f"{count:,} Gaussians  {rate:.1f} it/s  {left:.0f} s left"
             )
+            try:
+                print(text, flush=True)
+            except OSError:  # the terminal has closed, or the reader of a pipe left; the run goes on
+                self.shown = False
         if self.path is not None and (iteration % RECORD_EVERY == 0 or self.clock.finished):
             record = {
                 "iteration": iteration,
@@ -133,7 +132,7 @@ class Progress:
             if roughness is not None:
                 record["grid_roughness"] = round(float(roughness), 6)
             with self.path.open("a") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(as_json(record, indent=None) + "\n")
             if self.events is not None:
                 for name in ("loss", "train_psnr", "gaussians", "its_per_second", "grid_roughness"):
                     if record.get(name) is not None:

@@ -1,9 +1,8 @@
 """prepare: everything before the first iteration of a run, which `PreparedTraining.run` then trains. What `splat.train` and the
 verb `splat train` call."""
 
-import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import torch
 
 from splat.callbacks import TrainingCallback
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.readers import colmap, transforms_json
+from splat.datasets.readers import archive, colmap
+from splat.datasets.readers.choose import holds_model
 from splat.datasets.sfm import reconstruct as sfm
 from splat.datasets.split import split
 from splat.device import choose_device
@@ -21,18 +21,21 @@ from splat.io.atomic_file import replacing
 from splat.io.ply import save_points
 from splat.result import Metrics, TrainingResult
 from splat.run import Run
-from splat.training.checkpoint import load_latest_checkpoint
+from splat.training.checkpoint import load_latest_checkpoint, resumed_settings
 from splat.training.config import TrainConfig, load_config, save_config
 from splat.training.densify.base import Strategy
 from splat.training.evaluate.measure_run import measure, measure_run
 from splat.training.evaluate.metrics import lpips_metric
 from splat.training.evaluate.report import write_report
 from splat.training.init.initialize import initial_gaussians
+from splat.training.interrupt import interrupt_flag
 from splat.training.losses.objective import LossTerm
 from splat.training.open_run import read_capture
-from splat.training.progress import import_tensorboard, shows_bars
+from splat.training.progress import import_tensorboard
 from splat.training.trainer import Trainer
 
+NAMED = 8
+"""Photos that a warning names."""
 SHOWN_VIEWS = 6
 """Training views in the report of a run that holds none out."""
 
@@ -42,7 +45,7 @@ class PreparedTraining:
     """A run that is ready to start."""
 
     trainer: Trainer
-    source: Path  # of the capture, as `splat train` wants it
+    source: Path  # of the capture, as `splat train` wants it: its folder, or the file of its cameras
     capture: Capture
     frames: list[Frame]  # to train on
     held_out: list[Frame]
@@ -60,12 +63,16 @@ class PreparedTraining:
             InputError: the loss is not finite, no Gaussian is left, or a photo cannot be read any more.
         """
         trainer, folder = self.trainer, self.folder
-        if folder is not None and not self.resumed:
+        if folder is not None and self.resumed:
+            save_config(trainer.config, self.capture.path, folder)
+        elif folder is not None:
             folder.clear()  # not before everything has proved usable
-            write_start(folder, trainer.config, self.capture)
-        finished = trainer.run()
-        scene, seconds, iterations = trainer.scene().detach(), trainer.clock.seconds, trainer.iteration
-        path = None if folder is None else folder.save_scene(scene, iterations)
+            write_start(folder, trainer.config, self.capture, self.source)
+        with interrupt_flag() as interrupted:
+            finished = trainer.run(interrupted)
+            scene, seconds, iterations = trainer.scene().detach(), trainer.clock.seconds, trainer.iteration
+            path = None if folder is None else folder.save_scene(scene, iterations)
+            finished = finished and not interrupted.is_set()
         if not finished:
             self._say(
                 f"stopped at iteration {iterations:,}" + ("" if path is None else f"; the scene so far is {path}")
@@ -80,17 +87,17 @@ class PreparedTraining:
     def _measure(self) -> Metrics | None:
         """Of the held-out views. A run that holds none out has pictures of some training views in its folder."""
         trainer, config = self.trainer, self.trainer.config
-        scene, folder, bars = trainer.scene(), self.folder, trainer.shown and shows_bars()
+        scene, folder, shown = trainer.scene(), self.folder, trainer.shown
         if folder is None:
             if not self.held_out:
                 return None
-            return measure(config, scene, self.held_out, poses=trainer.model.poses, progress=bars)
+            return measure(config, scene, self.held_out, poses=trainer.model.poses, progress=shown)
         timing: dict[str, Any] = {"train_seconds": trainer.clock.seconds, "stages": trainer.timer.seconds}
         frames, poses = self.held_out, trainer.model.poses
         if not frames:
             frames, poses = self.frames[:: max(1, len(self.frames) // SHOWN_VIEWS)][:SHOWN_VIEWS], None
             timing["training_views"] = True
-        found = measure_run(folder, config, scene, frames, trainer.iteration, timing, poses, progress=bars)
+        found = measure_run(folder, config, scene, frames, trainer.iteration, timing, poses, progress=shown)
         return found if self.held_out else None
 
     def describe(self) -> None:
@@ -124,8 +131,12 @@ def prepare(
     overwrite: bool = False,
     progress: bool = True,
     device: str | None = None,
+    given: Collection[str] | None = None,
 ) -> PreparedTraining:
     """Everything that comes before the first iteration; `splat.train` says what the arguments mean.
+
+    Args:
+        given: which settings of `config` are wanted of a resumed run; those that differ from the defaults unless given.
 
     Raises:
         InputError: the capture, the settings or the folder cannot be used.
@@ -137,13 +148,10 @@ def prepare(
         raise InputError("`resume` and `overwrite` contradict each other; give one of them")
     if resume and run is None:
         raise InputError("`resume` needs `output`, the folder of the run to go on with")
+    before: TrainConfig | None = None
     if run is not None and resume and run.config_file.is_file():
-        asked, (config, recorded) = config, load_config(run)
-        if asked is not None:
-            config = config.with_conduct_of(asked)
-        ignored = [] if asked is None else asked.changes(but=config)
-        if ignored:
-            warnings.warn(f"`resume` goes on with the settings of the run; ignored: {', '.join(ignored)}", stacklevel=2)
+        before, recorded = load_config(run)
+        config = resumed_settings(before, config, given)
         capture = recorded if capture is None else capture
     config = config or TrainConfig()
     if device is not None:
@@ -167,6 +175,7 @@ def prepare(
     if not capture.frames:
         raise InputError(f"{capture.path}: the capture has no photos")
     check_use(config, capture)
+    check_hidden(config, capture)
     frames, held_out = split(capture, config.data.test_every) if config.data.eval else (list(capture.frames), [])
     generator = torch.Generator().manual_seed(config.run.seed)
     initial = initial_gaussians(capture, config, generator)
@@ -186,17 +195,46 @@ def prepare(
         shown=progress,
     )
     if run is not None and resume:
-        state, notes = load_latest_checkpoint(run)
-        for note in notes:
-            warnings.warn(note, stacklevel=2)
-        trainer.load_state_dict(state)
-        if progress:
-            print(f"resuming {run.path} at iteration {trainer.iteration:,}")
+        go_on(trainer, run, before or config)
     name = config.densify.name if strategy is None else type(strategy).__name__
     prepared = PreparedTraining(trainer, source, capture, frames, held_out, name, resumed=run is not None and resume)
     if progress:
         prepared.describe()
     return prepared
+
+
+def go_on(trainer: Trainer, run: Run, before: TrainConfig) -> None:
+    """Take over the latest checkpoint of a run.
+
+    Args:
+        before: the settings that the run had until now.
+
+    Raises:
+        InputError: there is none, it does not fit the capture, or the run has done more than is asked for.
+    """
+    state, notes = load_latest_checkpoint(run)
+    for note in notes:
+        warnings.warn(note, stacklevel=3)
+    trainer.load_state_dict(state)
+    clock, config = trainer.clock, trainer.config
+    if clock.iteration > clock.iterations:
+        raise InputError(
+            f"`iterations` {clock.iterations}: the run has done {clock.iteration} already; give more, or leave it out"
+        )
+    if clock.limit is not None and config.time_limit_seconds != before.time_limit_seconds and clock.spent > clock.limit:
+        raise InputError(
+            f"`time_limit` {config.optimization.time_limit}: the run has trained for {clock.spent:.0f} s already; give more"
+        )
+    if not trainer.shown:
+        return
+    print(f"resuming {run.path} at iteration {trainer.iteration:,}")
+    lengths = [(it.optimization.iterations, it.optimization.time_limit) for it in (before, config)]
+    if lengths[0] != lengths[1]:
+        print(
+            f"the length of the run has changed, and its schedules (learning rates, densification) follow: "
+            f"it goes on at {clock.progress:.0%} of {clock.iterations:,} iterations"
+            + ("" if clock.limit is None else f" or {config.optimization.time_limit}")
+        )
 
 
 def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
@@ -205,7 +243,12 @@ def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
     Raises:
         InputError: there is no run, or no cameras can be found.
     """
-    if not sfm.holds_photos(source) or colmap.find_models(source) or transforms_json.is_capture(source):
+    if archive.is_archive(source):
+        unpacked = archive.unpack(source)
+        if progress and unpacked.new:
+            print(f"unpacked {source} to {unpacked.folder}")
+        source = unpacked.folder
+    if not sfm.holds_photos(source) or holds_model(source):
         return source
     if run is None:
         raise InputError(
@@ -218,7 +261,7 @@ def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
         return made
     if progress:
         print(f"{source}: no cameras are known; finding them (`splat photos` does this alone)")
-    done = sfm.reconstruct(source, made, sfm.SfmOptions(progress=progress and sys.stderr.isatty()))
+    done = sfm.reconstruct(source, made, sfm.SfmOptions(progress=progress))
     if progress:
         print(done.describe())
     return made
@@ -267,9 +310,37 @@ def check_use(config: TrainConfig, capture: Capture) -> None:
         )
 
 
-def write_start(run: Run, config: TrainConfig, capture: Capture) -> None:
-    """Write what is known before the first iteration: settings, cameras, and the points it starts from."""
-    save_config(config, capture.path, run)
+def check_hidden(config: TrainConfig, capture: Capture) -> None:
+    """Warn of photos of which nothing is left.
+
+    Raises:
+        InputError: nothing is left of any.
+    """
+    remedies = {
+        "mask": "masks hide everything in {}: are black and white the other way round? "
+        + ("Leave `invert_masks` out" if config.data.invert_masks else "Give `invert_masks`")
+        + ', or `masks` "" to use none',
+        "alpha": "{} wholly transparent (alpha is 0 everywhere); save them again without an alpha channel",
+    }
+    total, nothing = len(capture.frames), 0
+    for kind, text in remedies.items():
+        names = [frame.name for frame in capture.frames if frame.hidden == kind]
+        nothing += len(names)
+        if names:
+            more = ", ..." if len(names) > NAMED else ""
+            which = f"{len(names)} of {total} photos ({', '.join(names[:NAMED])}{more})" + " are" * (kind == "alpha")
+            if nothing == total:
+                raise InputError(f"{capture.path}: {text.format(which)}")
+            warnings.warn(text.format(which), stacklevel=3)
+
+
+def write_start(run: Run, config: TrainConfig, capture: Capture, source: Path) -> None:
+    """Write what is known before the first iteration: settings, cameras, and the points it starts from.
+
+    Args:
+        source: of the capture as it was named, which says which of several models was read.
+    """
+    save_config(config, source, run)
     run.write_georeference(capture.georeference)
     if len(capture.points):
         save_points(run.points_file, capture.points, capture.colors)

@@ -1,8 +1,10 @@
 """The training loop: one photo a step, render, loss, backward, Adam, and now and then an edit of the set of Gaussians."""
 
 import math
+import threading
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -33,12 +35,7 @@ from splat.training.losses.target import TargetImage, camera_for, make_target
 from splat.training.optimizer import GaussianOptimizer
 from splat.training.per_image.model import PhotoModel
 from splat.training.progress import Progress, StageTimer
-from splat.training.schedules import (
-    Clock,
-    Iteration,
-    active_sh_degree,
-    photo_fraction,
-)
+from splat.training.schedules import Clock, Iteration, active_sh_degree, photo_fraction
 
 REORDER_EVERY = 1000
 """Iterations between two sortings of the Gaussians in space, right after an edit."""
@@ -112,24 +109,26 @@ class Trainer:
     def iteration(self) -> int:
         return self.clock.iteration
 
-    def run(self) -> bool:
+    def run(self, interrupted: threading.Event | None = None) -> bool:
         """Train to the end, or until Ctrl-C or the callback stops it; either way a checkpoint is left in the folder, if there
-        is one. Returns whether the end was reached."""
-        self.clock.start()
-        smooth = self.smoothness
-        progress = Progress(self.folder, self.clock, self.config.run.tensorboard, self.shown)
-        try:
+        is one. Returns whether the end was reached.
+
+        Args:
+            interrupted: is set to stop the run, as Ctrl-C does; Ctrl-C itself unless given.
+        """
+        if interrupted is None:
             with interrupt_flag() as interrupted:
-                while not self.clock.finished and not interrupted.is_set():
-                    loss, psnr = self.step()
-                    progress.update(loss, psnr, len(self.optimizer), None if smooth is None else smooth.last)
-                    every = self.config.run.save_every
-                    if every and self.iteration % every == 0:
-                        self.save()
-                    if self.stopped_by_callback(loss, psnr, interrupted.is_set):
-                        break
-        finally:
-            progress.close()
+                return self.run(interrupted)
+        self.clock.start()
+        smooth, every = self.smoothness, self.config.run.save_every
+        with closing(Progress(self.folder, self.clock, self.config.run.tensorboard, self.shown)) as progress:
+            while not self.clock.finished and not interrupted.is_set():
+                loss, psnr = self.step()
+                progress.update(loss, psnr, len(self.optimizer), None if smooth is None else smooth.last)
+                if every and self.iteration % every == 0:
+                    self.save()
+                if self.stopped_by_callback(loss, psnr, interrupted.is_set):
+                    break
         self.save()
         return self.clock.finished
 

@@ -8,6 +8,8 @@ from a bounded number of browsers that the viewer's own page was loaded in.
 import asyncio
 import logging
 import math
+import re
+import sys
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Collection
@@ -31,6 +33,8 @@ MOST_TEXT = 4096
 """Characters in a text field."""
 MOST_POINTS = 10_000
 """Points of one gesture."""
+MOST_NAMED, MOST_NAME = 8, 253
+"""Names of hosts that are said on the terminal, and characters of one (RFC 1035)."""
 LARGEST = 1e7
 """Coordinate beyond which nothing is drawn in float32 anyway, world units."""
 WINDOW = (16, 8192)
@@ -54,6 +58,7 @@ class Guard:
 
     def __init__(self, server: viser.ViserServer, *, local: bool, hosts: Collection[str] = ()) -> None:
         self.server, self.local, self.hosts = server, local, {host.lower() for host in hosts}
+        self.refused: set[str] = set()  # names that have been said
         self.uploads: dict[str, int] = {}  # transfer -> bytes that may still come
         self.connections = server._websock_server
         self.connections._handle_incoming_message = self.guarded(self.connections._handle_incoming_message)  # type: ignore[method-assign, assignment]
@@ -69,11 +74,25 @@ class Guard:
         connection._handle_incoming_message = self.guarded(connection._handle_incoming_message)
         headers = {} if socket.request is None else socket.request.headers
         if not self.is_own_page(headers.get("Origin"), headers.get("Host")):
+            self.tell_of_refusal(headers.get("Origin"))
             await socket.close(
                 NOT_ALLOWED, "the viewer answers its own page only; `splat view --allow-host` allows others"
             )
         elif len(self.connections._live_connections) > MOST_CLIENTS:
             await socket.close(TOO_MANY, f"{MOST_CLIENTS} browsers look already")
+
+    def tell_of_refusal(self, origin: str | None) -> None:
+        """Say once for each name, and for eight names at most, how browsers that come by it are let in."""
+        name = (urlsplit(origin or "").hostname or "")[:MOST_NAME]
+        if name in self.refused or len(self.refused) >= MOST_NAMED or not re.fullmatch(r"[\w.:-]+", name):
+            return
+        self.refused.add(name)
+        print(
+            f"viewer: refused a browser whose page is from {name}, not from the viewer's own address. If that is your proxy "
+            f"or tunnel, let it in: splat view --allow-host {name}",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def is_own_page(self, origin: str | None, host: str | None) -> bool:
         """Whether a connection comes from a page of ours, or from a program, which sends no origin."""

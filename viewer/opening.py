@@ -91,7 +91,7 @@ def open_capture(given: Path | None, slots: list[SceneSlot]) -> tuple[Capture | 
     georeference = told[0].georeference if told else None
     means = told[0].gaussians.means if told else None
     try:
-        capture = load_capture(path, options, georeference=georeference, scene=means)
+        capture = load_capture(path, options, georeference=georeference, scene=means, progress=True)
         warn_of_losses(capture)
         return capture, None
     except (InputError, OSError) as problem:

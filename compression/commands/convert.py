@@ -1,75 +1,112 @@
-"""`splat convert`: write a scene in another file format."""
+"""`splat convert`: write scenes in another file format."""
 
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import tyro
 
 from splat.compression.commands.format_flags import FormatFlags, format_options
+from splat.compression.commands.frame_flags import framed
 from splat.compression.commands.placement_flags import PlaceFlags
+from splat.compression.commands.selection_flags import SelectionFlags
 from splat.errors import InputError
-from splat.opening import open_scene
+from splat.io.georeference_file import beside, write_georeference
+from splat.opening import OpenedScene, open_scene
+
+if TYPE_CHECKING:
+    from splat.compression.formats.registry import FormatOptions
 
 
 @dataclass(frozen=True)
 class ConvertOptions:
     """Options of `splat convert`."""
 
-    input: tyro.conf.Positional[Path]
-    """A scene: .ply, .compressed.ply, .splat, .splatz, .spz, .sog or its meta.json, .glb, .ksplat, or the folder of a run."""
-
-    output: tyro.conf.Positional[Path]
-    """File to write; its ending chooses the format."""
+    files: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT [INPUT ...] OUTPUT")]
+    """Scenes, which are put together if they are several, and last the file to write, whose ending chooses the format. An input
+    is a .ply, .compressed.ply, .splat, .splatz, .spz, .sog or its meta.json, .glb, .gltf, .ksplat, or the folder of a run."""
 
     sh_degree: Annotated[int | None, tyro.conf.arg(metavar="0-4")] = None
     """Keep harmonics up to this degree only."""
 
-    min_opacity: float = 0.0
-    """Leave out Gaussians fainter than this."""
+    select: SelectionFlags = field(default_factory=SelectionFlags)
+
+    frame: Literal["local", "capture"] | None = None
+    """Coordinates to write. local: those of the run, moved to the origin if nobody has moved them there. capture: those of the
+    capture, as far as the format can hold them. As the scene has them unless given."""
 
     place: PlaceFlags = field(default_factory=PlaceFlags)
 
     formats: FormatFlags = field(default_factory=FormatFlags)
 
     antialiased: bool = False
-    """The scene was trained with --antialiased; .spz, .sog and .splatz record that. Automatic for the folder of a run."""
+    """The scene was trained with --antialiased; .spz, .sog and .splatz record that. Automatic for the folder of a run, and for
+    files that say so."""
 
     overwrite: bool = False
     """Replace an output that exists."""
 
     COMMON: ClassVar[Sequence[str]] = (
-        "input output sh_degree min_opacity upright rotate scale translate antialiased overwrite"
+        "files sh_degree crop min_opacity filter_floaters decimate frame upright rotate scale translate antialiased overwrite"
     ).split()
 
 
 def convert(options: ConvertOptions) -> None:
-    """Write a scene in another format. The endings of the names say which."""
+    """Write a scene in another format, or several as one. The ending of the last name says which."""
     from splat.compression.formats import registry as formats
 
-    target = formats.writable(options.output, options.formats.order)
-    if options.output.exists() and not options.overwrite:
-        raise InputError(f"{options.output}: exists already; choose another name, or say --overwrite")
+    if len(options.files) < 2:
+        raise InputError("splat convert INPUT OUTPUT: expected a scene, and the file to write")
+    *inputs, output = options.files
+    target = formats.writable(output, options.formats.order)
+    if output.exists() and not options.overwrite:
+        raise InputError(f"{output}: exists already; choose another name, or say --overwrite")
     if options.sh_degree is not None and not 0 <= options.sh_degree <= 4:
         raise InputError(f"--sh-degree must be 0 to 4, got {options.sh_degree}")
+    options.select.check()
     settings = format_options(options.formats, options.antialiased)
     began = time.monotonic()
-    opened = open_scene(options.input, load=lambda file: formats.load(file, settings))
-    scene, source = opened.gaussians, opened.file
-    settings = replace(settings, antialiased=options.antialiased or opened.settings.antialiased)
+    opened, antialiased = read_all(inputs, settings)
+    sources, found = [scene.file for scene in opened], framed(opened, options.frame)
+    scene = found.gaussians
+    settings = replace(settings, antialiased=options.antialiased or antialiased, placement=found.placement)
+    if not len(scene):
+        raise InputError(f"{inputs[0]}: holds no Gaussians that can be drawn, so there is nothing to write")
     degree = scene.sh_degree if options.sh_degree is None else min(scene.sh_degree, options.sh_degree)
-    scene = scene.with_sh_degree(degree)
-    if options.min_opacity > 0:
-        scene = scene[scene.opacities >= options.min_opacity]
-    formats.save(options.place.place(scene), options.output, settings)
-    before, after = source.stat().st_size, formats.size_of(options.output)
+    scene = options.place.place(options.select.select(scene.with_sh_degree(degree)))
+    try:
+        formats.save(scene, output, settings)
+    except InputError as error:
+        raise error if found.placement is None else InputError(f"{error}; or give --frame local") from None
+    beside(output).unlink(missing_ok=True)
+    if not found.georeference.is_identity and options.place.is_identity:
+        write_georeference(found.georeference, beside(output))
+    before, after = sum(file.stat().st_size for file in sources), formats.size_of(output)
+    names = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
     print(
-        f"{len(scene):,} Gaussians of degree {degree}: {source.name} {before / 1e6:.2f} MB -> {options.output} "
+        f"{len(scene):,} Gaussians of degree {degree}: {names} {before / 1e6:.2f} MB -> {output} "
         f"({target.name}) {after / 1e6:.2f} MB, {before / max(1, after):.1f} times smaller, "
         f"{time.monotonic() - began:.1f} s"
     )
     if degree and target.degree == 0:
         print(f"{target.name} has no view-dependent color: harmonics were left out", file=sys.stderr)
+    if beside(output).is_file():
+        print(f"coordinates {found.georeference.describe()}; {beside(output).name} leads back")
+
+
+def read_all(inputs: Sequence[Path], settings: "FormatOptions") -> tuple[list[OpenedScene], bool]:
+    """The scenes of some files, and whether one of them was trained with antialiasing."""
+    from splat.compression.formats import registry as formats
+
+    opened = [open_scene(path, load=lambda file: formats.load_with_facts(file, settings)) for path in inputs]
+    marks = [scene.render.antialiased for scene in opened]
+    if any(marks) and not all(marks):
+        warnings.warn(
+            f"{sum(marks)} of {len(marks)} inputs say that they were trained with antialiasing; the output says so for all",
+            stacklevel=2,
+        )
+    return opened, any(marks)

@@ -28,6 +28,10 @@ class PlaceFlags:
     translate: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Move by world units along x, y, z."""
 
+    @property
+    def is_identity(self) -> bool:
+        return self == PlaceFlags()
+
     def place(self, scene: Gaussians) -> Gaussians:
         """The scene, where the flags say.
 

@@ -1,6 +1,5 @@
 """`splat verify`: check a scene's file of any format."""
 
-import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,10 +28,10 @@ class VerifyOptions:
 def verify(options: VerifyOptions) -> None:
     """Check a scene's file: ranges, axes, and that writing and reading it again gives the same. Exit status 1 when not."""
     from splat.compression.formats.verify import verify as examine
-    from splat.io.facts import as_text
+    from splat.io.facts import as_json, as_text
 
     facts = examine(options.file, format_options(options.formats, antialiased=False))
     problems = facts["problems"]
-    print(json.dumps(facts, indent=2) if options.json else as_text({**facts, "problems": problems or "none"}))
+    print(as_json(facts) if options.json else as_text({**facts, "problems": problems or "none"}))
     if problems:
         sys.exit(1)

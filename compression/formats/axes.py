@@ -3,8 +3,6 @@
 Other conventions differ by half a turn around an axis. Then positions, rotations and spherical harmonics only change signs.
 """
 
-import torch
-
 from splat.gaussians import Gaussians
 
 RDF = (1, 1, 1)
@@ -46,12 +44,3 @@ def turned(gaussians: Gaussians, signs: tuple[int, int, int]) -> Gaussians:
         sh0=gaussians.sh0,
         sh_rest=gaussians.sh_rest * rest[:, None],
     )
-
-
-def drawable(gaussians: Gaussians) -> torch.Tensor:  # [N] bool
-    """Which Gaussians can be drawn at all: finite, with a rotation. Only those fit into a quantized file."""
-    fine = torch.ones(len(gaussians), dtype=torch.bool, device=gaussians.device)
-    for tensor in gaussians.tensors().values():
-        finite = tensor.isfinite()
-        fine &= finite.flatten(1).all(dim=1) if finite.ndim > 1 else finite
-    return fine & (gaussians.quats != 0).any(dim=1)

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor
 
-from splat.compression.formats.axes import drawable
-from splat.gaussians import Gaussians
+from splat.gaussians import Gaussians, drawable, with_finite_values
 
 BLOCK = 1 << 15
 """Gaussians in a block; a multiple of the chunks of every format."""
@@ -23,9 +22,9 @@ def drawable_order(gaussians: Gaussians, order: Tensor | None = None) -> Tensor:
 
 
 def blocks(gaussians: Gaussians, order: Tensor) -> Iterator[Gaussians]:
-    """The Gaussians of an order, block by block, as float32 on the CPU."""
+    """The Gaussians of an order, block by block, as finite float32 on the CPU."""
     for place in ranges(len(order)):
-        yield gaussians[order[place]].detach().to("cpu", torch.float32)
+        yield with_finite_values(gaussians[order[place]].detach().to("cpu", torch.float32))
 
 
 def joined(count: int, bases: int, parts: Iterable[Gaussians]) -> Gaussians:

@@ -19,8 +19,8 @@ from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.geometry.morton import morton_order
 from splat.io.atomic_file import replacing
-from splat.io.ply import REST_COUNTS
 from splat.io.ply_container import has_element, read_rows, row_blocks, write_binary
+from splat.io.ply_dialects import REST_COUNTS
 
 CHUNK = 256
 POSITION_BITS = (11, 10, 11)

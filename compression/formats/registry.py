@@ -1,13 +1,17 @@
 """Every file format of scenes: which suffix is which, and one pair of functions for all of them."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from torch import Tensor
 
-from splat.compression.formats import compressed_ply, glb, ksplat, spz
+from splat.compression.formats import compressed_ply, ksplat, spz
 from splat.compression.formats import splat as splat_records
+from splat.compression.formats.gltf import reader as gltf_reader
+from splat.compression.formats.gltf import writer as gltf_writer
+from splat.compression.formats.precision import Steps, check_positions, float_steps, logarithmic_steps
 from splat.compression.formats.quantizers import (
     CompressedPlyQuantizer,
     Quantizer,
@@ -15,13 +19,18 @@ from splat.compression.formats.quantizers import (
     SplatzQuantizer,
     SpzQuantizer,
 )
+from splat.compression.formats.recognition import recognized, unpacked
+from splat.compression.formats.sog import reader as sog_reader
 from splat.compression.formats.sog import writer as sog
 from splat.compression.formats.splatz import container as splatz
 from splat.compression.formats.splatz.options import SplatzOptions
 from splat.compression.formats.spz import SpzOptions
 from splat.errors import InputError
-from splat.gaussians import Gaussians
-from splat.io import ply
+from splat.gaussians import Gaussians, defects, drawable, with_finite_values
+from splat.geometry.georeference import Georeference
+from splat.geometry.similarity import Similarity
+from splat.io import ply, ply_dialects
+from splat.result import LoadedScene
 from splat.run import find_scene
 
 
@@ -37,6 +46,9 @@ class FormatOptions:
     """Order of the pixels of SOG."""
     antialiased: bool = False
     """The scene was trained with antialiasing; formats that can say so do."""
+    placement: Similarity | None = None
+    """From the scene's coordinates to those that the file is to have, in double precision: a .glb holds it as its node, a .ply
+    by double positions where it needs them, other formats as far as their steps allow."""
     seed: int = 0
 
 
@@ -55,7 +67,7 @@ class Format:
     """One format. `write` is None where it can only be read."""
 
     name: str
-    read: Callable[[Path, FormatOptions], Gaussians]
+    read: Callable[[Path, FormatOptions], Gaussians | LoadedScene]
     write: Callable[[Gaussians, Path, FormatOptions], None] | None
     degree: int = 3
     """Highest degree of harmonics that it holds."""
@@ -63,8 +75,19 @@ class Format:
     """From options, the same at each level of quality, the finest first; what a search for a size chooses from."""
     quantizer: Callable[[FormatOptions, Importance], Quantizer] | None = None
     """From options and importance, what a file can hold: draws it, and writes it."""
+    antialiased: Callable[[Path], bool | None] = lambda path: None
+    """Whether a file says that its scene was trained with antialiasing."""
+    position_steps: Steps | None = None
+    """The steps of positions; None where they are as fine as a scene's own, or follow from its size."""
+    places: bool = False
+    """Whether it holds a placement in double precision."""
     any_order: bool = False
     """Whether `FormatOptions.order` has a say in it."""
+
+    def load(self, path: Path, options: FormatOptions) -> LoadedScene:
+        """What `read` gives, with what is known of it besides."""
+        read = self.read(path, options)
+        return LoadedScene(read) if isinstance(read, Gaussians) else read
 
 
 def _write_sog(scene: Gaussians, path: Path, options: FormatOptions) -> None:
@@ -102,6 +125,8 @@ SOG = Format(
     _write_sog,
     quality_levels=_sog_quality_levels,
     quantizer=_sog_quantizer,
+    antialiased=sog_reader.antialiased,
+    position_steps=logarithmic_steps,
     any_order=True,
 )
 # A new format is a module beside this one, and an entry here; longer endings stand before those that they end in.
@@ -114,7 +139,14 @@ FORMATS = {
         4,
         quantizer=lambda options, importance: CompressedPlyQuantizer(),
     ),
-    ".ply": Format("PLY", lambda path, options: _read_ply(path), lambda scene, path, options: ply.save(scene, path), 4),
+    ".ply": Format(
+        "PLY",
+        lambda path, options: _read_ply(path),
+        lambda scene, path, options: ply.save(scene, path, options.placement),
+        4,
+        antialiased=ply_dialects.antialiased,
+        places=True,
+    ),
     ".spz": Format(
         "SPZ",
         lambda path, options: spz.read(path, options.spz),
@@ -122,6 +154,8 @@ FORMATS = {
         4,
         _spz_quality_levels,
         lambda options, importance: SpzQuantizer(options.spz, options.antialiased),
+        antialiased=spz.antialiased,
+        position_steps=spz.position_steps,
     ),
     ".splatz": Format(
         "splatz",
@@ -132,6 +166,7 @@ FORMATS = {
         lambda options, importance: SplatzQuantizer(
             options.splatz, importance.weights, importance.metric, options.antialiased, importance.losses
         ),
+        antialiased=splatz.antialiased,
     ),
     ".sog": SOG,
     ".splat": Format(
@@ -140,10 +175,18 @@ FORMATS = {
         lambda scene, path, options: splat_records.write(scene, path),
         0,
     ),
-    ".glb": Format("glTF", lambda path, options: glb.read(path), lambda scene, path, options: glb.write(scene, path)),
+    ".glb": Format(
+        "glTF",
+        lambda path, options: _moved(*gltf_reader.read_moved(path)),
+        lambda scene, path, options: gltf_writer.write(scene, path, options.placement),
+        places=True,
+    ),
+    ".gltf": Format("glTF", lambda path, options: _moved(*gltf_reader.read_moved(path)), None),
     ".ksplat": Format("ksplat", lambda path, options: ksplat.read(path), None, 2),
 }
 """End of a file's name -> format; the first that fits."""
+OWN = frozenset(FORMATS)
+"""Ends of the formats that come with the program."""
 
 
 def format_of(path: Path) -> Format:
@@ -152,11 +195,40 @@ def format_of(path: Path) -> Format:
     Raises:
         InputError: it is none of those known.
     """
-    name = path.name.lower()
-    for end, known in FORMATS.items():
-        if name.endswith(end):
-            return known
+    end = _named(path)
+    if end is not None:
+        return FORMATS[end]
     raise InputError(f"{path}: scenes are files ending in {', '.join(FORMATS)}; which one is this? Rename it")
+
+
+def _named(path: Path) -> str | None:
+    """The end of a file's name that stands in `FORMATS`."""
+    name = path.name.lower()
+    return next((end for end in FORMATS if name.endswith(end)), None)
+
+
+def _recognized(path: Path) -> str | None:
+    """What a file is by its content; None for formats that were added from outside, which go by their names."""
+    end = _named(path)
+    return recognized(path) if end is None or end in OWN else None
+
+
+def format_to_read(path: Path) -> Format:
+    """The format of a file by its content; by its name where the content does not say.
+
+    Raises:
+        InputError: it is a file of another kind, or of none that is known.
+    """
+    end = _recognized(path)
+    if end == ".gz":
+        raise InputError(f"{path}: is packed with gzip; unpack it first (gunzip)")
+    if end is None:
+        return format_of(path)
+    known = FORMATS[end]
+    named = FORMATS.get(_named(path) or end, known)
+    if named.name != known.name and not {named.name, known.name} <= {"PLY", "compressed PLY"}:
+        warnings.warn(f"{path}: its content is {known.name}, whatever its name says, and is read as that", stacklevel=3)
+    return known
 
 
 def writable(path: Path, order: sog.Order = "morton") -> Format:
@@ -177,11 +249,49 @@ def writable(path: Path, order: sog.Order = "morton") -> Format:
 def load(path: str | Path, options: FormatOptions | None = None) -> Gaussians:
     """Read a scene of any format, also from the folder of a run (its latest scene) or of an unzipped SOG.
 
+    Gaussians that cannot be drawn are left out, with a warning that says how many and why.
+
     Raises:
         InputError: there is none, or it is damaged.
     """
-    path = find_scene(Path(path))
-    return format_of(path).read(path, options or FormatOptions())
+    return load_with_facts(path, options).gaussians
+
+
+def load_with_facts(path: str | Path, options: FormatOptions | None = None) -> LoadedScene:
+    """The same, with what the file says besides.
+
+    Raises:
+        InputError: there is none, or it is damaged.
+    """
+    path, options = find_scene(Path(path)), options or FormatOptions()
+    if _recognized(path) == ".gz":
+        with unpacked(path) as inner:
+            return load_with_facts(inner, options)
+    known = format_to_read(path)
+    read = known.load(path, options)
+    gaussians = only_drawable(read.gaussians, str(path))
+    left_out = len(read.gaussians) - len(gaussians)
+    if not len(gaussians):
+        warnings.warn(f"{path}: holds no Gaussians that can be drawn", stacklevel=2)
+    return LoadedScene(with_finite_values(gaussians), known.antialiased(path), left_out, read.georeference)
+
+
+def only_drawable(gaussians: Gaussians, name: str) -> Gaussians:
+    """The scene without what cannot be drawn; a warning says how many Gaussians of `name` those are, and why.
+
+    The scene itself where all can be drawn.
+    """
+    fine = drawable(gaussians)
+    left_out = len(gaussians) - int(fine.sum())
+    if not left_out:
+        return gaussians
+    counts = [(int(broken.sum()), reason) for reason, broken in defects(gaussians)]
+    reasons = ", ".join(f"{count:,} {reason}" for count, reason in counts if count)
+    warnings.warn(
+        f"{name}: {left_out:,} of {len(gaussians):,} Gaussians cannot be drawn and are left out ({reasons})",
+        stacklevel=3,
+    )
+    return gaussians[fine]
 
 
 def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None = None) -> None:
@@ -199,6 +309,13 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
             f"reduce the degree (`sh_degree` {known.degree})"
         )
     assert known.write is not None
+    if known.name != "PLY":  # which holds anything, bit for bit
+        gaussians = only_drawable(gaussians, str(path))
+    steps = known.position_steps
+    if options.placement is not None and not known.places:
+        gaussians, steps = options.placement.gaussians(gaussians), steps or float_steps
+    if steps is not None:
+        check_positions(gaussians, steps, path, known.name)
     known.write(gaussians, path, options)
 
 
@@ -209,7 +326,11 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))
 
 
-def _read_ply(path: Path) -> Gaussians:
+def _read_ply(path: Path) -> Gaussians | LoadedScene:
     if path.is_file() and compressed_ply.is_compressed(path):
         return compressed_ply.read(path)
-    return ply.load(path)
+    return _moved(*ply.load_moved(path))
+
+
+def _moved(gaussians: Gaussians, georeference: Georeference | None) -> LoadedScene:
+    return LoadedScene(gaussians, georeference=georeference)

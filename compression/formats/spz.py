@@ -64,25 +64,48 @@ def read(path: Path, options: SpzOptions | None = None) -> Gaussians:
     Raises:
         InputError: it is damaged, of another version, or promises more than it holds.
     """
-    options = options or SpzOptions()
-    data = read_file(path)
+    return decode(str(path), read_file(path), options or SpzOptions())
+
+
+def decode(name: str, data: bytes, options: SpzOptions, assumed: tuple[int, int, int] | None = None) -> Gaussians:
+    """The Gaussians in the bytes of a `.spz` called `name`.
+
+    Args:
+        assumed: axes where neither the options nor the file say; the specification's, with a warning, unless given.
+
+    Raises:
+        InputError: it is damaged, of another version, or promises more than it holds.
+    """
     if data[:2] == b"\x1f\x8b":
-        header, streams, axes = _read_gzip(path, data)
+        header, streams, axes = _read_gzip(name, data)
     elif data[:4] == MAGIC.to_bytes(4, "little"):
-        header, streams, axes = _read_zstd(path, data)
+        header, streams, axes = _read_zstd(name, data)
     else:
-        raise InputError(f"{path}: not an .spz file: it begins with {data[:4].hex(' ') or 'nothing'}")
+        raise InputError(f"{name}: not an .spz file: it begins with {data[:4].hex(' ') or 'nothing'}")
     del data
     if options.frame != "auto":
         axes = FRAMES[options.frame]
+    elif axes is None and assumed is not None:
+        axes = assumed
     elif axes is None:
         axes = RUB
         warnings.warn(
-            f"{path}: the file does not say which way its axes point; right, up, back is assumed, as specified. "
+            f"{name}: the file does not say which way its axes point; right, up, back is assumed, as specified. "
             "Should the scene be upside down, say `spz_frame` rdf",
-            stacklevel=2,
+            stacklevel=3,
         )
     return joined(header.count, (header.degree + 1) ** 2 - 1, _parts(header, streams, axes))
+
+
+def antialiased(path: Path) -> bool | None:
+    """Whether a file that `read` accepts says that its scene was trained with antialiasing. Where it does not say so, it is
+    not known whether it was: most programs never set the mark."""
+    data = read_file(path, 1 << 16)
+    try:
+        header = ungzip(str(path), data, 16) if data[:2] == b"\x1f\x8b" else data
+    except InputError:  # a gzip stream that is cut off here
+        return None
+    return True if len(header) > 14 and header[14] & ANTIALIASED else None
 
 
 def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, antialiased: bool = False) -> None:
@@ -150,6 +173,15 @@ def _fraction_bits(name: str, means: Tensor) -> int:
     return fraction
 
 
+def position_steps(means: Tensor) -> Tensor:  # [N] from [N, 3]
+    """The step of each position; one for all.
+
+    Raises:
+        InputError: they do not fit into 24 bits at all.
+    """
+    return means.new_full((len(means),), 0.5 ** _fraction_bits("the scene", means))
+
+
 @dataclass(frozen=True)
 class _Header:
     version: int
@@ -163,14 +195,14 @@ class _Header:
         rotation = 3 if self.version == 2 else 4
         return [self.count * size for size in (9, 1, 3, 3, rotation, 3 * ((self.degree + 1) ** 2 - 1))]
 
-    def check(self, path: Path) -> None:
+    def check(self, name: str) -> None:
         if self.version not in VERSIONS:
-            raise InputError(f"{path}: version {self.version} of .spz; 2, 3 and 4 can be read")
+            raise InputError(f"{name}: version {self.version} of .spz; 2, 3 and 4 can be read")
         if self.count > MOST:
-            raise InputError(f"{path}: promises {self.count:,} Gaussians; at most {MOST:,} are read. {REMEDY}")
+            raise InputError(f"{name}: promises {self.count:,} Gaussians; at most {MOST:,} are read. {REMEDY}")
         if self.degree > 4 or self.fraction > 23:
             raise InputError(
-                f"{path}: harmonics of degree {self.degree} and {self.fraction} bits of fraction cannot be. {REMEDY}"
+                f"{name}: harmonics of degree {self.degree} and {self.fraction} bits of fraction cannot be. {REMEDY}"
             )
 
 
@@ -179,50 +211,50 @@ Streams = list[NDArray[np.uint8]]
 Axes = tuple[int, int, int]
 
 
-def _read_gzip(path: Path, data: bytes) -> tuple[_Header, Streams, Axes | None]:
-    start = ByteReader(ungzip(str(path), data, 16), str(path))
+def _read_gzip(name: str, data: bytes) -> tuple[_Header, Streams, Axes | None]:
+    start = ByteReader(ungzip(name, data, 16), name)
     magic, version, count, degree, fraction, flags, _ = start.unpack("<IIIBBBB", "a header")
     if magic != MAGIC:
-        raise InputError(f"{path}: not an .spz file: the stream in it begins with {magic:08x}, not {MAGIC:08x}")
+        raise InputError(f"{name}: not an .spz file: the stream in it begins with {magic:08x}, not {MAGIC:08x}")
     header = _Header(version, count, degree, fraction, flags)
-    header.check(path)
+    header.check(name)
     if version == 4:
-        raise InputError(f"{path}: says version 4 in a gzip stream, which ends with version 3. {REMEDY}")
+        raise InputError(f"{name}: says version 4 in a gzip stream, which ends with version 3. {REMEDY}")
     total = 16 + sum(header.sizes())
-    check_ratio(str(path), len(data), total)
-    reader = ByteReader(ungzip(str(path), data, total + EXTENSION_BYTES), str(path))
+    check_ratio(name, len(data), total)
+    reader = ByteReader(ungzip(name, data, total + EXTENSION_BYTES), name)
     reader.take(16, "a header")
     streams = [reader.array("u1", (size,), "an attribute") for size in header.sizes()]
-    axes = _extensions(path, reader) if flags & HAS_EXTENSIONS else None
+    axes = _extensions(name, reader) if flags & HAS_EXTENSIONS else None
     return header, streams, axes
 
 
-def _read_zstd(path: Path, data: bytes) -> tuple[_Header, Streams, Axes | None]:
-    reader = ByteReader(data, str(path))
+def _read_zstd(name: str, data: bytes) -> tuple[_Header, Streams, Axes | None]:
+    reader = ByteReader(data, name)
     _, version, count, degree, fraction, flags, number, toc = reader.unpack("<IIIBBBBI12x", "a header")
     header = _Header(version, count, degree, fraction, flags)
-    header.check(path)
+    header.check(name)
     if version != 4:
-        raise InputError(f"{path}: says version {version} without the gzip stream that it must be in. {REMEDY}")
+        raise InputError(f"{name}: says version {version} without the gzip stream that it must be in. {REMEDY}")
     sizes = header.sizes()[:number]
     if number not in (5, 6) or sum(sizes) != sum(header.sizes()):
-        raise InputError(f"{path}: expected 6 streams, or 5 without harmonics, got {number}. {REMEDY}")
+        raise InputError(f"{name}: expected 6 streams, or 5 without harmonics, got {number}. {REMEDY}")
     if not 32 <= toc <= len(data):
-        raise InputError(f"{path}: the table of streams lies at byte {toc} of {len(data)}. {REMEDY}")
-    axes = _extensions(path, ByteReader(data[32:toc], str(path))) if flags & HAS_EXTENSIONS else None
+        raise InputError(f"{name}: the table of streams lies at byte {toc} of {len(data)}. {REMEDY}")
+    axes = _extensions(name, ByteReader(data[32:toc], name)) if flags & HAS_EXTENSIONS else None
     reader.take(toc - 32, "extensions")
     table = [reader.unpack("<QQ", "the table of streams") for _ in sizes]
     streams: Streams = []
     for index, (size, (packed, promised)) in enumerate(zip(sizes, table, strict=True)):
         if promised != size:
-            raise InputError(f"{path}: stream {index} has {promised:,} bytes, expected {size:,}. {REMEDY}")
+            raise InputError(f"{name}: stream {index} has {promised:,} bytes, expected {size:,}. {REMEDY}")
         frame = reader.take(packed, f"stream {index}")
-        content = unzstd(f"{path}: stream {index}", frame, size) if size else b""
+        content = unzstd(f"{name}: stream {index}", frame, size) if size else b""
         streams.append(np.frombuffer(content, dtype=np.uint8))
     return header, streams + [np.zeros(0, np.uint8)] * (6 - len(streams)), axes
 
 
-def _extensions(path: Path, reader: ByteReader) -> Axes | None:
+def _extensions(name: str, reader: ByteReader) -> Axes | None:
     """The axes that an extension names, if one does."""
     axes = None
     while reader.left >= 8:
@@ -231,7 +263,7 @@ def _extensions(path: Path, reader: ByteReader) -> Axes | None:
         if kind == COORDINATES and size == 4:
             number = int.from_bytes(payload, "little")
             if number not in AXES:
-                raise InputError(f"{path}: axes of kind {number} cannot be read; write it as RUB (4) or RDF (6)")
+                raise InputError(f"{name}: axes of kind {number} cannot be read; write it as RUB (4) or RDF (6)")
             axes = AXES[number]
     return axes
 

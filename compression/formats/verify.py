@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from scipy.spatial import cKDTree
 
-from splat.compression.formats.axes import drawable
-from splat.compression.formats.registry import FormatOptions, format_of, load
-from splat.gaussians import Gaussians
+from splat.compression.formats.registry import FORMATS, Format, FormatOptions, format_to_read
+from splat.gaussians import Gaussians, defects, drawable, with_finite_values
 from splat.run import find_scene
 
 HUGE = 1e4
@@ -32,8 +31,8 @@ def verify(path: Path, options: FormatOptions) -> dict[str, Any]:
     path = find_scene(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        scene = load(path, options)
-    known = format_of(path)
+        known = format_to_read(path)
+        scene = known.load(path, options).gaussians
     problems = ranges(scene)
     facts: dict[str, Any] = {
         "file": str(path),
@@ -43,13 +42,14 @@ def verify(path: Path, options: FormatOptions) -> dict[str, Any]:
         "bytes each": round(path.stat().st_size / max(1, len(scene)), 2),
         "SH degree": scene.sh_degree,
     }
-    fine = scene[drawable(scene)][:ROUND_TRIP]
+    fine = with_finite_values(scene[drawable(scene)][:ROUND_TRIP])
     if known.write is not None and len(fine):
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            copy = Path(folder) / (path.name if path.name == "meta.json" else f"scene{_end(path)}")
+            end = _end(known)
+            copy = Path(folder) / (end if end == "meta.json" else f"scene{end}")
             known.write(fine, copy, options)
-            facts["round trip"] = differences(fine, known.read(copy, options))
+            facts["round trip"] = differences(fine, known.load(copy, options).gaussians)
         if facts["round trip"]["gaussians"] != len(fine):
             problems.append(f"{len(fine):,} Gaussians written, {facts['round trip']['gaussians']:,} read again")
     return {**facts, "notes": [str(warning.message) for warning in caught], "problems": problems}
@@ -60,10 +60,9 @@ def ranges(scene: Gaussians) -> list[str]:
     if not len(scene):
         return ["there are no Gaussians"]
     problems = []
-    unfit = ~drawable(scene)
-    if bool(unfit.any()):
-        problems.append(f"{int(unfit.sum()):,} Gaussians are not finite or have no rotation")
-    scene = scene[~unfit]
+    counts = [(int(broken.sum()), reason) for reason, broken in defects(scene)]
+    problems += [f"{count:,} Gaussians cannot be drawn: {reason}" for count, reason in counts if count]
+    scene = with_finite_values(scene[drawable(scene)])
     if not len(scene):
         return problems
     away = (scene.means - scene.means.median(dim=0).values).norm(dim=1)
@@ -104,5 +103,6 @@ def differences(first: Gaussians, second: Gaussians) -> dict[str, float]:
     return {"gaussians": len(second), **{name: float(f"{float(value):.3g}") for name, value in found.items()}}
 
 
-def _end(path: Path) -> str:
-    return ".compressed.ply" if format_of(path).name == "compressed PLY" else path.suffix
+def _end(known: Format) -> str:
+    """A name's end with which the format is written."""
+    return next(end for end, other in FORMATS.items() if other is known)

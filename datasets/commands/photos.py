@@ -1,6 +1,5 @@
 """`splat photos`: find out where photos or a video were taken from."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,7 +32,7 @@ def photos(options: PhotosOptions) -> None:
 
     if options.frames < 3:
         raise InputError(f"--frames must be at least 3, got {options.frames}")
-    settings = SfmOptions(options.frames, options.matching, options.seed, progress=sys.stderr.isatty())
+    settings = SfmOptions(options.frames, options.matching, options.seed, progress=True)
     done = reconstruct(options.source, options.out, settings)
     print(done.describe())
     print(f"train on it with: splat train {options.out} -o run --eval")

@@ -1,6 +1,5 @@
 """`splat sample`: a small ray-traced capture to try everything on."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +33,6 @@ def sample(options: SampleOptions) -> None:
     out = options.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists and is not an empty folder; choose another name")
-    points = write_sample(out, width, height, options.views, options.seed, progress=sys.stderr.isatty())
+    points = write_sample(out, width, height, options.views, options.seed, progress=True)
     print(f"{options.views} photos of {options.size} pixels and {points:,} points -> {out}")
     print(f"train on it with: splat train {out} -o run --iterations 2000 --eval")

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +27,13 @@ class Photo:
     @property
     def bytes(self) -> int:
         return sum(tensor.nbytes for tensor in self._tensors().values())
+
+    @property
+    def hidden(self) -> Literal["mask", "alpha"] | None:
+        """What hides every pixel, if anything does."""
+        if self.mask is not None and not self.mask.any():
+            return "mask"
+        return "alpha" if self.alpha is not None and not self.alpha.any() else None
 
     def to(self, device: torch.device | str) -> "Photo":
         return Photo(**{name: tensor.to(device, non_blocking=True) for name, tensor in self._tensors().items()})

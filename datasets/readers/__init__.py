@@ -1,4 +1,5 @@
-"""Readers of camera models, one file a source: COLMAP, transforms.json. Each gives a `Model`.
+"""Readers of camera models, one file a source: COLMAP, transforms.json, and those of other programs in programs/. Each gives a
+`Model`; choose.py says which is taken.
 
 May import splat, and splat.datasets.images.
 """

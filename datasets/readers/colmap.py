@@ -4,6 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from splat.datasets.readers.colmap_model import find_files, holds_model, read_folder, read_images
+from splat.datasets.readers.colmap_records import counted, was
+from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model
 from splat.errors import InputError
 
@@ -31,8 +33,12 @@ def find_models(capture: Path) -> list[Path]:
     return places[0] if places else []
 
 
-def read_model(capture: Path) -> Model:
+def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
     """Read the model of a capture; of several sub-models the one with most photos.
+
+    Args:
+        images: folder of the photos, inside the capture. If it is the usual one, and the model has one of its own, as
+            dense/sparse has dense/images of undistorted photos, that is taken.
 
     Raises:
         InputError: there is no model, or it cannot be read; the message names the file, the place and the remedy.
@@ -44,8 +50,9 @@ def read_model(capture: Path) -> Model:
     places = _places(capture)
     if not places:
         raise InputError(
-            f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse/0, sparse and the folder "
-            "itself); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the photos first"
+            f"{capture}: no COLMAP model here (looked for cameras.bin or cameras.txt in sparse, sparse/0, the folder itself "
+            "and other usual places); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the "
+            "photos first"
         )
     folders = places[0]
     notes = []
@@ -62,7 +69,24 @@ def read_model(capture: Path) -> Model:
             "another"
         )
     model = read_folder(best)
-    return replace(model, notes=(*notes, *model.notes))
+    model = replace(model, notes=(*notes, *model.notes))
+    return _with_its_photos(model, capture) if images == USUAL_FOLDER else model
+
+
+def _with_its_photos(model: Model, capture: Path) -> Model:
+    """Take the photos beside the folder `sparse` of a model where that is not the capture's: others may be distorted."""
+    sparse = next((folder for folder in (model.source, model.source.parent) if folder.name == "sparse"), capture)
+    folder = sparse.parent / USUAL_FOLDER
+    if sparse in (capture, capture / "sparse") or not folder.is_dir():
+        return model
+    placed = [replace(posed, path=folder / posed.name) for posed in model.images if (folder / posed.name).is_file()]
+    if not placed:
+        return model
+    there = {posed.name for posed in placed}
+    missing = tuple(posed.name for posed in model.images if posed.name not in there)
+    count = f"{counted(len(placed), 'photo')} {was(len(placed))}"
+    note = f"{capture}: {count} taken from {_below(capture, folder)}, beside the model"
+    return replace(model, images=placed, missing=missing, notes=(*model.notes, note))
 
 
 def _below(capture: Path, folder: Path) -> str:
@@ -70,16 +94,15 @@ def _below(capture: Path, folder: Path) -> str:
 
 
 def _places(capture: Path) -> list[list[Path]]:
-    """The models of every place that has any: its sub-models, or itself."""
-    found = []
+    """The models of every place that has any: numbered sub-models, itself, or others in it, such as sparse/aligned."""
+    found: list[list[Path]] = []
     for place in PLACES:
         parent = capture / place
         if not parent.is_dir():
             continue
         folders = sorted(folder for folder in parent.iterdir() if folder.is_dir() and holds_model(folder))
-        numbered = [folder for folder in folders if folder.name.isdigit()]
-        if not numbered and not holds_model(parent) and place.endswith("sparse"):
-            numbered = folders  # such as sparse/aligned
-        if numbered or holds_model(parent):
-            found.append(numbered or [parent])
-    return found
+        found.append([folder for folder in folders if folder.name.isdigit()])
+        found.append([parent] if holds_model(parent) else [])
+        if place.endswith("sparse"):
+            found.append([folder for folder in folders if not folder.name.isdigit()])
+    return [folders for folders in found if folders]

@@ -18,6 +18,7 @@ from splat.datasets.readers.colmap_records import (
     counted,
     decode_names,
     read_file,
+    was,
 )
 from splat.errors import InputError
 
@@ -69,7 +70,7 @@ class _Reader:
         """Say what is left behind the last record."""
         rest = len(self.data) - self.offset
         if rest:
-            notes.append(f"{self.path}: {counted(rest, 'byte')} behind the last of its {what} were ignored")
+            notes.append(f"{self.path}: {counted(rest, 'byte')} behind the last of its {what} {was(rest)} ignored")
 
 
 def read_cameras(path: Path, notes: list[str]) -> list[CameraRecord]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from splat.datasets.readers.colmap_lens import LARGEST_ID
 from splat.datasets.readers.colmap_records import ImageRecord, counted, decode_names, listed
 from splat.datasets.readers.colmap_text import TextFile
 
@@ -53,7 +54,7 @@ def read_images(path: Path, notes: list[str]) -> list[ImageRecord]:
     """
     file = TextFile(path)
     photos = _photos(file, *_lines(file))
-    file.check_stated(len(photos), "image", notes)
+    file.check_stated(len(photos), "photo", notes)
     names = decode_names([photo.name for photo in photos], path, notes)
     quoted = [name for name in names if _is_quoted(name)]
     if quoted:
@@ -128,7 +129,7 @@ def _as_photo(number: int, line: bytes) -> _Photo | None:
         pose = [float(field) for field in fields[1:8]]
     except ValueError:
         return None
-    if image_id < 0 or camera_id < 0:
+    if not (0 <= image_id <= LARGEST_ID and 0 <= camera_id <= LARGEST_ID):
         return None
     return _Photo(number, image_id, pose, camera_id, fields[9].rstrip())
 

@@ -14,8 +14,9 @@ PANORAMAS = ("EQUIRECTANGULAR", "SPHERICAL", "SPHERE")
 PANORAMA_NUMBER = 17
 """EQUIRECTANGULAR in COLMAP's binary files, with two parameters: w, h."""
 PANORAMA_REMEDY = (
-    "cut the panoramas into perspective views and find their cameras with python/examples/panorama_sfm.py of COLMAP, "
-    "`python panorama_sfm.py --input_image_path PANORAMAS --output_path OUT`, and train on OUT"
+    "cut the panoramas into perspective views and find their cameras with panorama_sfm.py (python/examples of COLMAP, and "
+    "`pip install 'pycolmap[panorama]'`): `python panorama_sfm.py --input_image_path PANORAMAS --output_path OUT`, and "
+    "train on OUT"
 )
 LARGEST_SIDE = 1 << 20
 """More pixels than this along a side are taken for a damaged file."""

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from splat.datasets.readers import colmap_binary, colmap_image_lines, colmap_text
 from splat.datasets.readers.colmap_lens import PANORAMA_REMEDY
-from splat.datasets.readers.colmap_records import CameraRecord, ImageRecord, PointTable, counted, listed
+from splat.datasets.readers.colmap_records import CameraRecord, ImageRecord, PointTable, counted, listed, was
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 from splat.io.ply import load_points
+from splat.io.ply_container import read_rows
 
 LARGEST = 1e9
 """Positions and parameters beyond this are of a damaged file, and lose all digits in float32."""
@@ -100,7 +102,7 @@ def read_folder(folder: Path) -> Model:
         lost = int((~finite).sum())
         notes.append(
             f"{files.points}: {counted(lost, 'point')} of {len(finite):,} whose position is not finite, or beyond "
-            f"{LARGEST:.0e}, were left out"
+            f"{LARGEST:.0e}, {was(lost)} left out"
         )
     observed = _observed(files, images, points, finite, notes)
     posed, skipped = _pose(files, {camera.id: camera for camera in cameras}, images, observed, notes)
@@ -137,15 +139,17 @@ def _read_points(path: Path | None, notes: list[str]) -> PointTable:
     if path is None:
         return PointTable.without_tracks(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
     if path.suffix.lower() == ".ply":
-        xyz, colors = load_points(path)
+        xyz, colors = load_points(path, torch.float64)
+        lost = len(read_rows(path, "vertex")) - len(xyz)
         notes.append(
-            f"{path}: {counted(len(xyz), 'point')} were read from it, for the model has no points3D.bin or .txt"
+            f"{path}: {counted(len(xyz), 'point')} {was(len(xyz))} read from it, for the model has no points3D.bin or .txt"
+            + (f"; {lost:,} more, whose position is not finite, {was(lost)} left out" if lost else "")
         )
-        return PointTable.without_tracks(xyz.double().numpy(), colors.numpy())
+        return PointTable.without_tracks(xyz.numpy(), colors.numpy())
     table = (colmap_binary if path.suffix.lower() == ".bin" else colmap_text).read_points(path, notes)
     twice = len(table.ids) - len(np.unique(table.ids))
     if twice:
-        notes.append(f"{path}: {counted(twice, 'point')} have the id of another; all of them are used")
+        notes.append(f"{path}: has {counted(twice, 'point')} with the id of an earlier one; all of them are used")
     return table
 
 
@@ -192,11 +196,11 @@ def _pose(
 
 def _report_panoramas(files: ModelFiles, panoramas: list[tuple[str, str]], others: bool, notes: list[str]) -> None:
     models = listed(sorted({model for _, model in panoramas}))
-    what = f"{counted(len(panoramas), 'photo')} are full panoramas ({models}), which cannot be trained on yet"
+    what = f"{counted(len(panoramas), 'panorama')} ({models}) cannot be trained on yet"
     if not others:
         raise InputError(f"{files.folder}: {what}; {PANORAMA_REMEDY}")
     names = listed(name for name, _ in panoramas)
-    notes.append(f"{files.folder}: {what} and were left out: {names}. To use them, {PANORAMA_REMEDY}")
+    notes.append(f"{files.folder}: {what} and {was(len(panoramas))} left out: {names}. To use them, {PANORAMA_REMEDY}")
 
 
 def _usable(record: CameraRecord) -> bool:
@@ -259,8 +263,8 @@ def _observed(
     if not fits.all():
         lost = int((~fits).sum())
         notes.append(
-            f"{files.points}: {lost:,} of {len(points.tracks):,} observations in tracks do not fit the 2D points of "
-            f"{files.images.name} and were ignored; positions and colors are used all the same"
+            f"{files.points}: {lost:,} of {len(points.tracks):,} observations in tracks did not fit the 2D points of "
+            f"{files.images.name} and {was(lost)} ignored; positions and colors are used all the same"
         )
     fits &= finite[rows]
     place, rows = place[fits], (np.cumsum(finite) - 1)[rows[fits]]

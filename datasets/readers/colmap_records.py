@@ -75,6 +75,11 @@ def counted(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
+def was(number: int) -> str:
+    """The verb for so many."""
+    return "was" if number == 1 else "were"
+
+
 def decode_names(raw: list[bytes], path: Path, notes: list[str]) -> list[str]:
     """Names of photos as text: UTF-8, or else the code page that programs on Windows write."""
     names, foreign = [], []

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat.datasets.readers.colmap_lens import make_camera
-from splat.datasets.readers.colmap_records import GRAY, CameraRecord, PointTable, counted, read_file
+from splat.datasets.readers.colmap_records import GRAY, CameraRecord, PointTable, counted, read_file, was
 from splat.errors import InputError
 
 EXPORT_AGAIN = "correct the line, or export the model again with COLMAP"
@@ -200,7 +200,7 @@ def _colors(path: Path, values: NDArray[np.float64], fractions: bool, notes: lis
     scaled = np.where(known[:, None], values, GRAY).round()
     outside = int(((scaled < 0) | (scaled > 255)).any(axis=1).sum())
     if not known.all():
-        notes.append(f"{path}: {counted(int((~known).sum()), 'color')} are not numbers and became gray")
+        notes.append(f"{path}: {counted(int((~known).sum()), 'color')} made of no numbers became gray")
     if outside:
-        notes.append(f"{path}: {counted(outside, 'color')} are outside of 0..255 and were clipped")
+        notes.append(f"{path}: {counted(outside, 'color')} outside of 0..255 {was(outside)} clipped")
     return scaled.clip(0, 255).astype(np.uint8)

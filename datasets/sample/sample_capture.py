@@ -7,13 +7,13 @@ import numpy as np
 import pycolmap
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from splat.cameras import Camera
 from splat.datasets.sample.ray_shapes import length
 from splat.datasets.sample.ray_tracer import photograph, rays, trace
 from splat.datasets.sample.still_life import OBJECTS
 from splat.io.images import write_image
+from splat.io.progress import counted
 
 FIELD_OF_VIEW = 55.0
 """Degrees, horizontal."""
@@ -48,7 +48,7 @@ def write_sample(out: Path, width: int, height: int, views: int, seed: int, *, p
     generator = torch.Generator().manual_seed(seed)
     cameras = sample_cameras(views, width, height)
     photos = []
-    for index, camera in enumerate(tqdm(cameras, desc="photographs", unit="", disable=not progress)):
+    for index, camera in enumerate(counted(cameras, "photographs", unit="photo", shown=progress)):
         photos.append(photograph(camera, RAYS_PER_PIXEL_AXIS))
         write_image(out / "images" / _name(index), photos[-1])
     points, colors = _surface_points(cameras, photos, generator)

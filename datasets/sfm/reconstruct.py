@@ -2,18 +2,14 @@
 
 import re
 import shutil
-import sqlite3
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from PIL import Image
-from tqdm import tqdm
 
 from splat.datasets.images.decode import stored_size
 from splat.datasets.images.deep import measure_levels
@@ -25,22 +21,15 @@ from splat.datasets.images.file_kinds import (
 from splat.datasets.images.lens import undistort_map
 from splat.datasets.readers.colmap import find_models
 from splat.datasets.readers.find_photos import shown_names
+from splat.datasets.sfm.colmap_steps import ADVICE, run_sfm, watched
 from splat.datasets.sfm.prepare_photos import GPS, exif_of, mask_index, prepare
 from splat.datasets.sfm.video_frames import extract_frames, is_video
 from splat.errors import InputError
+from splat.io.progress import Counter, counted
 
-FEATURE_SIDE = 1600
-"""Longest side of the photos in pixels for finding features: enough for poses, and three times faster than 12 megapixels."""
 EXHAUSTIVE_MAX = 200
 """Photos of which every pair is matched; with more, neighbors by GPS or by order."""
-OVERLAP = 12
-"""Neighbors on each side that ordered photos are matched with; and powers of two beyond."""
 FEW_REGISTERED = 0.7
-
-ADVICE = (
-    "What helps: at least 20 photos, each sharing two thirds of its picture with the next; walk around the scene instead "
-    "of turning on the spot; no blur, no zooming in between; some texture (a newspaper on a bare table does)"
-)
 
 
 @dataclass(frozen=True)
@@ -122,9 +111,9 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
         masks = None if ordered else mask_index(source, folder)
         with ThreadPoolExecutor() as pool:
             levels, notes = measure_levels(paths, pool)
-        names = prepare(paths, folder, masks, work, levels)
+        names = prepare(counted(paths, "photos", unit="photo", shown=options.progress), folder, masks, work, levels)
         matching = choose_matching(options.matching, paths, ordered)
-        model, sub_models = run_sfm(work, names, matching, options)
+        model, sub_models = run_sfm(work, names, matching, options.seed, options.progress)
         write_capture(model, work, out, options)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
@@ -208,114 +197,18 @@ def _has_gps(path: Path) -> bool:
     return bool(exif_of(path).get_ifd(GPS))
 
 
-def run_sfm(
-    work: Path, names: Sequence[str], matching: str, options: SfmOptions
-) -> tuple[pycolmap.Reconstruction, int]:
-    """Features, matches, mapping. Returns the largest model and how many there were.
-
-    Raises:
-        InputError: no two photos match well enough to begin.
-    """
-    pycolmap.set_random_seed(options.seed)
-    database, photos = work / "database.db", work / "photos"
-    reader = pycolmap.ImageReaderOptions(camera_model="OPENCV")
-    if (work / "masks").is_dir():
-        reader.mask_path = work / "masks"
-    extraction = pycolmap.FeatureExtractionOptions()
-    extraction.max_image_size = FEATURE_SIDE
-    _watched(
-        lambda token: pycolmap.extract_features(
-            database,
-            photos,
-            image_names=list(names),
-            reader_options=reader,
-            extraction_options=extraction,
-            cancellation_token=token,
-        ),
-        *("features", len(names), database, "keypoints", options.progress),
-    )
-    count = len(names)
-    if matching == "exhaustive":
-        pairs = count * (count - 1) // 2
-        match: Callable[[pycolmap.CancellationToken], None] = lambda token: pycolmap.match_exhaustive(  # noqa: E731
-            database, cancellation_token=token
-        )
-    elif matching == "spatial":
-        pairs = count * 50
-        match = lambda token: pycolmap.match_spatial(database, cancellation_token=token)  # noqa: E731
-    else:
-        pairs = count * (OVERLAP + 4)
-        pairing = pycolmap.SequentialPairingOptions(overlap=OVERLAP, quadratic_overlap=True)
-        match = lambda token: pycolmap.match_sequential(  # noqa: E731
-            database, pairing_options=pairing, cancellation_token=token
-        )
-    _watched(match, *("matches", pairs, database, "two_view_geometries", options.progress))
-    (work / "models").mkdir()
-    mapper = pycolmap.IncrementalPipelineOptions(min_model_size=3, random_seed=options.seed)
-    with tqdm(total=count, desc="mapping", unit="photo", disable=not options.progress) as bar:
-        models = pycolmap.incremental_mapping(
-            database, photos, work / "models", options=mapper, next_image_callback=lambda: bar.update(1)
-        )
-    if not models:
-        raise InputError(f"no scene can be made of these {count} photos: no two of them match well enough. {ADVICE}")
-    return max(models.values(), key=lambda model: model.num_reg_images()), len(models)
-
-
-def _watched(
-    work: Callable[[pycolmap.CancellationToken], None],
-    label: str,
-    total: int,
-    database: Path,
-    table: str,
-    progress: bool,
-) -> None:
-    """Run in a thread, show the number of rows that appear in the database, stop when interrupted."""
-    token = pycolmap.CancellationToken()
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            work(token)
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    with tqdm(total=total, desc=label, unit="", disable=not progress) as bar:
-        try:
-            while thread.is_alive():
-                thread.join(0.5)
-                if progress:
-                    bar.update(max(0, min(total, _rows(database, table)) - bar.n))
-            bar.update(total - bar.n)
-        except KeyboardInterrupt:
-            token.cancel()
-            thread.join()
-            raise
-    if failure:
-        raise InputError(f"structure from motion failed ({failure[0]})") from failure[0]
-
-
-def _rows(database: Path, table: str) -> int:
-    """How many rows a table has, as far as they have reached the file.
-
-    Takes no lock: one of ours would make a write of COLMAP's fail, which ends the whole process.
-    """
-    if not database.is_file():
-        return 0
-    try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro&immutable=1", uri=True)) as connection:
-            return int(connection.execute(f"select count(*) from {table}").fetchone()[0])
-    except sqlite3.Error:  # not made yet, or just being written
-        return 0
-
-
 def write_capture(model: pycolmap.Reconstruction, work: Path, out: Path, options: SfmOptions) -> None:
     """images/ and sparse/0 without lens distortion, and the masks that go with them."""
     (work / "best").mkdir()
     model.write(work / "best")
     flat = work / "flat"
-    pycolmap.undistort_images(flat, work / "best", work / "photos", jpeg_quality=options.jpeg_quality)
+    watched(
+        lambda token: pycolmap.undistort_images(
+            *(flat, work / "best", work / "photos"), jpeg_quality=options.jpeg_quality, cancellation_token=token
+        ),
+        Counter("undistorted", model.num_reg_images(), unit="photo", shown=options.progress),
+        lambda: sum(path.is_file() for path in (flat / "images").rglob("*")),
+    )
     (out / "sparse").mkdir()
     shutil.move(str(flat / "images"), str(out / "images"))
     shutil.move(str(flat / "sparse"), str(out / "sparse" / "0"))

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
 
 from splat.errors import InputError
+from splat.io.progress import counted
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm", ".mts", ".3gp")
 SHARPNESS_SIDE = 480
@@ -36,7 +36,7 @@ def extract_frames(video: Path, folder: Path, count: int, *, progress: bool = Fa
             total = frames_in(container)
         best: tuple[float, Any] | None = None
         stretch = written = 0
-        frames = tqdm(_frames(video), total=total, desc="video", unit="frame", disable=not progress)
+        frames = counted(_frames(video), "video", total=total or None, unit="frame", shown=progress)
         for index, frame in enumerate(frames):
             here = index * count // max(total, count)
             if here != stretch and best is not None:

@@ -5,7 +5,6 @@ Every check reports; none raises: the doctor must be able to speak where everyth
 
 import importlib
 import importlib.metadata
-import json
 import os
 import platform
 import sys
@@ -19,6 +18,7 @@ import torch
 from splat.cameras import Camera
 from splat.cuda_rasterizer import native
 from splat.gaussians import Gaussians
+from splat.io.facts import as_json
 from splat.render import render
 from splat.version import __version__
 
@@ -46,7 +46,7 @@ class DoctorOptions:
 def doctor(options: DoctorOptions) -> None:
     """Say what this installation can do, what it lacks and how to get it. Exit status 1 when it cannot render."""
     report = examine()
-    print(json.dumps(report, indent=2) if options.json else as_text(report))
+    print(as_json(report) if options.json else as_text(report))
     if not report["works"]:
         sys.exit(1)
 

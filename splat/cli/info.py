@@ -1,6 +1,5 @@
 """`splat info`: what a scene, a run or a capture contains."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ import tyro
 from torch import Tensor
 
 from splat.errors import InputError
-from splat.io.facts import as_text
+from splat.io.facts import as_json, as_text
 from splat.io.images import write_image
-from splat.plugins import check_up, load_scene
+from splat.plugins import check_up, load_with_facts
 from splat.run import Run
 
 QUANTILES = (0.05, 0.5, 0.95)
-CAPTURE_SUFFIXES = (".json", ".xml", ".csv", ".out", ".zip")
+CAPTURE_SUFFIXES = (".json", ".xml", ".csv", ".out", ".xmp", ".zip", ".r3d")
 """Files of models of captures, as far as they are not scenes."""
 
 
@@ -50,7 +49,7 @@ def info(options: InfoOptions) -> None:
     if options.picture is not None:
         raise InputError(f"{path}: --picture draws captures; `splat render` draws scenes and runs")
     facts = describe_run(Run(path)) if path.is_dir() and (path / "point_cloud").is_dir() else describe_scene(path)
-    print(json.dumps(facts, indent=2) if options.json else as_text(facts))
+    print(as_json(facts) if options.json else as_text(facts))
 
 
 def is_capture(path: Path) -> bool:
@@ -67,7 +66,7 @@ def show_capture(path: Path, options: InfoOptions) -> None:
         write_image(options.picture, torch.from_numpy(np.array(found.picture())))
     if options.json:
         facts = found.facts | {"notes": list(found.notes), "warnings": list(found.warnings)}
-        print(json.dumps(facts, indent=2, allow_nan=False))
+        print(as_json(facts))
         return
     print(as_text({name: value for name, value in found.facts.items() if value not in ("", [], {})}))
     for note in found.notes:
@@ -80,19 +79,16 @@ def show_capture(path: Path, options: InfoOptions) -> None:
 
 def describe_scene(path: Path) -> dict[str, Any]:
     """Count, bounds and distributions of a scene's file of any format."""
-    scene = load_scene(path)
-    size = path.stat().st_size
-    drawable = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in rows(scene.tensors())]).all(0)
-    drawable &= (scene.quats != 0).any(1)
+    loaded = load_with_facts(path)
+    scene, size = loaded.gaussians, path.stat().st_size
     facts: dict[str, Any] = {
         "kind": "scene",
         "file": str(path),
         "bytes": size,
-        "gaussians": len(scene),
-        "not drawn": int((~drawable).sum()),
+        "gaussians": len(scene) + loaded.left_out,
+        "not drawn": loaded.left_out,
         "SH degree": scene.sh_degree,
     }
-    scene = scene[drawable]
     if len(scene):
         low, high = scene.means.amin(0), scene.means.amax(0)
         scales = scene.scales.sort(dim=1).values
@@ -103,11 +99,6 @@ def describe_scene(path: Path) -> dict[str, Any]:
             "shortest axis": quantiles(scales[:, 0]),
         }
     return facts
-
-
-def rows(tensors: dict[str, Tensor]) -> list[Tensor]:
-    """The parameters as [N, ...] with at least two dimensions."""
-    return [tensor[:, None] if tensor.ndim == 1 else tensor for tensor in tensors.values()]
 
 
 def describe_run(run: Run) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`splat VERB`: parses the command line, calls the verb (verbs.py), and turns errors into messages.
 
-Exit status: 0 done, 1 a file or flag cannot be used (or a bug), 2 the command line was not understood, 130 Ctrl-C.
+Exit status: 0 done, 1 a file or flag cannot be used (or a bug), 2 the command line was not understood, 130 ended by Ctrl-C
+(or by the viewer's Stop), 143 by SIGTERM, 129 by SIGHUP: 128 and the number of the signal.
 """
 
 import difflib
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from splat.cli.old_spellings import renewed
+from splat.cli.signals import CTRL_C, ending, fall_silent, leave, say
 from splat.cli.verbs import VERBS
 from splat.cuda_rasterizer.native import NativeModuleError
 from splat.cuda_rasterizer.ops.memory import TooManyIntersectionsError
@@ -32,29 +34,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: what follows the program's name; those of this process unless given.
     """
     debug = os.environ.get("SPLAT_DEBUG", "") not in ("", "0")
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = show_warning
-            run(list(sys.argv[1:] if arguments is None else arguments))
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        if debug:
-            raise
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has left
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or flushing at exit would fail again
-        sys.exit(1)
-    except Exception as error:
-        message = explain(error)
-        if debug or message is None:
-            traceback.print_exc()
-        if message is None:
-            message = (
-                f"{type(error).__name__}: {error}\nThis is not your mistake but one in splat; please report the above."
-            )
-        print(f"error: {message}", file=sys.stderr)
-        sys.exit(1)
+    with ending() as asked:
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = show_warning
+                run(list(sys.argv[1:] if arguments is None else arguments))
+            sys.stdout.flush()
+        except SystemExit as leaving:
+            leave(asked.status if leaving.code == CTRL_C else leaving.code, program=arguments is None)
+        except KeyboardInterrupt:
+            if debug:
+                raise
+            say("interrupted")
+            leave(asked.status, program=arguments is None)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO) and not error.filename:
+                fall_silent()  # the reader of a pipe, such as `head`, has left, or the terminal has closed
+                leave(1 if asked.number is None else asked.status, program=arguments is None)
+            message = explain(error)
+            if debug or message is None:
+                traceback.print_exc()
+            if message is None:
+                message = (
+                    f"{type(error).__name__}: {error}\n"
+                    "This is not your mistake but one in splat; please report the above."
+                )
+            print(f"error: {message}", file=sys.stderr)
+            sys.exit(1)
 
 
 def run(arguments: list[str]) -> None:

@@ -14,6 +14,9 @@ SMALL_MOTION = 0.01
 """Cameras that move less than this fraction of the distance to the points say nothing of the scene's size."""
 USUAL_SIZES = 0.5, 1e4
 """Sizes of scenes, in their own units, that are left as they are: from an object on a desk to a town in meters."""
+FAR_AWAY = 10.0
+"""A scene whose middle is farther from the origin than this times its size is moved there: at ten sizes a step of float32 is
+already as large as the smallest steps of the optimizer."""
 NEAR = 0.01
 """Near plane of a scene of a usual size, in its own units: gsplat's value, which `RenderSettings` has too."""
 MAX_POINTS = 1 << 19

@@ -14,10 +14,21 @@ VERSION = 1
 
 
 def write_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint under a temporary name, flushed, then renamed."""
-    # Through a file of Python's: torch's own writer calls a full disk a RuntimeError about positions.
+    """Write a checkpoint under a temporary name, flushed, then renamed.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full.
+    """
+    # Through a file of Python's, whose errors say what is the matter. torch's writer then fails once more while it closes
+    # the archive, with a RuntimeError about positions in the file, behind which the cause is found.
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        torch.save({"version": VERSION, **state}, file)
+        try:
+            torch.save({"version": VERSION, **state}, file)
+        except RuntimeError as error:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, OSError):
+                cause = cause.__context__
+            raise (error if cause is None else cause) from None
 
 
 def read_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:

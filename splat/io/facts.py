@@ -1,9 +1,26 @@
-"""Facts, as `splat info` and `splat verify` print them: JSON-able values for programs, lines of words for people."""
+"""Facts, as verbs print and write them: JSON for programs, lines of words for people."""
 
+import json
+import math
 from typing import Any
 
 RANGES = ("bounds", "most points within", "most points at a depth of")
 """Facts that say from where to where."""
+
+
+def as_json(facts: Any, indent: int | None = 2) -> str:
+    """Facts for programs. JSON has no number for what is not finite: it becomes null."""
+    return json.dumps(_finite(facts), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def as_text(facts: dict[str, Any], indent: str = "") -> str:

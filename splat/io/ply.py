@@ -15,24 +15,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from splat.errors import InputError
-from splat.gaussians import Gaussians
+from splat.gaussians import Gaussians, drawable
+from splat.geometry.georeference import Georeference
+from splat.geometry.similarity import Similarity
 from splat.io.atomic_file import replacing
+from splat.io.local_origin import local_origin, moved_from, moved_text
 from splat.io.ply_container import BLOCK, read_rows, row_blocks, write_binary, write_blocks
-
-POSITION = ("x", "y", "z")
-NORMAL = ("nx", "ny", "nz")
-SH0 = ("f_dc_0", "f_dc_1", "f_dc_2")
-SCALE = ("scale_0", "scale_1", "scale_2")
-ROTATION = ("rot_0", "rot_1", "rot_2", "rot_3")
-REST_COUNTS = {0: 0, 9: 1, 24: 2, 45: 3, 72: 4}
-"""Number of f_rest properties -> degree of spherical harmonics: 3 ((degree + 1)^2 - 1)."""
+from splat.io.ply_dialects import NORMAL, POSITION, RGB, ROTATION, SCALE, SH0, dialect
 
 
 def load(path: str | Path) -> Gaussians:
     """Read Gaussians from a `point_cloud.ply`, binary of either byte order or ASCII.
 
-    Every value is kept as it is. Rows that hold NaN or infinity are kept too, with a warning: the renderer does not
-    draw them.
+    Every value is kept as it is, NaN and infinity too. What other programs write instead of a property is worked out from it,
+    with a warning (`splat.io.ply_dialects`). Positions in double precision that 32-bit floats cannot hold, as those of maps,
+    are moved to the origin, with a warning that says by how much.
 
     Returns:
         float32 Gaussians on the CPU, of the degree that the file has (0 to 4).
@@ -40,55 +37,65 @@ def load(path: str | Path) -> Gaussians:
     Raises:
         InputError: the file is missing, truncated, not a PLY, or not one of Gaussians; the message says how to fix it.
     """
+    return load_moved(path)[0]
+
+
+def load_moved(path: str | Path) -> tuple[Gaussians, Georeference | None]:
+    """As `load`, with where the file has the Gaussians if they had to be moved."""
     path = Path(path)
     rows = read_rows(path, "vertex")
-    names = set(rows.dtype.names or ())
-    rest = rest_names(path, names)
-    wanted = [*POSITION, *ROTATION, *SCALE, "opacity", *SH0, *rest]
-    check_properties(path, names, wanted)
-    count, bases = len(rows), len(rest) // 3
-    scene = Gaussians.empty(count, bases)
-    bad = 0
+    found = dialect(path, rows)
+    origin = found.origin(rows)
+    if origin is not None:
+        warnings.warn(f"{path}: {moved_text(origin)}", stacklevel=2)
+    scene = Gaussians.empty(len(rows), len(found.rest) // 3)
     for first, part in row_blocks(path, rows):
-        columns = torch.from_numpy(as_floats(part, wanted))
-        bad += int((~columns.isfinite().all(dim=1)).sum())
-        place = slice(first, first + len(part))
-        means, quats, log_scales, opacity, sh0, flat = columns.split([3, 4, 3, 1, 3, len(rest)], dim=1)
-        scene.means[place], scene.quats[place], scene.log_scales[place] = means, quats, log_scales
-        scene.logit_opacities[place], scene.sh0[place] = opacity[:, 0], sh0
-        scene.sh_rest[place] = flat.reshape(len(part), 3, bases).transpose(1, 2)
-    warn_about_rows_not_finite(path, bad, count)
-    return scene
+        for name, values in found.columns(part, origin).items():
+            scene.tensors()[name][first : first + len(part)] = values
+    return scene, None if origin is None else moved_from(origin)
 
 
-def save(gaussians: Gaussians, path: str | Path) -> None:
+def save(gaussians: Gaussians, path: str | Path, placement: Similarity | None = None) -> None:
     """Write Gaussians as a binary `point_cloud.ply`, atomically, creating missing folders.
 
     Values are stored as float32, so `load(save(...))` returns the same bits. An existing file is replaced.
+
+    Args:
+        placement: from the scene's coordinates to those of the file. Where float32 would not hold the positions there, they
+            are stored in double precision.
 
     Raises:
         ValueError: `path` does not end in .ply.
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
     path = ply_path(path)
-    count = len(gaussians)
+    count, double = len(gaussians), False
+    if placement is not None:
+        double = (
+            local_origin(placement.points(gaussians.means.double()), gaussians.scales * placement.scale) is not None
+        )
     rest = [f"f_rest_{index}" for index in range(3 * gaussians.sh_rest.shape[1])]
     names = [*POSITION, *NORMAL, *SH0, *rest, "opacity", *SCALE, *ROTATION]
     bad = 0
 
-    def tables() -> Iterator[NDArray[np.float32]]:
+    def tables() -> Iterator[NDArray[np.float32] | NDArray[np.float64]]:
         nonlocal bad
         for first in range(0, count, BLOCK):
             part = gaussians[first : first + BLOCK].detach().to("cpu", torch.float32)
+            means = part.means
+            if placement is not None:
+                means = placement.points(means.double())
+                part = placement.gaussians(part)
             flat, opacity = part.sh_rest.transpose(1, 2).flatten(1), part.logit_opacities[:, None]
             normals = torch.zeros(len(part), 3)
-            columns = torch.cat([part.means, normals, part.sh0, flat, opacity, part.log_scales, part.quats], dim=1)
-            bad += int((~columns.isfinite().all(dim=1)).sum())
+            means = means if double else means.float()
+            columns = torch.cat([means, normals, part.sh0, flat, opacity, part.log_scales, part.quats], dim=1)
+            bad += int((~drawable(part)).sum())
             yield columns.numpy()
 
     with replacing(path) as temporary:
-        write_blocks(temporary, "vertex", names, count, tables())
-    warn_about_rows_not_finite(path, bad, count)
+        write_blocks(temporary, "vertex", names, count, tables(), double=POSITION if double else ())
+    warn_about_rows(path, bad, count)
 
 
 def load_points(
@@ -106,8 +113,8 @@ def load_points(
         raise InputError(f"{path}: expected the properties x, y and z, got {', '.join(names) or 'none'}")
     points = torch.from_numpy(np.stack([rows[name].astype(np.float64) for name in POSITION], axis=1)).to(dtype)
     colors = np.full((len(rows), 3), 128, dtype=np.uint8)
-    if {"red", "green", "blue"} <= set(names):
-        channels = [rows[name] for name in ("red", "green", "blue")]
+    if set(RGB) <= set(names):
+        channels = [rows[name] for name in RGB]
         scale = 255.0 if all(channel.dtype.kind == "f" for channel in channels) else 1.0
         colors = np.stack([np.clip(scale * channel.astype(np.float64), 0, 255) for channel in channels], axis=1)
     finite = points.isfinite().all(1)
@@ -133,12 +140,12 @@ def save_points(path: str | Path, points: Tensor, colors: Tensor) -> None:
         raise ValueError(
             f"save_points: colors must be uint8 {list(points.shape)}, got {colors.dtype} {list(colors.shape)}"
         )
-    layout = [(name, "<f4") for name in (*POSITION, *NORMAL)] + [(name, "u1") for name in ("red", "green", "blue")]
+    layout = [(name, "<f4") for name in (*POSITION, *NORMAL)] + [(name, "u1") for name in RGB]
     table: NDArray[np.void] = np.zeros(len(points), dtype=layout)
     xyz, rgb = points.detach().cpu().float().numpy(), colors.cpu().numpy()
     for axis in range(3):
         table[POSITION[axis]] = xyz[:, axis]
-        table[("red", "green", "blue")[axis]] = rgb[:, axis]
+        table[RGB[axis]] = rgb[:, axis]
     with replacing(path) as temporary:
         write_binary(temporary, vertex=table)
 
@@ -151,48 +158,6 @@ def ply_path(path: str | Path) -> Path:
     return path
 
 
-def rest_names(path: Path, names: set[str]) -> list[str]:
-    """The f_rest properties in the order of their numbers."""
-    count = sum(name.startswith("f_rest_") for name in names)
-    rest = [f"f_rest_{index}" for index in range(count)]
-    if count not in REST_COUNTS or not names.issuperset(rest):
-        raise InputError(
-            f"{path}: expected 0, 9, 24, 45 or 72 properties numbered f_rest_0, f_rest_1, ... (degree 0 to 4), "
-            f"got {count}. Export the scene again from the program that made it."
-        )
-    return rest
-
-
-def as_floats(rows: NDArray[np.void], wanted: list[str]) -> NDArray[np.float32]:  # [rows, len(wanted)]
-    """Some of the properties as float32."""
-    table = np.empty((len(rows), len(wanted)), dtype=np.float32)
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # a double too large for a float becomes infinite, and is reported
-        for column, name in enumerate(wanted):
-            table[:, column] = rows[name]
-    return table
-
-
-def check_properties(path: Path, names: set[str], wanted: list[str]) -> None:
-    """Say what kind of PLY this is when it is not one of Gaussians."""
-    missing = [name for name in wanted if name not in names]
-    if not missing:
-        return
-    if "packed_position" in names:
-        reason = "this is a compressed PLY (SuperSplat): `splat convert` makes a plain one of it"
-    elif missing == ["scale_2"]:
-        reason = "this is a PLY of 2D surfels, which have two scales. Only 3D Gaussians can be read"
-    elif "f_dc_0" not in names and "opacity" not in names:
-        reason = "this is a point cloud or mesh, not Gaussians. Train on its capture to get a point_cloud.ply"
-    else:
-        reason = "export the scene again from the program that made it"
-    shown = ", ".join(missing[:6]) + (", ..." if len(missing) > 6 else "")
-    raise InputError(f"{path}: properties missing: {shown}; {reason}.")
-
-
-def warn_about_rows_not_finite(path: Path, bad: int, count: int) -> None:
+def warn_about_rows(path: Path, bad: int, count: int) -> None:
     if bad:
-        warnings.warn(
-            f"{path}: {bad} of {count} Gaussians have values that are not finite; they are not drawn", stacklevel=3
-        )
+        warnings.warn(f"{path}: {bad} of {count} Gaussians have values with which they cannot be drawn", stacklevel=3)

@@ -3,8 +3,9 @@
 The counts of a header are compared with the file's size first: plyfile allocates by them.
 """
 
+import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def read_rows(path: Path, name: str) -> NDArray[np.void]:
     """
     check_header(path, name)
     try:
-        data = plyfile.PlyData.read(str(path))
+        with _AsciiHeader(path) as file:
+            data = plyfile.PlyData.read(file)
     except plyfile.PlyElementParseError as error:
         size = path.stat().st_size
         element = error.element
@@ -45,6 +47,34 @@ def read_rows(path: Path, name: str) -> NDArray[np.void]:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}). {REMEDY}") from None
     rows: NDArray[Any] = np.asarray(data[name].data)
     return rows
+
+
+class _AsciiHeader(io.BufferedReader):
+    """A PLY whose header has a question mark in place of every byte that is not ASCII: comments have such bytes, names of
+    authors and folders for instance, which plyfile refuses. Every other byte, and the place of all, is as in the file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(io.FileIO(path))
+        self.end = len(_header(path))
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As of any file."""
+        at = self.tell()
+        data = super().read(size)
+        within = max(0, min(self.end - at, len(data)))
+        if data[:within].isascii():
+            return data
+        return data[:within].decode("ascii", errors="replace").replace("\ufffd", "?").encode() + data[within:]
+
+
+def _header(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(HEADER_LIMIT).partition(b"end_header")[0]
+
+
+def header_lines(path: Path) -> list[list[str]]:
+    """The words of every line in the header of a PLY."""
+    return [line.split() for line in _header(path).decode("utf-8", errors="replace").splitlines()]
 
 
 def row_blocks(path: Path, rows: NDArray[np.void]) -> Iterator[tuple[int, NDArray[np.void]]]:
@@ -103,9 +133,7 @@ def check_header(path: Path, name: str) -> None:
 
 def has_element(path: Path, name: str) -> bool:
     """Whether the header of a PLY names such an element."""
-    with open(path, "rb") as file:
-        header = file.read(HEADER_LIMIT).split(b"end_header")[0]
-    return re.search(rb"^\s*element\s+" + re.escape(name.encode()) + rb"\s", header, re.MULTILINE) is not None
+    return re.search(rb"[\r\n]\s*element\s+" + re.escape(name.encode()) + rb"\s", _header(path)) is not None
 
 
 def write_binary(path: Path, **tables: NDArray[np.void]) -> None:
@@ -115,12 +143,28 @@ def write_binary(path: Path, **tables: NDArray[np.void]) -> None:
 
 
 def write_blocks(
-    path: Path, name: str, properties: list[str], count: int, tables: Iterable[NDArray[np.float32]]
+    path: Path,
+    name: str,
+    properties: list[str],
+    count: int,
+    tables: Iterable[NDArray[np.float32] | NDArray[np.float64]],
+    double: Sequence[str] = (),
 ) -> None:
-    """Write one element of 32-bit floats whose rows [*, properties] come in parts, as a little-endian PLY."""
+    """Write one element of floats whose rows [*, properties] come in parts, as a little-endian PLY.
+
+    Args:
+        double: properties of 64 bits; the others have 32.
+    """
     lines = ["ply", "format binary_little_endian 1.0", f"element {name} {count}"]
-    lines += [f"property float {known}" for known in properties]
+    lines += [f"property {'double' if known in double else 'float'} {known}" for known in properties]
+    layout = np.dtype([(known, "<f8" if known in double else "<f4") for known in properties])
     with open(path, "wb") as file:
         file.write("\n".join([*lines, "end_header", ""]).encode())
         for table in tables:
-            file.write(np.ascontiguousarray(table, dtype="<f4").data)
+            if not double:
+                file.write(np.ascontiguousarray(table, dtype="<f4").data)
+                continue
+            rows = np.empty(len(table), dtype=layout)
+            for column, known in enumerate(properties):
+                rows[known] = table[:, column]
+            file.write(rows.data)

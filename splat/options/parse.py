@@ -18,6 +18,8 @@ Options = TypeVar("Options")
 
 COMMON = "COMMON"
 """Name of the tuple in a class of options that says which fields `--help` shows; `--help-all` shows all."""
+GIVEN = "given"
+"""Name of the field in a class of options, not of its constructor, that learns which options the command line named."""
 
 
 def parse(options: type[Options], arguments: Sequence[str], prog: str, description: str) -> Options:
@@ -51,7 +53,25 @@ def parse(options: type[Options], arguments: Sequence[str], prog: str, descripti
         ),
         registry=registry(options, chosen, shown),
     )
+    if any(item.name == GIVEN and not item.init for item in dataclasses.fields(typing.cast(Any, options))):
+        object.__setattr__(result, GIVEN, given(flags(options, chosen), arguments))
     return result
+
+
+def given(known: Sequence[Flag], arguments: Sequence[str]) -> frozenset[str]:
+    """Fields of the flags that a command line names, whatever their values; of NAME=VALUE as `field.name` each."""
+    names = {name: flag for flag in known for name in (flag.name, *flag.aliases)}
+    found, last = set(), None
+    for word in arguments:
+        name, sign, _ = word.partition("=")
+        flag = names.get(name.replace("_", "-") if name.startswith("--") else name)
+        if flag is not None:
+            last = flag
+            if not flag.is_named_values:
+                found.add(flag.field)
+        elif sign and last is not None and last.is_named_values:
+            found.add(f"{last.field}.{name.replace('-', '_')}")
+    return frozenset(found)
 
 
 def choices(options: type, arguments: Sequence[str]) -> dict[str, type]:

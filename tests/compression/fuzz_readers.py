@@ -48,7 +48,14 @@ def fuzz_one_input(data: bytes) -> None:
 
 def looks_like(end: str, data: bytes) -> bool:
     """Whether the whole input is tried as this format: files of the corpus."""
-    marks = {".sog": b"PK", ".glb": b"glTF", ".splatz": b"SPLZ", ".ply": b"ply", ".compressed.ply": b"ply"}
+    marks = {
+        ".sog": b"PK",
+        ".glb": b"glTF",
+        ".splatz": b"SPLZ",
+        ".ply": b"ply",
+        ".compressed.ply": b"ply",
+        ".gltf": b"{",
+    }
     return data.startswith(marks[end]) if end in marks else end == ".spz" and data[:2] in (b"NG", b"\x1f\x8b")
 
 

@@ -11,6 +11,7 @@ from splat.io import ply_container as ply_file
 
 
 @pytest.mark.parametrize("name", ["scene.ply", "scene.compressed.ply", "scene.spz", "scene.splat"])
+@pytest.mark.filterwarnings("ignore:.*cannot be drawn")
 def test_blocks_leave_no_trace(name, tmp_path, monkeypatch):
     scene = cloud(1100, sh_degree=3, seed=5)
     scene.quats[300] = 0  # cannot be drawn

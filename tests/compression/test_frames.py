@@ -7,7 +7,8 @@ import splat
 from scenes import cloud
 from splat import Camera
 from splat.compression.coding import smallest_three
-from splat.compression.formats.axes import LUF, RDF, RUB, drawable, turned
+from splat.compression.formats.axes import LUF, RDF, RUB, turned
+from splat.gaussians import drawable
 from splat.geometry.morton import morton_order
 
 

@@ -1,5 +1,6 @@
 """Captures that are damaged or not captures at all: one message that names the file and the remedy, never a crash."""
 
+import shutil
 import struct
 import subprocess
 import sys
@@ -8,12 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from captures import write_capture
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
 
 from splat.datasets.load import PhotoOptions, load_capture
-from splat.datasets.readers.colmap_binary import check_binary_model
 from splat.errors import InputError
 
 
@@ -44,16 +42,16 @@ def test_no_such_folder(tmp_path):
 
 def test_a_file_is_not_a_capture(tmp_path):
     (tmp_path / "x").write_text("")
-    refused(tmp_path / "x", "is a file")
+    refused(tmp_path / "x", "not a file of cameras", "a .zip")
 
 
 def test_an_empty_folder(tmp_path):
-    refused(tmp_path, "no COLMAP model", "sparse/0", "run COLMAP")
+    refused(tmp_path, "no cameras here", "sparse/0", "splat photos")
 
 
 def test_photos_without_a_model(capture):
-    (capture / "sparse").rename(capture / "elsewhere")
-    refused(capture, "no COLMAP model")
+    shutil.rmtree(capture / "sparse")
+    refused(capture, "no cameras here")
 
 
 @pytest.mark.parametrize("name", ["cameras.bin", "images.bin"])
@@ -77,7 +75,7 @@ def test_unknown_camera_model_in_text(tmp_path):
     write_capture(tmp_path, photos=2, text=True)
     path = tmp_path / "sparse/0/cameras.txt"
     path.write_text(path.read_text().replace("PINHOLE", "WATERDROP"))
-    refused(tmp_path, str(tmp_path / "sparse/0"), "camera model")
+    refused(tmp_path, str(tmp_path / "sparse/0/cameras.txt"), "unknown camera model 'WATERDROP'")
 
 
 def test_unknown_camera_model_in_binary(capture):
@@ -86,24 +84,6 @@ def test_unknown_camera_model_in_binary(capture):
     struct.pack_into("<i", data, 12, 999)
     path.write_bytes(data)
     refused(capture, "cameras.bin", "unknown model number 999")
-
-
-@pytest.mark.parametrize("name", ["cameras.bin", "images.bin", "points3D.bin"])
-def test_huge_counts_are_not_believed(capture, name):
-    path = capture / "sparse/0" / name
-    path.write_bytes(struct.pack("<Q", 1 << 60) + path.read_bytes()[8:])
-    refused(capture, name, "more than it can hold")
-
-
-@pytest.mark.parametrize("name", ["cameras.bin", "images.bin", "points3D.bin"])
-def test_every_truncation_is_noticed(good, tmp_path, name):
-    data = (good / "sparse/0" / name).read_bytes()
-    for other in ("cameras.bin", "images.bin", "points3D.bin"):
-        (tmp_path / other).write_bytes((good / "sparse/0" / other).read_bytes())
-    for length in {*range(120), *range(120, len(data), max(1, len(data) // 97)), len(data) - 1}:
-        (tmp_path / name).write_bytes(data[:length])
-        with pytest.raises(InputError, match=name):
-            check_binary_model(tmp_path)
 
 
 FUZZ = """
@@ -136,7 +116,7 @@ print("survived", read)
 
 @pytest.mark.parametrize("seed", range(3))
 def test_random_bytes_never_end_the_process(good, tmp_path, seed):
-    """In a process of its own, with 2 GB of memory beyond what it starts with: the parser behind is compiled code."""
+    """In a process of its own, for lenses and undistortion behind the parsers are compiled code."""
     (tmp_path / "sparse/0").mkdir(parents=True)
     (tmp_path / "images").symlink_to(good / "images")
     result = subprocess.run(
@@ -148,18 +128,6 @@ def test_random_bytes_never_end_the_process(good, tmp_path, seed):
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "survived" in result.stdout
-
-
-@settings(max_examples=30)
-@given(st.binary(max_size=300))
-def test_any_bytes_as_cameras(tmp_path_factory, data):
-    folder = tmp_path_factory.mktemp("bytes")
-    for name in ("cameras.bin", "images.bin", "points3D.bin"):
-        (folder / name).write_bytes(data)
-    try:
-        check_binary_model(folder)
-    except InputError as error:
-        assert str(folder) in str(error)
 
 
 def test_one_bad_photo_is_left_out_and_named(capture):
@@ -193,16 +161,8 @@ def test_poses_that_are_not_finite_are_left_out(tmp_path):
     fields[5] = "nan"
     lines[index] = " ".join(fields)
     path.write_text("\n".join(lines) + "\n")
-    frames = path.parent / "frames.txt"
-    if frames.is_file():
-        frames.unlink()
-        (path.parent / "rigs.txt").unlink()
-    try:
-        scene = load_capture(tmp_path)
-    except InputError as error:
-        assert "sparse/0" in str(error)  # the parser itself may refuse the whole model
-    else:
-        assert [name for name, _ in scene.skipped] == ["004.png"] and len(scene) == 11
+    scene = load_capture(tmp_path)
+    assert [name for name, _ in scene.skipped] == ["004.png"] and len(scene) == 11
 
 
 def test_points_that_are_not_finite_are_dropped(capture):

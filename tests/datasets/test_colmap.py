@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 import pytest
+from captures import write_capture
 from colmap_models import PHOTOS, POINTS, edit, photo_lines, rewrite, tracked, write
 
+from splat.datasets.load import load_capture
 from splat.datasets.readers.colmap import find_models, read_model
 from splat.datasets.readers.colmap_lens import known_models
 from splat.datasets.readers.model import Model
@@ -149,8 +151,25 @@ def test_several_places_are_named(tmp_path):
     assert model.source == tmp_path / "sparse/0" and len(model.images) == 3
     (note,) = model.notes
     assert "using sparse/0, not dense/0/sparse, sparse_txt" in note
+    write(tracked(3), tmp_path / "sparse/aligned", text=True)
+    assert "using sparse/0, not sparse/aligned, dense/0/sparse, sparse_txt" in read_model(tmp_path).notes[0]
     shutil.move(tmp_path / "sparse", tmp_path / "aside")
     assert read_model(tmp_path).source == tmp_path / "dense/0/sparse"
+
+
+@pytest.mark.parametrize("place", ["dense/0", "dense", "undistorted", "colmap"])
+def test_photos_beside_the_model(tmp_path, place):
+    """Undistorted photos have the names of the originals: those that go with the model are taken."""
+    write_capture(tmp_path / place, photos=12)
+    shutil.copytree(tmp_path / place / "images", tmp_path / "images")
+    capture = load_capture(tmp_path)
+    assert any(f"12 photos were taken from {place}/images, beside the model" in note for note in capture.notes)
+    model = read_model(tmp_path)
+    assert [posed.path for posed in model.images] == sorted((tmp_path / place / "images").iterdir())
+    assert all(posed.path is None for posed in read_model(tmp_path, "pictures").images)
+    (tmp_path / place / "images/003.png").unlink()
+    model = read_model(tmp_path)
+    assert model.missing == ("003.png",) and len(model.images) == 11
 
 
 def test_the_largest_sub_model(tmp_path):
@@ -178,6 +197,10 @@ def test_points_from_a_ply(tmp_path, text, name):
     (note,) = model.notes
     assert name in note and "7 points were read from it" in note
     assert all(posed.observed is not None and len(posed.observed) == 0 for posed in model.images)
+    points[2, 1] = float("nan")
+    save_points(tmp_path / name, points, colors)
+    model = read_model(tmp_path)
+    assert len(model.points) == 6 and "1 more, whose position is not finite, was left out" in model.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -240,9 +263,7 @@ PANORAMA_LINES = [
 
 @pytest.mark.parametrize("line", [*PANORAMA_LINES, "equirectangular 4096 2048 4096 2048"])
 def test_panoramas_are_named_with_the_way_out(tmp_path, line):
-    with pytest.raises(
-        InputError, match=rf"2 photos are full panoramas \({line.split()[0].upper()}\).*panorama_sfm\.py"
-    ):
+    with pytest.raises(InputError, match=rf"2 panoramas \({line.split()[0].upper()}\).*panorama_sfm\.py"):
         read_model(panoramas(tmp_path, [line] * 2))
 
 
@@ -251,7 +272,7 @@ def test_panoramas_in_binary(tmp_path):
     camera = pycolmap.Camera.create_from_model_name(1, "EQUIRECTANGULAR", 1.0, 400, 200)
     model.add_camera_with_trivial_rig(camera)
     model.add_image_with_trivial_frame(pycolmap.Image("a.jpg", camera_id=1, image_id=1), pycolmap.Rigid3d())
-    with pytest.raises(InputError, match=r"1 photo .*EQUIRECTANGULAR"):
+    with pytest.raises(InputError, match=r"1 panorama \(EQUIRECTANGULAR\) cannot be trained on yet"):
         read_model(write(model, tmp_path, text=False))
 
 
@@ -259,7 +280,7 @@ def test_panoramas_beside_other_photos(tmp_path):
     model = read_model(panoramas(tmp_path, ["PINHOLE 64 48 50 50 32 24", *PANORAMA_LINES]))
     assert [posed.name for posed in model.images] == ["0.jpg"] and not model.skipped
     (note,) = model.notes
-    assert "3 photos are full panoramas" in note and "1.jpg, 2.jpg, 3.jpg" in note and "panorama_sfm.py" in note
+    assert "3 panoramas" in note and "1.jpg, 2.jpg, 3.jpg" in note and "panorama_sfm.py" in note
 
 
 def test_photos_of_a_camera_that_is_not_there(tmp_path):

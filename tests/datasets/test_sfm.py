@@ -13,7 +13,7 @@ from PIL import Image
 
 from splat.cli import main as cli
 from splat.datasets.load import load_capture
-from splat.datasets.sfm import reconstruct as sfm
+from splat.datasets.sfm import colmap_steps
 from splat.datasets.sfm.reconstruct import (
     SfmOptions,
     choose_matching,
@@ -174,6 +174,10 @@ def test_progress_takes_no_lock(tmp_path: Path) -> None:
         writer.execute("create table keypoints (data blob)")
         writer.executemany("insert into keypoints values (?)", [(b"",)] * 3)
         writer.execute("begin exclusive")  # nobody may take a lock from now on
-        assert sfm._rows(tmp_path / "database.db", "keypoints") == 3
+        assert colmap_steps._rows(tmp_path / "database.db", "keypoints") == 3
         writer.execute("commit")
-    assert sfm._rows(tmp_path / "database.db", "nothing") == sfm._rows(tmp_path / "none.db", "keypoints") == 0
+    assert (
+        colmap_steps._rows(tmp_path / "database.db", "nothing")
+        == colmap_steps._rows(tmp_path / "none.db", "keypoints")
+        == 0
+    )

@@ -212,7 +212,7 @@ def test_info_of_a_scene(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         sh0=torch.zeros(4, 3),
         sh_rest=torch.zeros(4, 3, 3),
     )
-    with pytest.warns(UserWarning, match="not finite"):
+    with pytest.warns(UserWarning, match="cannot be drawn"):
         splat.save(scene, tmp_path / "scene.ply")
     assert status("info", str(tmp_path / "scene.ply"), "--json") == 0
     printed = capsys.readouterr()

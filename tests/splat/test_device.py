@@ -12,6 +12,7 @@ from splat.cli import main as cli
 from splat.cuda_rasterizer import native
 from splat.device import choose_device
 from splat.errors import InputError
+from splat.io.images import read_image
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +57,46 @@ def test_a_machine_without_a_gpu(monkeypatch):
     assert choose_device("auto") == torch.device("cpu")
     with pytest.raises(InputError, match="torch sees 0 GPUs"):
         choose_device("cuda:1")
+
+
+@pytest.mark.parametrize(
+    ("verb", "options"),
+    [
+        ("render", ("--frames", "1", "--size", "24x16")),
+        ("compress", ("--prune", "0", "-o", "small.splatz")),
+        ("eval", ()),
+        ("mesh", ()),
+    ],
+)
+def test_verbs_that_draw_take_the_gpu_by_themselves(run_of_white, monkeypatch, verb, options):
+    """They ask for the automatic device, and draw where the answer is."""
+    asked: list[str] = []
+
+    def choose(name: str) -> torch.device:
+        asked.append(name)
+        raise InputError(f"would take the device {name}")
+
+    monkeypatch.chdir(run_of_white)
+    for module in ("splat.training.open_run", "splat.training.compress.source", "splat.training.evaluation"):
+        monkeypatch.setattr(f"{module}.choose_device", choose)
+    monkeypatch.setattr("splat.training.commands.mesh.open3d", lambda: None)
+    for device in ("auto", "cuda:1"):
+        with pytest.raises(SystemExit):
+            cli.main([verb, "run", *options, *(() if device == "auto" else ("--device", device))])
+    assert asked == ["auto", "cuda:1"]
+
+
+@pytest.fixture
+def run_of_white(capture, tmp_path) -> Path:
+    flags = ("--iterations", "5", "--background", "white", "--eval", "--device", "cpu")
+    cli.main(["train", str(capture), "-o", str(tmp_path / "run"), *flags])
+    return tmp_path
+
+
+def test_render_remembers_the_background_of_the_run(run_of_white):
+    run, pictures = str(run_of_white / "run"), []
+    for number, background in enumerate(((), ("--background", "white"), ("--background", "black"))):
+        out = run_of_white / f"out{number}"
+        cli.main(["render", run, "--frames", "1", "-o", str(out), *background])
+        pictures.append(read_image(out / "0000.png"))
+    assert torch.equal(pictures[0], pictures[1]) and not torch.equal(pictures[0], pictures[2])

@@ -1,9 +1,13 @@
 """Checkpoints: the one just written always stays, whatever lies beside it."""
 
+import errno
+import io
 from pathlib import Path
 
 import pytest
+import torch
 
+from splat.io import checkpoint_file
 from splat.run import Run
 from splat.training.checkpoint import load_latest_checkpoint, save_checkpoint
 
@@ -25,3 +29,34 @@ def test_old_checkpoints_go(tmp_path: Path) -> None:
     for iteration in (5, 10, 15, 20):
         save_checkpoint(run, iteration, {}, keep=2)
     assert list(run.saved_checkpoints()) == [15, 20]
+
+
+class FullDisk(io.FileIO):
+    """A file on a disk with room for so many bytes."""
+
+    room = 0
+
+    def write(self, data: bytes) -> int:
+        if self.tell() + memoryview(data).nbytes > self.room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+
+@pytest.mark.parametrize("room", [0, 1, 64, 900, 200_000, 400_900, 421_000])
+@pytest.mark.parametrize("buffer", [0, 1 << 13, 1 << 20])
+def test_a_full_disk_is_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int, buffer: int) -> None:
+    """Wherever in the file it happens; torch itself speaks of positions."""
+    run, state = Run(tmp_path), {"a": torch.zeros(100_000), "b": {"c": torch.ones(5000)}}
+    save_checkpoint(run, 10, state, keep=2)
+
+    def open_full(path: Path, mode: str) -> io.RawIOBase | io.BufferedWriter:
+        file = FullDisk(path, mode)
+        file.room = room
+        return io.BufferedWriter(file, buffer) if buffer else file
+
+    monkeypatch.setattr(checkpoint_file, "open", open_full, raising=False)
+    with pytest.raises(OSError, match="No space left") as error:
+        save_checkpoint(run, 20, state, keep=2)
+    assert error.value.errno == errno.ENOSPC and error.value.filename == str(run.checkpoint_file(20))
+    assert [path.name for path in run.checkpoints.iterdir()] == ["ckpt_000010.pt"]
+    assert torch.equal(load_latest_checkpoint(run)[0]["a"], state["a"])

@@ -8,6 +8,7 @@ import pytest
 
 from splat.errors import InputError
 from splat.run import Run
+from splat.training.checkpoint import MAY_CHANGE, resumed_settings
 from splat.training.config import (
     DataConfig,
     LossWeights,
@@ -111,12 +112,31 @@ def test_settings_that_do_not_exist_are_refused(values: dict[str, Any], message:
         TrainConfig.from_dict(values)
 
 
-def test_what_a_resume_ignores_and_what_it_takes() -> None:
+def test_what_a_resume_takes_and_what_it_refuses() -> None:
     run = TrainConfig(densify=STRATEGIES["classic"](), optimization=OptimizationConfig(iterations=30))
+    longer = TrainConfig(optimization=OptimizationConfig(iterations=60), run=RunConfig(threads=2, device="cpu"))
+    resumed = resumed_settings(run, longer)
+    assert resumed.optimization.iterations == 60 and resumed.run == RunConfig(threads=2, device="cpu")
+    assert resumed.densify == run.densify
+    assert resumed_settings(run, TrainConfig(lr=LearningRates(sh0=1e-3))).lr.sh0 == 1e-3
+    faster = TrainConfig(lr=LearningRates(means=1e-3))
+    assert resumed_settings(faster, TrainConfig(), {"lr.sh0"}).lr.means == 1e-3
+    assert resumed_settings(faster, TrainConfig(), {"lr.means"}).lr.means == LearningRates().means
+    assert resumed_settings(run, None) == resumed_settings(run, TrainConfig()) == run
+    assert (
+        resumed_settings(run, TrainConfig(), {"iterations"}).optimization.iterations == 30_000
+    )  # a default, but named
     asked = TrainConfig(
-        densify=STRATEGIES["classic"](grad_threshold=1e-3), run=RunConfig(threads=2, seed=5), loss=LossWeights(flat=1.0)
+        densify=STRATEGIES["classic"](grad_threshold=1e-3), run=RunConfig(seed=5), loss=LossWeights(flat=1.0)
     )
-    resumed = run.with_conduct_of(asked)
-    assert resumed.run == RunConfig(threads=2) and resumed.densify == run.densify
-    assert asked.changes(but=resumed) == ["`loss.flat` 1.0", "`grad_threshold` 0.001", "`seed` 5"]
-    assert TrainConfig().changes(but=run) == []
+    with pytest.raises(
+        InputError, match=r"`loss.flat` 1.0 .the run has 0.0.*`grad_threshold` 0.001.*`seed` 5"
+    ) as error:
+        resumed_settings(run, asked)
+    assert "`iterations`" in str(error.value) and "`overwrite`" in str(error.value)
+
+
+@pytest.mark.parametrize("name", [name for name in MAY_CHANGE if name != "lr"] + ["lr.means", "lr.final"])
+def test_what_may_change_is_a_setting(name: str) -> None:
+    assert name in TrainConfig().flat()
+    assert TrainConfig().with_values({name: "other"}).flat()[name] == "other"

@@ -288,3 +288,35 @@ def test_a_full_disk_is_named_and_older_files_stay(capture, tmp_path, capsys, mo
     assert train(capture, tmp_path / "run", "--save-every", 10) == 1
     assert "disk is full" in capsys.readouterr().err
     assert [path.name for path in (tmp_path / "run/ckpts").iterdir()] == ["ckpt_000010.pt"]
+
+
+def test_resume_takes_what_may_change_and_refuses_the_rest(capture, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(capture, out, "--iterations", 60) == 0
+    assert run("train", "--resume", "-o", out, "--iterations", 90, "--save-every", 20, "--lr", "sh0=1e-3") == 0
+    said = capsys.readouterr().out
+    assert "goes on at 67% of 90 iterations" in said and "resuming" in said
+    assert (out / "point_cloud/iteration_90/point_cloud.ply").is_file()
+    assert json.loads((out / "config.json").read_text())["optimization"]["iterations"] == 90
+    assert run("train", "--resume", "-o", out, "--lr=sh0=2.5e-3") == 0  # its default, but named
+    assert json.loads((out / "config.json").read_text())["lr"]["sh0"] == 2.5e-3
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    for flags, named in (
+        (("--iterations", 30), "--iterations 30: the run has done 90 already"),
+        (("-r", 2), "--resolution 2 (the run has 1)"),
+        (("--densify", "mcmc", "--noise", 1), "--densify mcmc (the run has"),
+        (("--seed", 3, "--background", "white"), "--background white (the run has black), --seed 3 (the run has 0)"),
+        (("--loss", "ssim=0.2", "flat=0.5"), "--loss flat 0.5 (the run has 0.0)"),
+        (("--eval",), "--eval True (the run has False)"),
+    ):
+        assert run("train", "--resume", "-o", out, *flags) == 1
+        assert named in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_a_default_that_is_named_is_asked_for(capture, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(capture, out, "--iterations", 20, "--background", "white") == 0
+    assert run("train", "--resume", "-o", out) == 0  # not named: as the run has it
+    assert run("train", "--resume", "-o", out, "--background=black") == 1
+    assert "--background black (the run has white)" in capsys.readouterr().err

@@ -193,6 +193,19 @@ def test_only_pages_of_the_viewer_may_use_it(viewer_of: Make, headers: dict[str,
             assert wire.socket.close_code == 1008
 
 
+def test_who_is_refused_is_said_once_with_the_way_in(viewer_of: Make, capfd: pytest.CaptureFixture[str]) -> None:
+    viewer = viewer_of(allowed_hosts=["known.example"])
+    names = ["https://studio.example", "http://STUDIO.example:8443", "null", "https://a;b.example"]
+    names += [f"https://{number}.example" for number in range(20)]
+    for name in names:
+        with Wire(viewer, additional_headers={"Origin": name}) as wire:
+            wire.wait(lambda wire=wire: wire.closed or None)
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("viewer: refused")]
+    assert len(lines) == 8 and len(set(lines)) == 8
+    assert "from studio.example," in lines[0] and lines[0].endswith("splat view --allow-host studio.example")
+    assert viewer_of(allowed_hosts=["studio.example"]).guard.is_own_page("https://studio.example", "127.0.0.1:8080")
+
+
 def test_a_name_that_was_made_to_lead_here(viewer: Viewer) -> None:
     """DNS rebinding: the page and the address it asks agree, but are somebody else's."""
     assert not viewer.guard.is_own_page("http://evil.example:8080", "evil.example:8080")

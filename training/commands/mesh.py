@@ -1,6 +1,5 @@
 """`splat mesh`: a colored triangle mesh of a scene."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,7 +8,6 @@ import torch
 import tyro
 
 from splat.cameras import Camera
-from splat.datasets.load import PhotoOptions
 from splat.errors import InputError
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.orbit import orbit_around
@@ -84,7 +82,7 @@ def mesh(options: MeshOptions) -> None:
         voxel=options.voxel and options.voxel / georeference.unit,
         max_depth=options.max_depth and options.max_depth / georeference.unit,
         settings=trained.settings,
-        progress=sys.stderr.isatty(),
+        progress=True,
     )
     surface = clean(surface, options.small_part)
     if options.triangles is not None:
@@ -102,8 +100,5 @@ def _cameras(trained: TrainedScene) -> tuple[list[Camera], float, Georeference |
         near = gaussians[gaussians.opacities > 0.5] if bool((gaussians.opacities > 0.5).any()) else gaussians
         cameras = orbit_around(near.means, ORBIT_VIEWS, 960, 720)
         return cameras, float(torch.stack([camera.position for camera in cameras]).std(0).norm()), trained.georeference
-    data = trained.config.data
-    capture = trained.load_capture(
-        PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None, allow_missing=data.allow_missing)
-    )
+    capture = trained.load_capture()
     return [frame.camera for frame in capture.frames], capture.extent, capture.georeference

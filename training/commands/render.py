@@ -1,6 +1,5 @@
 """`splat render`: pictures or a video of a scene, along cameras, an orbit or a path."""
 
-import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +8,8 @@ from typing import Annotated, Literal
 import torch
 import tyro
 from torch import Tensor
-from tqdm import tqdm
 
 from splat.cameras import Camera
-from splat.datasets.load import PhotoOptions
 from splat.datasets.split import split
 from splat.errors import InputError
 from splat.gaussians import Gaussians
@@ -20,6 +17,7 @@ from splat.geometry.orbit import orbit, orbit_around
 from splat.io.camera_path_file import load_path
 from splat.io.images import colorize_depth, write_image
 from splat.io.parsing import parse_resolution
+from splat.io.progress import counted
 from splat.io.video import VideoWriter
 from splat.render import render as render_gaussians
 from splat.run import BACKGROUNDS
@@ -93,7 +91,7 @@ def render(options: RenderOptions) -> None:
     depth_range = _depth_range(gaussians, [camera for _, camera in named], settings) if options.depth else None
     with ExitStack() as stack:
         video = stack.enter_context(VideoWriter(output, options.fps)) if is_video else None
-        for name, camera in tqdm(named, desc="render", unit="view", disable=not sys.stderr.isatty()):
+        for name, camera in counted(named, "render", unit="view"):
             picture = draw(gaussians, camera, background, settings, depth_range)
             if video is not None:
                 video.write(picture)
@@ -129,9 +127,7 @@ def choose_cameras(options: RenderOptions, trained: TrainedScene) -> list[tuple[
         cameras = orbit_around(trained.gaussians.means.cpu(), options.frames, *ORBIT_SIZE)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
     data = trained.config.data
-    capture = trained.load_capture(
-        PhotoOptions(data.resolution, data.max_image_size, data.images, allow_missing=data.allow_missing)
-    )
+    capture = trained.load_capture()
     if options.along == "orbit":
         points = capture.points if len(capture.points) else trained.gaussians.means.cpu()
         cameras = orbit([frame.camera for frame in capture.frames], points, options.frames)

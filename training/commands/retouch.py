@@ -1,18 +1,16 @@
 """`splat retouch`: carry a change of colors in one picture over to the scene."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
-from tqdm import tqdm
 
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.load import PhotoOptions
 from splat.errors import InputError
 from splat.io.images import read_image
 from splat.io.ply import save
+from splat.io.progress import Counter
 from splat.training.evaluate.views import picture_name
 from splat.training.open_run import open_run
 from splat.training.retouch import retouch as retouch_colors
@@ -52,10 +50,8 @@ def retouch(options: RetouchOptions) -> None:
     if options.output is not None and output.exists() and not options.overwrite:
         raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     edited = read_image(options.edited).float() / 255
-    data, device = trained.config.data, trained.device
-    capture = trained.load_capture(
-        PhotoOptions(data.resolution, data.max_image_size, data.images, masks=None, allow_missing=data.allow_missing)
-    )
+    device = trained.device
+    capture = trained.load_capture()
     frame = find_view(capture, options.view, options.edited)
     size = frame.camera.height, frame.camera.width
     if edited.shape[:2] == (size[0], 3 * size[1]):
@@ -65,11 +61,10 @@ def retouch(options: RetouchOptions) -> None:
             f"{options.edited}: is {edited.shape[1]} x {edited.shape[0]}, the view of {frame.name} {size[1]} x {size[0]}; "
             "keep the size when retouching"
         )
-    with tqdm(desc="retouch", unit="step", disable=not sys.stderr.isatty()) as bar:
+    with Counter("retouch", unit="step") as counter:
 
         def advance(step: int, steps: int, loss: float) -> None:
-            bar.total = steps
-            bar.update(step - bar.n)
+            counter.to(step, steps)
 
         result, scores = retouch_colors(
             trained.gaussians,

@@ -31,7 +31,9 @@ class TrainOptions:
     output: Annotated[Path | None, tyro.conf.arg(aliases=["-o", "-m", "--model-path"])] = None
     """Folder for the results; runs/NAME-OF-CAPTURE unless given."""
     resume: bool = False
-    """Go on with the run in the output folder from its latest checkpoint, with the settings it was started with."""
+    """Go on with the run in the output folder from its latest checkpoint, with the settings it was started with. Of those,
+    `iterations`, `time_limit`, `lr`, `save_every`, `keep_checkpoints`, `image_cache`, `device`, `threads`, `tensorboard` and
+    `lpips` may be given anew."""
     overwrite: bool = False
     """Replace the run in the output folder."""
     view: bool = False
@@ -43,6 +45,7 @@ class TrainOptions:
     view_fraction: float = 0.05
     """Fraction of the run's time that drawing for the viewer may take while nobody moves."""
     training: TrainConfig = field(default_factory=TrainConfig)
+    given: frozenset[str] = field(default=frozenset(), init=False)  # names of the options that the command line named
 
     COMMON: ClassVar[Sequence[str]] = (
         "capture output resume overwrite view resolution eval "
@@ -65,15 +68,24 @@ def train(options: TrainOptions) -> None:
         )
     run = Run(options.output or Path("runs") / (source or Path()).resolve().name)
     prepared = prepare(
-        source, options.training, output=run.path, resume=options.resume, overwrite=options.overwrite, progress=True
+        source,
+        options.training,
+        output=run.path,
+        resume=options.resume,
+        overwrite=options.overwrite,
+        given=options.given,
     )
     live = show_live(options, prepared) if options.view else None
-    result = prepared.run()
+    try:
+        result = prepared.run()
+    except KeyboardInterrupt:  # a second Ctrl-C, or one while the views were measured
+        say_how_to_go_on(prepared, run)
+        raise
     if not result.finished:
-        print("continue with:", shlex.join(["splat", "train", str(prepared.source), "-o", str(run.path), "--resume"]))
+        say_how_to_go_on(prepared, run)
         if live is not None:
             live.close()
-        sys.exit(130)
+        sys.exit(130)  # the command line turns it into 143 or 129 where it was SIGTERM or SIGHUP
     if result.metrics is not None:
         print_metrics(result.metrics)
     print(f"pictures  {run.renders}")
@@ -81,6 +93,12 @@ def train(options: TrainOptions) -> None:
     print(f"scene     {run.scene_file(result.iterations)}")
     if live is not None:
         live.end(result.scene)
+
+
+def say_how_to_go_on(prepared: PreparedTraining, run: Run) -> None:
+    if run.saved_checkpoints():
+        command = ["splat", "train", str(prepared.source), "-o", str(run.path), "--resume"]
+        print("continue with:", shlex.join(command), flush=True)
 
 
 def show_live(options: TrainOptions, prepared: PreparedTraining) -> LiveViewer:

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from splat.compression.formats import registry as formats
 from splat.compression.formats.quantizers import Quantizer
@@ -25,6 +24,7 @@ from splat.datasets.capture import Capture
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
+from splat.io.progress import Counter, shows_bars
 from splat.result import CompressionResult, CompressionStep
 from splat.run import Run
 from splat.training.compress.finetune import finetune
@@ -34,7 +34,6 @@ from splat.training.compress.search import FRACTIONS, Model, Recipe, Target, Tri
 from splat.training.compress.settings import CompressSettings
 from splat.training.compress.source import Source, file_options, open_source
 from splat.training.config import evaluation_background
-from splat.training.progress import shows_bars
 
 PLY_COLUMNS = 17
 """Numbers of a Gaussian in a .ply, normals among them, besides the harmonics above degree 0."""
@@ -72,9 +71,12 @@ def compress(
         raise InputError(f"{output}: exists already; choose another name, or say `overwrite`")
     began = time.monotonic()
     source = open_source(scene, settings, capture=capture, device=device, progress=progress)
-    work = Compression(source, settings, output, progress and shows_bars())
     target = Target(settings.size, settings.max_psnr_drop)
-    with tempfile.TemporaryDirectory(prefix="splat-") as scratch:
+    whole = Counter(
+        "compress", countable=False, shown=progress and not shows_bars()
+    )  # on a terminal the bars of its parts say enough
+    with whole, tempfile.TemporaryDirectory(prefix="splat-") as scratch:
+        work = Compression(source, settings, output, progress)
         work.scratch = Path(scratch)
         small = work.by_knobs() if target == Target() else work.to_target(target)
     found = CompressionResult(output, small, tuple(work.steps), source.judge.against, time.monotonic() - began)
@@ -86,8 +88,8 @@ def compress(
 class Compression:
     """The steps, and the record of what each has cost."""
 
-    def __init__(self, source: Source, asked: CompressSettings, output: Path, bars: bool = False) -> None:
-        self.source, self.asked, self.output, self.bars = source, asked, output, bars
+    def __init__(self, source: Source, asked: CompressSettings, output: Path, progress: bool = False) -> None:
+        self.source, self.asked, self.output, self.progress = source, asked, output, progress
         self.format = formats.format_of(output)
         self.base = file_options(asked, source.config)
         self.levels = self.format.quality_levels(self.base)
@@ -153,18 +155,18 @@ class Compression:
     def model(self) -> Model:
         """Measure every kind of loss alone."""
         limit = self.degree_limit()
-        bar = tqdm(desc="measure", total=len(FRACTIONS) - 1 + limit + len(self.levels), disable=not self.bars)
-        with bar:
+        total = len(FRACTIONS) - 1 + limit + len(self.levels)
+        with Counter("measure", total, shown=self.progress) as counter:
             pruned = [self.steps[0].psnr]
             for fraction in FRACTIONS[1:]:
                 pruned.append(self.judge(self.pruned(fraction)).psnr)
-                bar.update()
+                counter.add()
             recipes = [Recipe(0.0, limit, level) for level in range(len(self.levels))]
             recipes += [Recipe(0.0, degree, 0) for degree in range(limit)]
             kinds = []
             for recipe in recipes:
                 kinds.append(self.follow(recipe))
-                bar.update()
+                counter.add()
         return Model(self.steps[0].psnr, pruned, kinds)
 
     def search_finetuned(self, model: Model, target: Target) -> Trial | None:
@@ -219,11 +221,7 @@ class Compression:
         """The scene pruned and fine-tuned to what a recipe's file can hold, and the quantizer of that."""
         scene, quantizer = self.pruned_to(recipe)
         source = self.source
-        with tqdm(desc="fine-tune", total=iterations, disable=not self.bars, leave=False) as bar:
-
-            def advance(iteration: int) -> None:
-                bar.update(iteration - bar.n)
-
+        with Counter("fine-tune", iterations, shown=self.progress, leave=False) as counter:
             tuned = finetune(
                 scene,
                 source.frames,
@@ -232,7 +230,7 @@ class Compression:
                 config=source.config,
                 quantizer=quantizer,
                 device=source.device,
-                progress=advance,
+                progress=counter.to,
             )
         return tuned.to(source.device), quantizer
 

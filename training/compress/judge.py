@@ -1,6 +1,7 @@
 """How good a compressed scene is: against the photos that training has not seen, or, where there are none, against the
 renders of the scene as it was."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from splat.cameras import Camera
 from splat.compression.simplify.prune import Fidelity
 from splat.datasets.capture import Frame
+from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.orbit import orbit_around
 from splat.image_metrics import ssim
@@ -83,6 +85,10 @@ class PhotoJudge:
             settings=self.settings,
             mask_mode=self.config.data.mask_mode,
         )
+        if math.isnan(found.psnr):
+            raise InputError(
+                f"masks hide everything in all of {self.against}: nothing can be measured; see `invert_masks`"
+            )
         return Score(found.psnr, found.ssim)
 
     @torch.no_grad()

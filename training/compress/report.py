@@ -3,7 +3,6 @@ slider; the plot alone as FILE.png; the numbers as FILE.json."""
 
 import base64
 import html
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from PIL import Image
 
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
+from splat.io.facts import as_json
 from splat.result import CompressionResult, CompressionStep
 from splat.training.compress.judge import Judge
 from splat.training.compress.search import Trial, pareto
@@ -44,7 +44,7 @@ def write_results(
     }
     page, plot, numbers = (beside(output, end) for end in ("html", "png", "json"))
     with replacing(numbers) as temporary:
-        temporary.write_text(json.dumps(facts, indent=2) + "\n")
+        temporary.write_text(as_json(facts) + "\n")
     write_plot(rows, trials, plot)
     picture = base64.b64encode(plot.read_bytes()).decode()
     ratio = f"{found.ratio:.1f} times smaller than the .ply, measured against {html.escape(found.against)}."

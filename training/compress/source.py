@@ -8,14 +8,14 @@ import torch
 
 from splat.compression.commands.format_flags import format_options
 from splat.compression.formats import registry as formats
-from splat.compression.formats.axes import drawable
 from splat.compression.formats.registry import FormatOptions
 from splat.datasets.capture import Capture, Frame
 from splat.datasets.split import split
 from splat.device import choose_device
 from splat.errors import InputError
-from splat.gaussians import Gaussians
+from splat.gaussians import Gaussians, drawable
 from splat.opening import settings_for
+from splat.result import LoadedScene
 from splat.run import Run
 from splat.training.compress.judge import Judge, PhotoJudge, RenderJudge
 from splat.training.compress.settings import CompressSettings
@@ -94,9 +94,9 @@ def _opened(
         )
     path = scene.path if isinstance(scene, Run) else Path(scene)
 
-    def load(file: Path) -> Gaussians:
+    def load(file: Path) -> LoadedScene:
         """The settings of the format say how a file is read, too."""
-        return formats.load(file, file_options(settings, TrainConfig()))
+        return formats.load_with_facts(file, file_options(settings, TrainConfig()))
 
     return open_trained(path, capture, device, load=load)
 

@@ -1,5 +1,6 @@
 """Measuring a run on its photos: metrics.json and renders/ in its folder, and the table that is printed."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,5 +67,10 @@ def print_metrics(found: Metrics, heading: str = "held-out view") -> None:
     width = max(13, *(len(view["name"]) for view in metrics["views"]))
     print("  ".join([f"{heading:{width}s}", *(f"{title:>12s}" for title, _ in columns.values())]))
     for values in [*metrics["views"], {**metrics, "name": "mean"}]:
-        numbers = (f"{values[name]:12.{digits}f}" for name, (_, digits) in columns.items())
+        numbers = (in_digits(values.get(name), digits) for name, (_, digits) in columns.items())
         print("  ".join([f"{values['name']:{width}s}", *numbers]))
+
+
+def in_digits(value: float | None, digits: int) -> str:
+    """A cell of the table; `-` where no pixel of the view counts."""
+    return f"{'-':>12s}" if value is None or math.isnan(value) else f"{value:12.{digits}f}"

@@ -182,7 +182,7 @@ def _views(runs: Sequence[RunRecord]) -> str:
                 pictures.append(("photo", photo))
             suffix = "" if len(runs) == 1 else f" {run.name}"
             pictures += [(f"render{suffix}", render), (f"error x4{suffix}", error)]
-            scores.append(f"{mine['psnr']:.2f} dB")
+            scores.append(f"{number(mine.get('psnr'), 2) or '-'} dB")
         if len(pictures) > 1:
             # Two runs are compared with each other at first, one with its photo.
             shown = (0, 1) if len(runs) == 1 or len(pictures) < 4 else (1, 3)

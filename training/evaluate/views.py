@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from splat.cameras import Camera
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
@@ -13,6 +12,7 @@ from splat.datasets.capture import Frame
 from splat.gaussians import Gaussians
 from splat.image_metrics import psnr, ssim
 from splat.io.images import side_by_side, write_image
+from splat.io.progress import counted
 from splat.render import render
 from splat.result import Metrics, ViewMetrics
 from splat.settings import RenderSettings
@@ -57,7 +57,7 @@ def evaluate(
     device = gaussians.means.device
     perceptual = lpips_metric() if lpips else None
     background = background.to(device)
-    for frame in tqdm(frames, desc="evaluate", unit="view", disable=not progress):
+    for frame in counted(frames, "evaluate", unit="view", shown=progress):
         camera = frame.camera.to(device)
         target = make_target(frame.photo.to(device), 1.0, background, mask_mode)
         image = render(gaussians, camera, background=background, settings=settings).rgb.clamp(0, 1)

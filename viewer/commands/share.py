@@ -54,6 +54,7 @@ class ShareOptions:
 def share(options: ShareOptions) -> None:
     """Put a scene and a viewer into one HTML file that works offline, on a phone, by mail or on any web server."""
     from splat.io.atomic_file import replacing
+    from splat.io.progress import Counter
     from splat.opening import open_scene
     from splat.viewer.share import text_encoding
     from splat.viewer.share.fit import fit
@@ -87,12 +88,13 @@ def share(options: ShareOptions) -> None:
     around = len(page(b"", page_options))
     given_up: tuple[str, ...] = ()
     as_is = meta is not None and degree == scene.sh_degree and antialiased == says_antialiased
-    payload = encode_sog(source) if as_is else b""
-    if limit is not None and (not as_is or around + len(text_encoding.encode(payload)) > limit):
-        fitted = fit(scene.with_sh_degree(degree), limit - around, antialiased)
-        payload, given_up = fitted.payload, fitted.given_up
-    elif not as_is:
-        payload = encode(scene.with_sh_degree(degree), antialiased)
+    with Counter("share", countable=False):
+        payload = encode_sog(source) if as_is else b""
+        if limit is not None and (not as_is or around + len(text_encoding.encode(payload)) > limit):
+            fitted = fit(scene.with_sh_degree(degree), limit - around, antialiased)
+            payload, given_up = fitted.payload, fitted.given_up
+        elif not as_is:
+            payload = encode(scene.with_sh_degree(degree), antialiased)
     content = page(payload, page_options)
     with replacing(output) as temporary:
         temporary.write_bytes(content)

@@ -1,6 +1,5 @@
 """The verb of the viewer: `splat view`."""
 
-import signal
 import sys
 import time
 import webbrowser
@@ -69,7 +68,6 @@ def view(options: ViewOptions) -> None:
     print(address(options.host, viewer.port), flush=True)
     if options.browser:
         webbrowser.open(f"http://127.0.0.1:{viewer.port}")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
             time.sleep(3600)

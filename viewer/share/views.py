@@ -61,7 +61,8 @@ def views_of_capture(path: Path, scene: OpenedScene) -> list[View]:
     from splat.datasets.load import PhotoOptions, load_capture
 
     options = PhotoOptions(max_image_size=4 * THUMB_HEIGHT, allow_missing=True)
-    frames = load_capture(path, options, georeference=scene.georeference, scene=scene.gaussians.means).frames
+    means = scene.gaussians.means
+    frames = load_capture(path, options, georeference=scene.georeference, scene=means, progress=True).frames
     shown = set(_evenly(len(frames), THUMBS))
     views = [
         View(frame.camera, Path(frame.name).stem, thumbnail(frame.image) if index in shown else None)

@@ -52,6 +52,16 @@ def read(path: Path) -> Gaussians:
         raise InputError(f"{path}: the ZIP cannot be read ({error}). {REMEDY}") from None
 
 
+def antialiased(path: Path) -> bool | None:
+    """Whether a file that `read` accepts says that its scene was trained with antialiasing; None where it says nothing."""
+    if path.suffix.lower() == ".json":
+        meta = json.loads(read_file(path))
+    else:
+        with zipfile.ZipFile(path) as archive:
+            meta = json.loads(archive.read("meta.json"))
+    return True if meta.get("model") == "antialiased" else None
+
+
 def _folder(folder: Path) -> Members:
     def member(name: str) -> bytes:
         if Path(name).name != name:

@@ -27,7 +27,7 @@ from splat.compression.formats.sog.codes import Quantization, fit, mean_codes, q
 from splat.compression.formats.sog.grid_order import grid_order, grid_size
 from splat.compression.formats.sog.reader import PALETTE_COLUMNS, read
 from splat.errors import InputError
-from splat.gaussians import Gaussians
+from splat.gaussians import Gaussians, with_finite_values
 from splat.geometry.morton import morton_order
 from splat.io.atomic_file import replacing
 from splat.version import __version__
@@ -89,7 +89,7 @@ def encode(
     fine = drawable_order(gaussians)
     if not len(fine):
         raise InputError("the scene has no Gaussians that can be drawn; SOG needs one")
-    scene = gaussians.detach().to("cpu", torch.float32)
+    scene = with_finite_values(gaussians.detach().to("cpu", torch.float32))
     if len(fine) < len(scene):
         scene = scene[fine]
         if quantization is not None and quantization.labels is not None:

@@ -17,7 +17,6 @@ from torch import Tensor
 from splat.compression.coding.byte_reader import ALWAYS, RATIO, REMEDY, ByteReader, check_ratio, read_file
 from splat.compression.coding.entropy import Contexts, Shifts, Stream, Whole, pack, unpack
 from splat.compression.coding.octree import MOST_BITS, pack_cells, unpack_cells
-from splat.compression.formats.axes import drawable
 from splat.compression.formats.splatz.codes import Codes
 from splat.compression.formats.splatz.optional.midpoints import pack_midpoints, unpack_midpoints
 from splat.compression.formats.splatz.optional.shape_codebooks import pack_shapes, unpack_shapes
@@ -26,7 +25,7 @@ from splat.compression.formats.splatz.quantization import Quantization, fit_quan
 from splat.compression.formats.splatz.steps import Steps
 from splat.compression.formats.splatz.values import values_in_blocks, workers
 from splat.errors import InputError
-from splat.gaussians import Gaussians
+from splat.gaussians import Gaussians, drawable, with_finite_values
 from splat.geometry.morton import z_order
 from splat.io.atomic_file import replacing
 
@@ -53,6 +52,12 @@ def read(path: Path) -> Gaussians:
         InputError: it is damaged, of another version, or promises more than it can hold.
     """
     return decode(read_file(path), str(path))
+
+
+def antialiased(path: Path) -> bool:
+    """Whether the scene of a file that `read` accepts was trained with antialiasing."""
+    _, _, flags, *_ = struct.unpack_from(HEADER, read_file(path, struct.calcsize(HEADER)))
+    return bool(flags & ANTIALIASED)
 
 
 def write(
@@ -93,7 +98,7 @@ def encode(
     Raises:
         InputError: no Gaussian can be drawn, or an option is out of range.
     """
-    scene = gaussians.detach().to("cpu", torch.float32)
+    scene = with_finite_values(gaussians.detach().to("cpu", torch.float32))
     fine = drawable(scene)
     if not bool(fine.any()):
         raise InputError("the scene has no Gaussians that can be drawn; .splatz needs one")

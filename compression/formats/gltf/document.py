@@ -1,0 +1,233 @@
+"""A glTF document: JSON, the buffers that it names, and the numbers in them. Nothing in it is believed before it is checked."""
+
+import base64
+import binascii
+import io
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from splat.compression.coding.byte_reader import REMEDY, ByteReader, read_file
+from splat.errors import InputError
+
+MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
+KIND = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+JSON_LIMIT = 1 << 22
+"""Bytes of JSON that are parsed; buffers that lie in it as text do not count."""
+MOST_STRIDE = 252
+"""Bytes from one Gaussian to the next, at most (glTF 2.0)."""
+NUMBERS = {5120: ("i1", 127.0), 5121: ("u1", 255.0), 5122: ("<i2", 32767.0), 5123: ("<u2", 65535.0), 5126: ("<f4", 1.0)}
+"""Component types of accessors, and what normalized integers are divided by."""
+DATA_URI = re.compile(rb'"data:([^"\\]*)"')
+
+Node = dict[str, Any]
+"""An object of the JSON."""
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Bytes that a document names: a part of a file, or what it holds as text."""
+
+    name: str
+    first: int
+    end: int
+    content: bytes | None = None  # of the text; None where the file `name` has them
+
+    def open(self) -> BinaryIO:
+        """The bytes, those of a file from its beginning."""
+        return open(self.name, "rb") if self.content is None else io.BytesIO(self.content)
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where the numbers of an accessor lie in a buffer."""
+
+    buffer: Buffer
+    count: int
+    width: int
+    dtype: str
+    scale: float  # that normalized integers are divided by
+    first: int  # byte
+    stride: int  # bytes
+
+    def rows(self, place: slice) -> Tensor:  # [M, width] float32
+        """Those of some Gaussians."""
+        number, size = place.stop - place.start, np.dtype(self.dtype).itemsize
+        with self.buffer.open() as file:
+            file.seek(self.first + place.start * self.stride)
+            data = file.read((number - 1) * self.stride + size * self.width)
+        rows = np.ndarray((number, self.width), self.dtype, data, 0, (self.stride, size))
+        values = torch.from_numpy(rows.astype(np.float32))
+        return values if self.scale == 1 else (values / self.scale).clamp_min(-1)
+
+
+class Document:
+    """The JSON of a `.glb` or `.gltf`, and its buffers.
+
+    Raises:
+        InputError: it is damaged, or not glTF 2.0.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.texts: list[bytes] = []
+        self.binary: Buffer | None = None
+        head = read_file(path, 4)
+        text = self._chunks() if head == b"glTF" or path.suffix.lower() == ".glb" else read_file(path)
+        text = DATA_URI.sub(self._set_aside, text)
+        if len(text) > JSON_LIMIT:
+            raise InputError(f"{path}: its JSON has {len(text):,} bytes; at most {JSON_LIMIT:,} are read. {REMEDY}")
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: its JSON cannot be read ({error}). {REMEDY}") from None
+        if not isinstance(document, dict):
+            raise InputError(f"{path}: its JSON is not an object. {REMEDY}")
+        self.json: Node = document
+        version = str(item(document, "asset").get("version", "2.0"))
+        if not version.startswith("2."):
+            raise InputError(f"{path}: glTF of version {version[:20]}; 2.0 can be read: export it again")
+
+    def _chunks(self) -> bytes:
+        """The JSON of a `.glb`; its binary part, if there is one, is noted."""
+        path = self.path
+        start = ByteReader(read_file(path, JSON_LIMIT + 28), str(path))
+        length = path.stat().st_size
+        magic, version, _ = start.unpack("<III", "a header")
+        if magic != MAGIC or version != 2:
+            raise InputError(f"{path}: not a binary glTF 2.0 file: it begins with {magic:08x}, version {version}")
+        size, kind = start.unpack("<II", "a chunk's header")
+        if kind != JSON_CHUNK or size > JSON_LIMIT:
+            raise InputError(f"{path}: at byte 12: expected JSON of at most {JSON_LIMIT:,} bytes. {REMEDY}")
+        text = bytes(start.take(size, "JSON"))
+        if start.left >= 8:
+            size, kind = start.unpack("<II", "a chunk's header")
+            if kind != BINARY_CHUNK:
+                raise InputError(f"{path}: at byte {start.offset - 4}: expected a binary chunk. {REMEDY}")
+            if size > length - start.offset:
+                raise InputError(
+                    f"{path}: at byte {start.offset}: expected the binary part of {size:,} bytes, "
+                    f"got {length - start.offset:,}. {REMEDY}"
+                )
+            self.binary = Buffer(str(path), start.offset, start.offset + size)
+        return text
+
+    def _set_aside(self, match: "re.Match[bytes]") -> bytes:
+        """A mark in place of a buffer that lies in the JSON as text."""
+        self.texts.append(match[1])
+        return b'"data:%d"' % (len(self.texts) - 1)
+
+    def buffer(self, index: object) -> Buffer:
+        """The bytes of a buffer.
+
+        Raises:
+            InputError: they are not there.
+        """
+        buffers = items(self.json.get("buffers"))
+        if type(index) is not int or not 0 <= index < len(buffers):
+            raise InputError(f"{self.path}: names the buffer {str(index)[:20]} of {len(buffers)}. {REMEDY}")
+        uri = buffers[index].get("uri")
+        if uri is None:
+            if self.binary is None or index != 0:
+                raise InputError(f"{self.path}: has no binary part, and the buffer {index} names no file. {REMEDY}")
+            return self.binary
+        if not isinstance(uri, str):
+            raise InputError(f"{self.path}: the buffer {index} has an address that is not text. {REMEDY}")
+        if uri.startswith("data:"):
+            place = uri[5:]
+            if not place.isdecimal() or int(place) >= len(self.texts):
+                raise InputError(f"{self.path}: the buffer {index} cannot be decoded. {REMEDY}")
+            return self._from_text(index, self.texts[int(place)])
+        name = unquote(uri)
+        file = self.path.parent / name
+        inside = file.resolve().is_relative_to(self.path.parent.resolve())
+        if "\0" in name or urlsplit(uri).scheme or not inside:
+            raise InputError(
+                f"{self.path}: names a file outside its folder, {uri[:100]!r}; put it there, and change the name"
+            )
+        if not file.is_file():
+            raise InputError(
+                f"{self.path}: its Gaussians are in {uri[:100]!r}, which is not there: copy it beside this file"
+            )
+        return Buffer(str(file), 0, file.stat().st_size)
+
+    def _from_text(self, index: int, text: bytes) -> Buffer:
+        kind, _, body = text.partition(b",")
+        try:
+            if not kind.endswith(b";base64"):
+                raise ValueError("not base64")
+            content = base64.b64decode(body, validate=True)
+        except (ValueError, binascii.Error) as error:
+            raise InputError(f"{self.path}: the buffer {index} cannot be decoded ({error}). {REMEDY}") from None
+        return Buffer(str(self.path), 0, len(content), content)
+
+    def view(self, index: object) -> tuple[Buffer, int, int, int | None]:
+        """A part of a buffer: first and last byte in it, and from one element to the next, if that is said.
+
+        Raises:
+            InputError: it is not there, or compressed.
+        """
+        views = items(self.json.get("bufferViews"))
+        if type(index) is not int or not 0 <= index < len(views):
+            raise InputError(f"{self.path}: names the buffer view {str(index)[:20]} of {len(views)}. {REMEDY}")
+        view = views[index]
+        packed = [name for name in item(view, "extensions") if "compression" in name]
+        if packed:
+            raise InputError(
+                f"{self.path}: its buffers are packed by {packed[0]}, which cannot be read: export it without compression"
+            )
+        buffer = self.buffer(view.get("buffer", 0))
+        first, size, stride = view.get("byteOffset", 0), view.get("byteLength", 0), view.get("byteStride")
+        numbers = type(first) is int and type(size) is int and (stride is None or type(stride) is int)
+        if not numbers or not 0 <= first <= first + size <= buffer.end - buffer.first:
+            raise InputError(f"{self.path}: the buffer view {index} does not fit its buffer. {REMEDY}")
+        return buffer, buffer.first + first, buffer.first + first + size, stride
+
+    def column(self, index: object, width: int, name: str) -> Column:
+        """Where the numbers of an accessor lie.
+
+        Args:
+            name: of the attribute, for messages.
+
+        Raises:
+            InputError: the accessor does not fit the file, or is of another shape.
+        """
+        accessors = items(self.json.get("accessors"))
+        accessor = accessors[index] if type(index) is int and 0 <= index < len(accessors) else {}
+        if type(view := accessor.get("bufferView")) is not int or view >= len(items(self.json.get("bufferViews"))):
+            raise InputError(f"{self.path}: {name}: its accessor does not fit the file. {REMEDY}")
+        buffer, first, end, stride = self.view(view)
+        try:
+            count = accessor["count"]
+            first += int(accessor.get("byteOffset", 0))
+            dtype, scale = NUMBERS[accessor["componentType"]]
+            size = np.dtype(dtype).itemsize * width
+            step = size if stride is None else stride
+            fits = accessor["type"] == KIND[width] and "sparse" not in accessor and first >= 0
+            fits &= type(count) is int and count >= 0 and size <= step <= MOST_STRIDE
+            fits &= not count or first + (count - 1) * step + size <= end
+            if not accessor.get("normalized", False):
+                scale = 1.0
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+            fits = False
+        if not fits:
+            raise InputError(f"{self.path}: {name}: its accessor does not fit the file. {REMEDY}")
+        return Column(buffer, count, width, dtype, scale, first, step)
+
+
+def items(value: object) -> list[Node]:
+    """The objects in a list; of anything else, none. What is no object keeps its place, empty."""
+    return [each if isinstance(each, dict) else {} for each in value] if isinstance(value, list) else []
+
+
+def item(parent: Node, key: str) -> Node:
+    """An object in an object; an empty one where there is none."""
+    value = parent.get(key)
+    return value if isinstance(value, dict) else {}

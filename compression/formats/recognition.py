@@ -1,0 +1,118 @@
+"""What a file is by its first bytes: names lie, and downloads are renamed."""
+
+import gzip
+import json
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from splat.compression.coding.byte_reader import REMEDY, check_ratio, read_file
+from splat.compression.formats import compressed_ply
+from splat.errors import InputError
+
+GZIP, ZIP, SPZ_MAGIC = b"\x1f\x8b", b"PK", b"NGSP"
+HEADS = {b"glTF": ".glb", b"SPLZ": ".splatz", SPZ_MAGIC: ".spz"}
+"""First bytes -> end of a name."""
+OTHERS = {
+    b"version https://git-lfs": "a Git LFS pointer in place of the file: fetch it (`git lfs pull`)",
+    b"<!DOCTYPE": "a web page, perhaps an error of the download: download the file again",
+    b"<html": "a web page, perhaps an error of the download: download the file again",
+    b"7z\xbc\xaf": "a 7-Zip archive: unpack it",
+    b"Rar!": "a RAR archive: unpack it",
+    b"\xff\xd8\xff": "a JPEG picture, not Gaussians",
+    b"\x89PNG": "a PNG picture, not Gaussians",
+}
+"""First bytes -> what the file is, which holds no Gaussians that can be read, and what to do."""
+JSON_LIMIT = 1 << 22
+BLOCK = 1 << 20
+
+
+def recognized(path: Path) -> str | None:
+    """The end of a name that the content of a file calls for; None where the content does not say (.splat and .ksplat have
+    no mark), or where there is no file.
+
+    Raises:
+        InputError: it is a file of another kind, which the message names.
+    """
+    if not path.is_file():
+        return None
+    head = read_file(path, 64)
+    for mark, end in HEADS.items():
+        if head.startswith(mark):
+            return end
+    if head.startswith((b"ply\n", b"ply\r")):
+        return ".compressed.ply" if compressed_ply.is_compressed(path) else ".ply"
+    if head.startswith(GZIP):
+        inner = _unpacked_head(path)
+        named_spz = path.suffix.lower() == ".spz" and not inner.startswith(b"ply")
+        return ".spz" if named_spz or inner.startswith(SPZ_MAGIC) else ".gz"
+    if head.startswith(ZIP):
+        return _kind_of_archive(path)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
+        return _kind_of_json(path)
+    for mark, what in OTHERS.items():
+        if head.lower().startswith(mark.lower()):
+            raise InputError(f"{path}: this is {what}")
+    return None
+
+
+@contextmanager
+def unpacked(path: Path) -> Iterator[Path]:
+    """The content of a .gz as a file of its own, for as long as it is needed; messages name the .gz.
+
+    Raises:
+        InputError: it is damaged, or holds far more than a scene does.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        inner, size = Path(folder) / (path.name[:-3] if path.name.lower().endswith(".gz") else "scene"), 0
+        try:
+            with gzip.open(path) as packed, open(inner, "wb") as file:
+                while block := packed.read(BLOCK):
+                    size += len(block)
+                    check_ratio(str(path), path.stat().st_size, size)
+                    file.write(block)
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise InputError(f"{path}: the gzip stream cannot be read ({error}). {REMEDY}") from None
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                yield inner
+        except InputError as error:
+            raise InputError(str(error).replace(str(inner), str(path))) from None
+        for warning in caught:
+            warnings.warn(str(warning.message).replace(str(inner), str(path)), stacklevel=4)
+
+
+def _unpacked_head(path: Path) -> bytes:
+    try:
+        with gzip.open(path) as file:
+            return file.read(16)
+    except (OSError, EOFError, zlib.error):
+        return b""  # its reader says what is wrong
+
+
+def _kind_of_archive(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
+        return ".sog"  # its reader says what is wrong
+    if "meta.json" in names or path.suffix.lower() == ".sog":
+        return ".sog"
+    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    raise InputError(
+        f"{path}: this is a ZIP archive of {len(names)} files ({shown[:300]}): unpack it, and name the scene"
+    )
+
+
+def _kind_of_json(path: Path) -> str | None:
+    try:
+        document = json.loads(read_file(path, JSON_LIMIT))
+    except (ValueError, RecursionError):
+        return None
+    if "asset" in document and ("meshes" in document or "nodes" in document or "scenes" in document):
+        return ".gltf"
+    return "meta.json" if "means" in document else None

@@ -1,0 +1,138 @@
+"""Fewer Gaussians by merging neighbors: two become one that has their mass, center, covariance and mean color.
+
+The mass of a Gaussian is its opacity times the mean area of its shadow, so that a merged one blocks as much light as the two
+did. Merging by moments as in Runnalls (2007), with a price that also counts color; a greedy matching of the cheapest pairs
+among nearest neighbors, round after round.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from splat.gaussians import SH_C0, Gaussians, drawable, with_finite_values
+from splat.geometry.quaternions import from_rotation_matrix, rotation_matrix
+
+NEIGHBORS = 8
+"""Nearest Gaussians among which a partner is looked for."""
+ROUND = 0.5
+"""Fraction of the Gaussians that one round of merging takes away, at most: no matching has more pairs. Smaller rounds come
+out worse, because they merge the same Gaussians again and again."""
+MOST_OPACITY = 0.99
+COLOR_WEIGHT = 10.0
+"""How much a squared difference of colors in 0..1 counts, against a squared distance in units of the sizes of two Gaussians."""
+FLOOR = 1e-12
+BLOCK = 1 << 18
+"""Pairs whose prices are computed together."""
+
+
+def merged(gaussians: Gaussians, count: int) -> Gaussians:
+    """At most `count` Gaussians that look like all of them from a distance; those that are not merged stay as they are, bit for
+    bit, and keep their order. What cannot be drawn is left out.
+
+    Raises:
+        ValueError: the count is not positive.
+    """
+    if count < 1:
+        raise ValueError(f"count: expected at least 1, got {count}")
+    scene = gaussians.detach().to("cpu", torch.float32)
+    scene = with_finite_values(scene[drawable(scene)])
+    while len(scene) > count:
+        wanted = min(len(scene) - count, max(1, math.ceil(ROUND * len(scene))))
+        pairs = cheapest_matching(scene, wanted)
+        kept = torch.ones(len(scene), dtype=torch.bool)
+        kept[pairs.flatten()] = False
+        scene = Gaussians.cat([scene[kept], merge_pairs(scene[pairs[:, 0]], scene[pairs[:, 1]])])
+    return scene.to(gaussians.device)
+
+
+def cheapest_matching(scene: Gaussians, wanted: int) -> Tensor:  # [M, 2] int64, at most `wanted` pairs
+    """Pairs of neighbors without a Gaussian in common, cheap ones first."""
+    _, near = cKDTree(scene.means.numpy()).query(scene.means.numpy(), k=min(NEIGHBORS + 1, len(scene)), workers=-1)
+    first = np.repeat(np.arange(len(scene)), near.shape[1])
+    pairs = np.stack([first, near.reshape(-1)], axis=1)
+    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    parts = torch.from_numpy(pairs).split(BLOCK)
+    prices = np.concatenate([price(scene, part).numpy() for part in parts])
+    pairs = pairs[np.argsort(prices, kind="stable")]
+    # Every pair that is the cheapest of both its Gaussians is taken, then the same among those that are left.
+    free = np.ones(len(scene), dtype=bool)
+    chosen: list[NDArray[np.int64]] = []
+    total = 0
+    while total < wanted and len(pairs):
+        best = np.full(len(scene), len(pairs))
+        rank = np.arange(len(pairs))
+        for column in (0, 1):
+            np.minimum.at(best, pairs[:, column], rank)
+        taken = pairs[(best[pairs[:, 0]] == rank) & (best[pairs[:, 1]] == rank)][: wanted - total]
+        chosen.append(taken)
+        total += len(taken)
+        free[taken] = False
+        pairs = pairs[free[pairs[:, 0]] & free[pairs[:, 1]]]
+    return torch.from_numpy(np.concatenate(chosen))
+
+
+def price(scene: Gaussians, pairs: Tensor) -> Tensor:  # [M] float32
+    """What merging a pair [M, 2] changes: the mass that moves, times how far, in units of the sizes, and by how much its color
+    changes."""
+    one, two = scene[pairs[:, 0]], scene[pairs[:, 1]]
+    mass_one, mass_two = masses(one), masses(two)
+    both = covariances(one) + covariances(two)
+    apart = (two.means - one.means).double()[:, :, None]
+    size = both.diagonal(dim1=1, dim2=2).mean(dim=1)
+    both += (1e-2 * size + FLOOR)[:, None, None] * torch.eye(3, dtype=torch.float64)
+    distance = (apart * torch.linalg.solve(both, apart)).sum(dim=(1, 2))
+    color = ((one.sh0 - two.sh0) * SH_C0).double().square().sum(dim=1)
+    moved = mass_one * mass_two / (mass_one + mass_two).clamp_min(FLOOR)
+    return (moved * (distance + COLOR_WEIGHT * color)).float()
+
+
+def merge_pairs(one: Gaussians, two: Gaussians) -> Gaussians:
+    """Gaussian by Gaussian, the one that has the mass, center, covariance and mean color of two."""
+    mass_one, mass_two = masses(one), masses(two)
+    total = (mass_one + mass_two).clamp_min(FLOOR**2)
+    share = (mass_one / total).clamp(0, 1)[:, None]  # of the first
+    share = torch.where(torch.isfinite(share), share, 0.5)
+
+    def mean(first: Tensor, second: Tensor) -> Tensor:
+        part = share.reshape(-1, *[1] * (first.ndim - 1))
+        return part * first.double() + (1 - part) * second.double()
+
+    apart = (one.means.double() - two.means.double())[:, :, None]
+    spread = mean(covariances(one), covariances(two))
+    spread += (share * (1 - share))[:, :, None] * apart @ apart.transpose(1, 2)
+    variances, axes = torch.linalg.eigh(spread)
+    axes = torch.cat([axes[:, :, :2], axes[:, :, 2:] * torch.linalg.det(axes)[:, None, None].sign()], dim=2)
+    scales = variances.clamp_min(1e-26).sqrt()
+    opacity = (total / shadow(scales).clamp_min(FLOOR**2)).clamp(1e-6, MOST_OPACITY)
+    return Gaussians(
+        means=mean(one.means, two.means).float(),
+        quats=from_rotation_matrix(axes).float(),
+        log_scales=scales.log().float(),
+        logit_opacities=opacity.logit().float(),
+        sh0=mean(one.sh0, two.sh0).float(),
+        sh_rest=mean(one.sh_rest, two.sh_rest).float(),
+    )
+
+
+def covariances(scene: Gaussians) -> Tensor:  # [N, 3, 3] float64
+    """Of the Gaussians' positions."""
+    axes = rotation_matrix(scene.quats.double()) * scene.log_scales.double().exp()[:, None]
+    return axes @ axes.transpose(1, 2)
+
+
+def masses(scene: Gaussians) -> Tensor:  # [N] float64
+    """Opacity times the mean area of the shadow, up to a constant."""
+    return scene.logit_opacities.double().sigmoid() * shadow(scene.log_scales.double().exp())
+
+
+def shadow(scales: Tensor) -> Tensor:  # [N] from [N, 3]
+    """Mean area, up to a constant, of the shadows of an ellipsoid with these axes: by Cauchy's formula a quarter of its
+    surface, here by Knud Thomsen's approximation with exponent 1.6."""
+    a, b, c = scales.unbind(1)
+    power = 1.6
+    return (((a * b) ** power + (a * c) ** power + (b * c) ** power) / 3) ** (1 / power)

@@ -1,0 +1,146 @@
+"""Captures in a zip file, unpacked beside it: photos.zip to photos/. Nothing of it is written anywhere else."""
+
+import os
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from splat.errors import InputError
+
+SUFFIXES = (".zip", ".r3d")
+"""Of zip files that may hold a capture; .r3d is Record3D's."""
+
+RESERVE = 1 << 28
+"""Bytes of the disk that are left free."""
+
+MOST_MEMBERS = 1_000_000
+BLOCK = 1 << 20
+
+
+def is_archive(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """Where the files of a zip are."""
+
+    folder: Path
+    new: bool  # whether they were not there before
+
+
+def unpack(path: Path) -> Unpacked:
+    """Unpack a zip into a folder of its name beside it; a folder that holds its files already is used as it is.
+
+    What macOS adds (__MACOSX, .DS_Store) and links are left out.
+
+    Raises:
+        InputError: it is damaged or encrypted, names files outside of its folder, is larger than the disk has room for, or the
+            folder is there with other files; the message says what to do.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _members(path, archive)
+            target = path.with_suffix("")
+            if target.exists() or target.is_symlink():
+                _check_same(path, target, members)
+                return Unpacked(_inner(target), new=False)
+            _check_room(path, members)
+            _extract(path, archive, members, target)
+            return Unpacked(_inner(target), new=True)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path}: cannot be unpacked ({error}); it is damaged or not a zip file: copy it again"
+        ) from error
+    except (OSError, RuntimeError, MemoryError, OverflowError) as error:  # RuntimeError: encrypted, and no password
+        raise InputError(
+            f"{path}: cannot be unpacked beside itself ({error}); unpack it by hand, and name the folder"
+        ) from error
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """The files by their place in the folder."""
+    if len(archive.infolist()) > MOST_MEMBERS:
+        raise InputError(
+            f"{path}: holds more than {MOST_MEMBERS:,} files; unpack what is needed by hand, and name the folder"
+        )
+    members: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        place = PurePosixPath(info.filename.replace("\\", "/"))
+        if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16) or not place.parts:
+            continue
+        if place.parts[0] == "__MACOSX" or place.name == ".DS_Store":
+            continue
+        if place.is_absolute() or ".." in place.parts or ":" in place.parts[0] or "\0" in info.filename:
+            raise InputError(
+                f"{path}: names a file outside of its folder ({info.filename[:80]!r}); it was not unpacked"
+            )
+        if info.flag_bits & 1:
+            raise InputError(f"{path}: is encrypted; unpack it by hand, and name the folder")
+        members[place] = info
+    if not members:
+        raise InputError(f"{path}: holds no files")
+    return members
+
+
+def _check_same(path: Path, target: Path, members: dict[PurePosixPath, zipfile.ZipInfo]) -> None:
+    for place, info in members.items():
+        file = target / place
+        if not file.is_file() or file.stat().st_size != info.file_size:
+            raise InputError(
+                f"{path}: {target} is there and has not the same files ({place} differs); name that folder to use it as it is, "
+                "or move it away to unpack the zip again"
+            )
+
+
+def _check_room(path: Path, members: dict[PurePosixPath, zipfile.ZipInfo]) -> None:
+    total = sum(info.file_size for info in members.values())
+    room = shutil.disk_usage(path.parent).free - RESERVE
+    if total > room:
+        raise InputError(
+            f"{path}: its files take {total / 1e9:.1f} GB, and the disk has room for {max(room, 0) / 1e9:.1f} GB; unpack it "
+            "elsewhere, and name the folder"
+        )
+
+
+def _extract(path: Path, archive: zipfile.ZipFile, members: dict[PurePosixPath, zipfile.ZipInfo], target: Path) -> None:
+    """Into a folder of another name first, so that a whole one is seen or none."""
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=path.parent))
+    try:
+        for place, info in members.items():
+            file = partial / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            written = 0
+            with archive.open(info) as source, open(file, "xb") as sink:
+                while block := source.read(BLOCK):
+                    written += len(block)
+                    if written > info.file_size:
+                        raise InputError(f"{path}: {place} is larger than it states; the zip is damaged, copy it again")
+                    sink.write(block)
+            if written != info.file_size:
+                raise InputError(f"{path}: {place} is shorter than it states; the zip is damaged, copy it again")
+        partial.chmod(0o777 & ~_umask())
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _inner(folder: Path) -> Path:
+    """The one folder in it, where there is nothing else, as most programs pack a folder."""
+    inside = list(folder.iterdir())
+    if len(inside) == 1 and inside[0].is_dir() and inside[0].name not in ("images", "sparse", "keyframes"):
+        return inside[0]
+    return folder

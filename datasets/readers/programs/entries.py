@@ -1,0 +1,202 @@
+"""Entries of a model's file: numbers, poses and names, checked one photo at a time.
+
+A file that cannot be read is an `InputError`; an entry that cannot be used is `Unusable`, and the photo is left out with that
+reason.
+"""
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from splat.datasets.readers.model import Model, PosedImage
+from splat.errors import InputError
+
+MOST = 1e9
+"""Largest coordinate in world units; what is farther away is damaged."""
+
+REMEDY = "export it again with the program that made it"
+
+Json = dict[str, "Json"] | list["Json"] | str | float | int | bool | None
+
+
+class Unusable(Exception):
+    """One entry cannot be used; the message is the reason."""
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole file.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_json(path: Path) -> Json:
+    """A file of JSON.
+
+    Raises:
+        InputError: it is not one; the message names the place.
+    """
+    try:
+        values: Json = json.loads(read_bytes(path).decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg}); {REMEDY}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}); {REMEDY}") from error
+    return values
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """A file of XML without entities of its own, which could stand for more text than fits in memory.
+
+    Raises:
+        InputError: it is not one; the message names the place.
+    """
+    text = read_bytes(path)
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise InputError(f"{path}: declares a document type, which files of cameras do not; {REMEDY}")
+    try:
+        return ElementTree.fromstring(text)
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise InputError(f"{path}: cannot be read as XML ({error}); {REMEDY}") from error
+
+
+def mapping(value: Json, what: str) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise Unusable(f"has {what} that is not an object")
+    return value
+
+
+def sequence(value: Json, what: str) -> list[Json]:
+    if not isinstance(value, list):
+        raise Unusable(f"has {what} that is not a list")
+    return value
+
+
+def number(value: object, what: str) -> float:
+    """A finite number, also as text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Unusable(f"has no {what}" if value is None else f"has {what} that is not a number")
+    try:
+        result = float(value)
+    except (ValueError, OverflowError):
+        raise Unusable(f"has {what} = {str(value)[:40]!r}, expected a number") from None
+    if not math.isfinite(result):
+        raise Unusable(f"has {what} that is not finite")
+    return result
+
+
+def optional(values: Mapping[str, object], *names: str) -> float:
+    """The first of these numbers that is there, else 0."""
+    for name in names:
+        if values.get(name) is not None:
+            return number(values[name], name)
+    return 0.0
+
+
+def numbers(value: object, count: int, what: str) -> NDArray[np.float64]:
+    """So many finite numbers, in a list (of lists) or as text with spaces."""
+    if isinstance(value, str):
+        value = value.split()
+    if isinstance(value, list) and value and all(isinstance(row, list) for row in value):
+        value = [entry for row in value for entry in row]
+    if not isinstance(value, list):
+        raise Unusable(f"has no {what}" if value is None else f"has {what} that is not a list of numbers")
+    if len(value) != count:
+        raise Unusable(f"has {len(value)} numbers as {what}, expected {count}")
+    return np.array([number(entry, what) for entry in value])
+
+
+def viewmat(
+    rotation: NDArray[np.float64],
+    *,
+    translation: NDArray[np.float64] | None = None,
+    center: NDArray[np.float64] | Sequence[float] | None = None,
+) -> NDArray[np.float64]:  # [4, 4] world to camera
+    """A pose from the rotation of world to camera and either the translation or the camera's center in the world.
+
+    Raises:
+        Unusable: the axes are not those of a rotation, or the position is not finite.
+    """
+    if not np.isfinite(rotation).all() or np.abs(rotation).max() > 1e6:
+        raise Unusable("has a pose that is not finite")
+    u, stretch, v = np.linalg.svd(rotation)
+    if np.linalg.det(rotation) <= 0 or np.abs(stretch - 1).max() > 1e-2:
+        raise Unusable("has a pose whose axes are not a rotation")
+    rotation = u @ v
+    if translation is None:
+        translation = -rotation @ np.asarray(center, dtype=np.float64)
+    if not np.isfinite(translation).all() or np.abs(translation).max() > MOST:
+        raise Unusable("has a position that is not finite or farther than 1e9 units away")
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation, translation
+    return pose
+
+
+def opengl_viewmat(to_world: NDArray[np.float64]) -> NDArray[np.float64]:  # [4, 4] world to camera, OpenCV axes
+    """A pose from a camera-to-world matrix [3, 4] with OpenGL axes (x right, y up, z backward), as ARKit's."""
+    rotation = to_world[:3, :3] * (1.0, -1.0, -1.0)
+    return viewmat(rotation.T, center=to_world[:3, 3])
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sort key by which 10.jpg comes after 9.jpg."""
+    parts = re.split(r"([0-9]{1,18})", name)
+    return [(int(part) if place % 2 else -1, part) for place, part in enumerate(parts)]
+
+
+def listed(names: Sequence[str]) -> str:
+    """At most eight names, and how many more."""
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
+
+
+def assemble(
+    source: Path,
+    images: list[PosedImage],
+    points: NDArray[np.float64] | None = None,
+    colors: NDArray[np.float64] | None = None,
+    *,
+    skipped: Sequence[tuple[str, str]] = (),
+    notes: Sequence[str] = (),
+    missing: Sequence[str] = (),
+) -> Model:
+    """A model with its photos in the order of their names. Points that are not finite are left out and counted.
+
+    Args:
+        points: [P, 3] in world units.
+        colors: [P, 3] in 0..255; gray where there are none.
+    """
+    points = np.zeros((0, 3)) if points is None else points.reshape(-1, 3)
+    colors = np.full(points.shape, 128.0) if colors is None else colors.reshape(-1, 3)
+    fine = np.asarray((np.isfinite(points) & (np.abs(points) < MOST)).all(axis=1))
+    said = list(notes)
+    if not fine.all():
+        said.append(f"{source}: {int((~fine).sum())} of {len(fine)} points are not finite; they were left out")
+        rows = np.cumsum(fine) - 1
+        images = [
+            PosedImage(**{**image.__dict__, "observed": rows[image.observed[fine[image.observed]]]})
+            if image.observed is not None
+            else image
+            for image in images
+        ]
+    bytes_ = np.nan_to_num(colors[fine], nan=128.0).clip(0, 255).round().astype(np.uint8)
+    return Model(
+        source,
+        sorted(images, key=lambda image: image.name),
+        points[fine],
+        bytes_,
+        list(skipped),
+        tuple(said),
+        tuple(missing),
+    )
