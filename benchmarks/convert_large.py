@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from splat.io.ply_dialects import NORMAL, POSITION, ROTATION, SCALE, SH0
 from splat.io.ply_container import write_blocks
+from splat.io.ply_dialects import NORMAL, POSITION, ROTATION, SCALE, SH0
 
 PAIRS = "ply:spz,spz:ply,ply:compressed.ply,compressed.ply:spz,ply:splat,spz:splat,ply:glb,glb:ply,ply:sog,sog:ply"
 BLOCK = 1 << 17
