@@ -2,6 +2,7 @@
 programs."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def import_tensorboard() -> Any:
     Raises:
         InputError: the package is not installed.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # where TensorFlow is installed too, it is loaded and talks
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
