@@ -244,7 +244,7 @@ def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
         InputError: there is no run, or no cameras can be found.
     """
     if archive.is_archive(source):
-        unpacked = archive.unpack(source)
+        unpacked = archive.unpack(source, progress=progress)
         if progress and unpacked.new:
             print(f"unpacked {source} to {unpacked.folder}")
         source = unpacked.folder

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from splat.errors import InputError
+from splat.io.progress import counted
 
 SUFFIXES = (".zip", ".r3d")
 """Of zip files that may hold a capture; .r3d is Record3D's."""
@@ -33,10 +34,13 @@ class Unpacked:
     new: bool  # whether they were not there before
 
 
-def unpack(path: Path) -> Unpacked:
+def unpack(path: Path, *, progress: bool = False) -> Unpacked:
     """Unpack a zip into a folder of its name beside it; a folder that holds its files already is used as it is.
 
     What macOS adds (__MACOSX, .DS_Store) and links are left out.
+
+    Args:
+        progress: show how far it is.
 
     Raises:
         InputError: it is damaged or encrypted, names files outside of its folder, is larger than the disk has room for, or the
@@ -50,7 +54,7 @@ def unpack(path: Path) -> Unpacked:
                 _check_same(path, target, members)
                 return Unpacked(_inner(target), new=False)
             _check_room(path, members)
-            _extract(path, archive, members, target)
+            _extract(path, archive, members, target, progress)
             return Unpacked(_inner(target), new=True)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, ValueError) as error:
         if isinstance(error, InputError):
@@ -109,11 +113,17 @@ def _check_room(path: Path, members: dict[PurePosixPath, zipfile.ZipInfo]) -> No
         )
 
 
-def _extract(path: Path, archive: zipfile.ZipFile, members: dict[PurePosixPath, zipfile.ZipInfo], target: Path) -> None:
+def _extract(
+    path: Path,
+    archive: zipfile.ZipFile,
+    members: dict[PurePosixPath, zipfile.ZipInfo],
+    target: Path,
+    progress: bool,
+) -> None:
     """Into a folder of another name first, so that a whole one is seen or none."""
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=path.parent))
     try:
-        for place, info in members.items():
+        for place, info in counted(members.items(), "unpacking", unit="file", shown=progress):
             file = partial / place
             file.parent.mkdir(parents=True, exist_ok=True)
             written = 0

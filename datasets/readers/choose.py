@@ -9,6 +9,7 @@ import numpy as np
 
 from splat.datasets.images.file_kinds import PHOTO_SUFFIXES
 from splat.datasets.readers import archive, colmap, transforms_json
+from splat.datasets.readers.colmap_model import read_folder
 from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model
 from splat.datasets.readers.programs import (
@@ -56,7 +57,9 @@ class Reader:
 
 
 def _colmap(path: Path, photos: PhotosOfCapture) -> Model:
-    return colmap.read_model(path.parent if path.is_file() else path, photos.images)
+    if path.is_file():
+        return read_folder(path.parent)
+    return colmap.read_model(path, photos.images)
 
 
 def _transforms(path: Path, photos: PhotosOfCapture) -> Model:
@@ -157,6 +160,7 @@ def find_model(path: Path) -> Found:
         raise InputError(f"{path}: holds {len(below)} captures; name one of them: {names}")
     if below:
         found = find_model(below[0])
+        found = replace(found, notes=(f"{path}: the cameras in {below[0].name}/ are used", *found.notes))
         if not (below[0] / "images").is_dir():
             found = replace(found, folder=path)
         return found
@@ -214,10 +218,8 @@ def _below(folder: Path) -> list[Path]:
 def _choice(reader: Reader, model: Path, others: list[tuple[Reader, Path]]) -> tuple[str, ...]:
     if not others:
         return ()
-    names = listed([f"`splat train {_named(*other)}`" for other in others])
-    return (
-        f"{_named(reader, model)} was read, the cameras of {reader.name}; there are others, to be named instead: {names}",
-    )
+    commands = listed([f"`splat train {_named(*other)}`" for other in others])
+    return (f"{_named(reader, model)} is used for the cameras ({reader.name}); there are others: {commands}",)
 
 
 def _named(reader: Reader, model: Path) -> Path:

@@ -45,7 +45,7 @@ def test_a_zip_is_unpacked_once_and_used_again(tmp_path, prefix):
     capture = load_capture(path)
     assert len(capture.frames) == 5 and tmp_path / "capture" in [capture.path, *capture.path.parents]
     assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "capture").rglob("*")}
-    assert not any("unpacked" in note for note in read_model(path).notes)
+    assert not any("was unpacked to" in note for note in read_model(path).notes)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["capture", "capture.zip"]
 
 

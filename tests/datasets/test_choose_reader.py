@@ -1,5 +1,6 @@
 """Which model a capture takes, what else is said of it, and files that are damaged in any way."""
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
@@ -112,7 +113,7 @@ def test_of_two_models_the_first_in_the_table_is_read_and_the_other_is_named(tmp
     other = write(tmp_path)
     model = read_model(tmp_path)
     assert model.source == tmp_path / "sparse" / "0"
-    (note,) = [note for note in model.notes if "was read" in note]
+    (note,) = [note for note in model.notes if "is used for the cameras" in note]
     assert str(other) in note and "COLMAP" in note
 
 
@@ -134,7 +135,8 @@ def test_the_cameras_of_a_sub_model_are_read_when_named(tmp_path):
 def test_a_capture_one_folder_deeper_is_found(tmp_path, write):
     (tmp_path / "project").mkdir()
     write(tmp_path / "project")
-    assert len(load_capture(tmp_path).frames) == 5
+    capture = load_capture(tmp_path)
+    assert len(capture.frames) == 5 and any("project/ are used" in note for note in capture.notes)
 
 
 def test_of_several_captures_below_none_is_guessed(tmp_path):
@@ -256,3 +258,38 @@ def test_a_capture_is_trained_on_from_its_zip(tmp_path):
     model = read_model(tmp_path / "scan.zip")
     assert len(model.images) == 5 and any("was unpacked to" in note for note in model.notes)
     assert len(load_capture(tmp_path / "scan.zip").frames) == 5
+
+
+STRANGE = st.sampled_from(
+    [None, True, "", "x", -1, 0, 1e308, 10**400, float("nan"), [], {}, [[]], [None] * 9, {"key": []}, "9 9"]
+)
+
+
+def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+    """The paths of all entries of a JSON value."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(place for key, entry in inside for place in places(entry, (*path, key)))]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+@pytest.mark.parametrize("kind", ["opensfm", "openmvg", "record3d", "polycam"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_strange_values_in_json_are_refused_or_left_out(written, kind, data):
+    folder, file, content = written[kind]
+    values = json.loads(content)
+    for _ in range(data.draw(st.integers(1, 3))):
+        known = places(values)[1:]
+        *path, last = known[data.draw(st.integers(0, len(known) - 1))]
+        parent = values
+        for key in path:
+            parent = parent[key]
+        parent[last] = copy.deepcopy(data.draw(STRANGE))
+    file.write_text(json.dumps(values))
+    try:
+        model = read_model(folder)
+    except InputError:
+        return
+    finally:
+        file.write_bytes(content)
+    assert all(np.isfinite(image.viewmat).all() for image in model.images) and np.isfinite(model.points).all()

@@ -338,7 +338,7 @@ def test_the_model_that_is_taken_is_named(tmp_path):
     to_json(tmp_path, lambda name: f"images/{name}")
     edit(tmp_path, lambda index, frame: None)
     scene = load_capture(tmp_path)
-    assert said(scene, "COLMAP model, colmap/sparse/0, is used", f"give {tmp_path / 'transforms.json'} as the capture")
+    assert said(scene, "colmap/sparse/0/cameras.bin is used", f"`splat train {tmp_path / 'transforms.json'}`")
     assert len(scene.points) == 300
     assert not len(load_capture(tmp_path / "transforms.json").points)
 

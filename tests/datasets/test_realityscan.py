@@ -41,7 +41,13 @@ def test_a_table_of_opencv(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "more", [{"separator": ";"}, {"heading": "﻿#cameras 5\n" + HEADING}, {"heading": "# " + HEADING[1:]}]
+    "more",
+    [
+        {"separator": ";"},
+        {"heading": "\ufeff#cameras 5\n" + HEADING},
+        {"heading": "# " + HEADING[1:]},
+        {"heading": HEADING.replace("alt,heading", "z,yaw")},
+    ],
 )
 def test_habits_of_tables(tmp_path, more):
     cameras = write(tmp_path, **more)

@@ -35,6 +35,8 @@ from splat.errors import InputError
 
 ANGLES = ("x", "y", "alt", "heading", "pitch", "roll", "f")
 MATRIX = ("tx", "ty", "tz", *(f"r{row}{column}" for row in range(3) for column in range(3)), "f_pix")
+SAME = {"z": "alt", "yaw": "heading"}
+"""Other names of columns: the table is made by a template that people change."""
 EXPORT = "export Registration > Internal/External camera parameters"
 
 Row = Mapping[str, str]
@@ -96,6 +98,7 @@ def _table(path: Path) -> tuple[list[str], list[Row]]:
     heading = next(place for place, line in enumerate(lines) if line.replace(" ", "").lower().startswith("#name"))
     separator = ";" if lines[heading].count(";") > lines[heading].count(",") else ","
     columns = [name.strip().lstrip("# ").lower() for name in lines[heading].split(separator)]
+    columns = [SAME.get(name, name) for name in columns]
     rows: list[Row] = []
     try:
         for place, cells in enumerate(csv.reader(lines[heading + 1 :], delimiter=separator), start=heading + 2):
