@@ -43,8 +43,8 @@ class PhotoOptions:
     masks: str | None = "masks"  # folder of the masks; None for none
     invert_masks: bool = False  # black is scene
     depths: str | None = None  # folder of depth maps
-    allow_missing: bool = False  # use what is left, however many photos are not there or damaged
     cache_bytes: int | None = None  # limit for decoded photos
+    allow_missing: bool = False  # use what is left, however many photos are not there or damaged
 
 
 def load_capture(

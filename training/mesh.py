@@ -50,6 +50,7 @@ def open3d() -> Any:
             f"Open3D cannot be loaded: {error}. It needs system libraries; Debian, Ubuntu: "
             "apt install libgl1 libgomp1 libx11-6 libusb-1.0-0 libegl1"
         ) from error
+    open3d.utility.set_verbosity_level(open3d.utility.VerbosityLevel.Error)  # what it warns of is told in our words
     return open3d
 
 

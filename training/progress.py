@@ -2,6 +2,7 @@
 programs."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def import_tensorboard() -> Any:
     Raises:
         InputError: the package is not installed.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # where TensorFlow is installed too, it is loaded and talks
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -92,6 +94,10 @@ class Progress:
         with replacing(self.path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept))
 
+    def _psnr_text(self) -> str:
+        """The first steps do not measure it."""
+        return "PSNR - " if self.psnr is None else f"PSNR {self.psnr:.2f} dB"
+
     def update(self, loss: float, psnr: float | None, count: int, roughness: Tensor | None = None) -> None:
         """
         Args:
@@ -106,14 +112,14 @@ class Progress:
         if self.bars:
             self.bar.update((iteration if self.clock.limit is None else int(1000 * progress)) - self.bar.n)
             if iteration % 10 == 0:
-                self.bar.set_postfix_str(f"loss {self.loss:.4f}, PSNR {self.psnr or 0:.2f} dB, {count:,} Gaussians")
+                self.bar.set_postfix_str(f"loss {self.loss:.4f}, {self._psnr_text()}, {count:,} Gaussians")
         elif self.shown and int(LINES_PER_RUN * progress) > self.lines:
             self.lines = int(LINES_PER_RUN * progress)
             left = (self.clock.iterations - iteration) / max(rate, 1e-9)
             left = left if self.clock.limit is None else min(left, self.clock.limit - self.clock.seconds)
             of = f"/{self.clock.iterations:,}" if self.clock.limit is None else ""
             text = (
-                f"iteration {iteration:,}{of}  loss {self.loss:.4f}  PSNR {self.psnr or 0:.2f} dB  "
+                f"iteration {iteration:,}{of}  loss {self.loss:.4f}  {self._psnr_text()}  "
                 f"{count:,} Gaussians  {rate:.1f} it/s  {left:.0f} s left"
             )
             try:

@@ -52,13 +52,11 @@ def merged(gaussians: Gaussians, count: int) -> Gaussians:
 def cheapest_matching(scene: Gaussians, wanted: int) -> Tensor:  # [M, 2] int64, at most `wanted` pairs
     """Pairs of neighbors without a Gaussian in common, cheap ones first."""
     _, near = cKDTree(scene.means.numpy()).query(scene.means.numpy(), k=min(NEIGHBORS + 1, len(scene)), workers=-1)
-    first = np.repeat(np.arange(len(scene)), near.shape[1])
-    pairs = np.stack([first, near.reshape(-1)], axis=1)
-    pairs = pairs[pairs[:, 0] != pairs[:, 1]]
-    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
-    parts = torch.from_numpy(pairs).split(BLOCK)
-    prices = np.concatenate([price(scene, part).numpy() for part in parts])
-    pairs = pairs[np.argsort(prices, kind="stable")]
+    count = len(scene)
+    first = np.broadcast_to(np.arange(count)[:, None], near.shape)
+    low, high = np.minimum(first, near)[first != near], np.maximum(first, near)[first != near]
+    pairs = np.stack(np.divmod(np.unique(low * count + high), count), axis=1)
+    pairs = pairs[np.argsort(prices(scene, torch.from_numpy(pairs)).numpy(), kind="stable")]
     # Every pair that is the cheapest of both its Gaussians is taken, then the same among those that are left.
     free = np.ones(len(scene), dtype=bool)
     chosen: list[NDArray[np.int64]] = []
@@ -76,19 +74,31 @@ def cheapest_matching(scene: Gaussians, wanted: int) -> Tensor:  # [M, 2] int64,
     return torch.from_numpy(np.concatenate(chosen))
 
 
-def price(scene: Gaussians, pairs: Tensor) -> Tensor:  # [M] float32
-    """What merging a pair [M, 2] changes: the mass that moves, times how far, in units of the sizes, and by how much its color
-    changes."""
-    one, two = scene[pairs[:, 0]], scene[pairs[:, 1]]
-    mass_one, mass_two = masses(one), masses(two)
-    both = covariances(one) + covariances(two)
-    apart = (two.means - one.means).double()[:, :, None]
-    size = both.diagonal(dim1=1, dim2=2).mean(dim=1)
-    both += (1e-2 * size + FLOOR)[:, None, None] * torch.eye(3, dtype=torch.float64)
-    distance = (apart * torch.linalg.solve(both, apart)).sum(dim=(1, 2))
-    color = ((one.sh0 - two.sh0) * SH_C0).double().square().sum(dim=1)
-    moved = mass_one * mass_two / (mass_one + mass_two).clamp_min(FLOOR)
-    return (moved * (distance + COLOR_WEIGHT * color)).float()
+def prices(scene: Gaussians, pairs: Tensor) -> Tensor:  # [M] float64
+    """What merging each pair [M, 2] changes: the mass that moves, times how far, in units of the sizes, and by how much its
+    color changes."""
+    mass, spread, color = masses(scene), covariances(scene), (scene.sh0 * SH_C0).double()
+    found = []
+    for part in pairs.split(BLOCK):
+        one, two = part.unbind(1)
+        both = spread[one] + spread[two]
+        both += 1e-2 * both.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] * torch.eye(3, dtype=torch.float64)
+        distance = mahalanobis(both, (scene.means[two] - scene.means[one]).double())
+        change = (color[two] - color[one]).square().sum(dim=1)
+        moved = mass[one] * mass[two] / (mass[one] + mass[two]).clamp_min(FLOOR)
+        found.append(moved * (distance + COLOR_WEIGHT * change))
+    return torch.cat(found)
+
+
+def mahalanobis(covariance: Tensor, offset: Tensor) -> Tensor:  # [M] from [M, 3, 3] and [M, 3]
+    """Squared distances in units of symmetric covariances, by their adjugates: many small systems at once."""
+    (a, b, c), (_, d, e), (_, _, f) = (row.unbind(1) for row in covariance.unbind(1))
+    x, y, z = offset.unbind(1)
+    xx, xy, xz = d * f - e * e, c * e - b * f, b * e - c * d
+    yy, yz, zz = a * f - c * c, b * c - a * e, a * d - b * b
+    determinant = a * xx + b * xy + c * xz
+    form = xx * x * x + yy * y * y + zz * z * z + 2 * (xy * x * y + xz * x * z + yz * y * z)
+    return form / determinant.clamp_min(torch.finfo(torch.float64).tiny)
 
 
 def merge_pairs(one: Gaussians, two: Gaussians) -> Gaussians:

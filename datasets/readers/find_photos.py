@@ -36,7 +36,7 @@ def find_photos(names: Sequence[str], capture: Path, images: str, base: Path | N
     Raises:
         InputError: there is no such folder, or several hold the photos; the message names them.
     """
-    folder, chosen = capture / images, images != USUAL_FOLDER
+    folder, chosen = capture / images, Path(images) != Path(USUAL_FOLDER)
     notes: list[str] = []
     found: list[Match | UnusablePhoto | None] = [None] * len(names)
     if base is not None and not chosen:

@@ -119,7 +119,7 @@ def _check_different(frames: Sequence[_Frame], photos: Sequence[Path | UnusableP
 def _names(folder: Path, images: str, photos: Sequence[Path | UnusablePhoto]) -> list[str]:
     """The paths below the photos' folder, as COLMAP names its photos; longer ones where those of two photos are equal."""
     whole = ["" if isinstance(photo, UnusablePhoto) else _below(folder, photo) for photo in photos]
-    short = [name.removeprefix(f"{images}/").removeprefix(f"{USUAL_FOLDER}/") for name in whole]
+    short = [name.removeprefix(f"{Path(images).as_posix()}/").removeprefix(f"{USUAL_FOLDER}/") for name in whole]
     count = Counter(short)
     return [name if count[name] == 1 else long for name, long in zip(short, whole, strict=True)]
 

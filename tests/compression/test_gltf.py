@@ -261,7 +261,7 @@ def test_spz_inside(name, version, made, tmp_path):
     formats.save(scene, tmp_path / "inner.spz", FormatOptions(spz=SpzOptions(version=version)))
     blob = (tmp_path / "inner.spz").read_bytes()
     packed = {name: {"bufferView": 0}}
-    extensions = {EXTENSION: {"extensions": packed}} if "compression_spz" in name else {EXTENSION: {}} | packed
+    extensions = {EXTENSION: {"extensions": packed}} if "compression_spz" in name else packed
     document |= {
         "extensionsRequired": [EXTENSION, name],
         "meshes": [{"primitives": [{"mode": 0, "attributes": {"POSITION": 0}, "extensions": extensions}]}],

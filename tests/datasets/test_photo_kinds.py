@@ -4,8 +4,10 @@ import struct
 import sys
 import warnings
 import zlib
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import OpenEXR
 import pillow_heif
@@ -194,6 +196,17 @@ def test_light_that_is_brighter_than_white_is_clipped_and_said(tmp_path):
     assert first[0, 0].max() == 0 and first[0, 2].max() == 0 and first[0, 1].min() == 255 and first[1:8].min() == 255
     assert np.abs(first[8:].astype(int) - photos[0, 8:]).max() <= 1
     assert any("linear light" in note and "above 1 and clipped" in note for note in scene.notes)
+
+
+def test_radiance_files(tmp_path):
+    light = np.full((32, 48, 3), 0.2158605, np.float32)
+    light[:, :24] = 5
+    encoder = av.CodecContext.create("hdr", "w")
+    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = 48, 32, "gbrpf32le", Fraction(1, 1)
+    frame = av.VideoFrame.from_ndarray(light, format="gbrpf32le")
+    (tmp_path / "a.hdr").write_bytes(b"".join(bytes(part) for part in [*encoder.encode(frame), *encoder.encode(None)]))
+    pixels = np.asarray(decode(tmp_path / "a.hdr", 48, 32))
+    assert pixels[:, :24].min() == 255 and np.abs(pixels[:, 24:].astype(int) - 128).max() <= 1
 
 
 def test_floats_with_alpha(tmp_path):

@@ -1,7 +1,12 @@
 """Photos and videos to captures: real photos are registered, and what cannot be used is said before any work is done."""
 
+import os
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -181,3 +186,23 @@ def test_progress_takes_no_lock(tmp_path: Path) -> None:
         == colmap_steps._rows(tmp_path / "none.db", "keypoints")
         == 0
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [4, 7, 10, 14, 20])
+def test_it_ends_when_it_is_told_to(photos: Path, tmp_path: Path, seconds: float) -> None:
+    """In any of COLMAP's steps: soon, without a word of a library, and nothing is left behind."""
+    arguments = [sys.executable, "-u", "-m", "splat", "photos", str(photos), str(tmp_path / "out")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=30)
+    lines = [line for line in output.splitlines() if not line.startswith(("features: ", "matches: ", "registered: "))]
+    if process.returncode == 0:
+        return  # it was done before
+    assert (process.returncode, lines) in (
+        (143, ["interrupted"]),
+        (-signal.SIGTERM, []),
+    )  # the latter while it was loaded
+    assert not (tmp_path / "out").exists()

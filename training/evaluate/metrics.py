@@ -1,5 +1,6 @@
 """Scores of renders that only evaluation needs, besides splat.image_metrics. Images are [H, W, 3] with values in 0..1."""
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -27,7 +28,9 @@ def lpips_metric() -> Callable[[Tensor, Tensor], float]:
     except ImportError as error:
         raise InputError("`lpips` needs the package lpips: pip install lpips torchvision") from error
     try:
-        network = lpips.LPIPS(net="alex", verbose=False).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its calls of torchvision and torch are old ones
+            network = lpips.LPIPS(net="alex", verbose=False).eval()
     except Exception as error:  # torch.hub raises URLError, HTTPError, RuntimeError ...
         raise InputError(
             f"`lpips` could not get the weights of AlexNet ({error}). Run once with a network connection: "

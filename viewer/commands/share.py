@@ -45,7 +45,7 @@ class ShareOptions:
     """Color behind the scene."""
 
     antialiased: bool = False
-    """The scene was trained with --antialiased. Known by itself for the folder of a run and a .sog."""
+    """The scene was trained with --antialiased. Known by itself for the folder of a run and for files that say so."""
 
     overwrite: bool = False
     """Replace a page that exists."""
@@ -75,7 +75,7 @@ def share(options: ShareOptions) -> None:
     degree = min(scene.sh_degree, 3 if options.sh_degree is None else options.sh_degree)
     meta = sog_meta(source)
     says_antialiased = meta is not None and meta.get("model") == "antialiased"
-    antialiased = options.antialiased or says_antialiased or opened.settings.antialiased
+    antialiased = options.antialiased or opened.render.antialiased
     views, home, up = start_views(options, opened)
     page_options = PageOptions(
         title=options.title or options.scene.resolve().stem,

@@ -73,8 +73,10 @@ def placed_primitives(document: Document) -> list[Placed]:
 
 
 def has_gaussians(primitive: Node) -> bool:
-    """Whether a primitive is one of Gaussians."""
-    return isinstance(item(primitive, "extensions").get(EXTENSION), dict)
+    """Whether a primitive is one of Gaussians; in the drafts, one of SPZ alone."""
+    return any(
+        name == EXTENSION or "spz" in name for name, value in item(primitive, "extensions").items() if value is not None
+    )
 
 
 def _held(document: Document, nodes: list[Node], meshes: int) -> list[tuple[int, Matrix, Node]]:
