@@ -58,3 +58,10 @@ def test_what_is_wrong_with_a_path_is_said(files, run_splat, tmp_path, capsys) -
     save_path(files[2], file)
     assert run_splat("render", scene, "--path", file, "--fps", 1e9) == 1
     assert "pictures" in capsys.readouterr().err
+
+
+def test_an_empty_scene_is_an_error(files, run_splat, tmp_path, capsys) -> None:
+    splat.save(subject()[:0], tmp_path / "empty.ply")
+    assert run_splat("render", tmp_path / "empty.ply", "-o", tmp_path / "out") == 1
+    assert "no Gaussians that can be drawn" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -71,6 +71,8 @@ def render(options: RenderOptions) -> None:
         raise InputError(f"--frames and --fps must be positive, got {options.frames} and {options.fps}")
     trained = open_trained(options.scene, options.capture, options.device)
     gaussians, settings = trained.gaussians, trained.settings
+    if not len(gaussians):
+        raise InputError(f"{trained.file}: holds no Gaussians that can be drawn, so every picture would be empty")
     if options.path:
         named = path_cameras(options.path, options.fps, *(size or PATH_SIZE))
     else:
