@@ -27,9 +27,10 @@ from splat.datasets.picture import capture_picture
 from splat.datasets.readers.choose import find_model, read_found
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.split import held_out_frames
-from splat.datasets.summary import depth_range, listed
+from splat.datasets.summary import depth_range
 from splat.geometry.georeference import Georeference
 from splat.geometry.scene_size import near_plane
+from splat.io.wording import listed
 
 FEW_PHOTOS = 20
 FEW_POINTS = 1000

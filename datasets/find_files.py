@@ -7,9 +7,10 @@ from pathlib import Path
 from splat.datasets.images.companions import DEPTH_SUFFIXES, MASK_SUFFIXES, CompanionIndex
 from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex, exact_file
-from splat.datasets.readers.find_photos import find_photos, other_places, shown_names
+from splat.datasets.readers.find_photos import find_photos, other_places
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
+from splat.io.wording import listed
 
 USUAL_MASKS = "masks"
 SKIP_FRACTION = 0.1
@@ -103,19 +104,19 @@ def check_enough(
         there = f" ({places[0][1]} of them are in {places[0][0]})" if places else ""
         remedy = f", or train on the {used} that are there with `allow_missing`" if used else ""
         raise InputError(
-            f"{capture}: {len(missing)} of {total} photos that the model names are not there: {shown_names(missing)}; put "
-            f"them back, or name their folder with `images`{there}{remedy}{listed(unusable)}"
+            f"{capture}: {len(missing)} of {total} photos that the model names are not there: {listed(missing)}; put "
+            f"them back, or name their folder with `images`{there}{remedy}{listed_reasons(unusable)}"
         )
     left = total - len(missing)
     if not used or (len(unusable) > SKIP_FRACTION * left and not insist):
         remedy = ", or leave them out with `allow_missing`" if used else ""
         raise InputError(
             f"{capture}: {len(unusable)} of {left} photos cannot be used, more than a tenth; fix them, or name the right "
-            f"folder of photos with `images`{remedy}{listed(unusable)}"
+            f"folder of photos with `images`{remedy}{listed_reasons(unusable)}"
         )
 
 
-def listed(skipped: Sequence[tuple[str, str]]) -> str:
+def listed_reasons(skipped: Sequence[tuple[str, str]]) -> str:
     """Photos that cannot be used, a line each, after a colon."""
     if not skipped:
         return ""
@@ -165,7 +166,7 @@ def _companions(
         return _Companions(files, [])
     note = (
         f"the {what}s that the capture names for {len(lacking)} of {len(photos)} photos are not there; these photos are used "
-        f"without: {shown_names(lacking)}"
+        f"without: {listed(lacking)}"
     )
     return _Companions(files, [note])
 

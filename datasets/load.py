@@ -13,7 +13,7 @@ import torch
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.find_files import FileOfPhoto, check_enough, find_files, listed
+from splat.datasets.find_files import FileOfPhoto, check_enough, find_files, listed_reasons
 from splat.datasets.images.cache import Photo, PhotoCache
 from splat.datasets.images.companions import read_depth, read_mask
 from splat.datasets.images.decode import as_tensor, decode, resize, stored_size, target_size
@@ -83,7 +83,7 @@ def load_capture(
             check_enough(folder, options.images, 0, model.missing, model.skipped)
         raise InputError(
             f"{model.source}: the model has no photo that can be used; reconstruct the capture again"
-            f"{listed(model.skipped)}"
+            f"{listed_reasons(model.skipped)}"
         )
     if georeference is None:
         georeference = local_frame(model) if scene is None else frame_of_scene(model, scene)

@@ -18,6 +18,7 @@ from splat.geometry.scene_size import (
     point_radius,
     usable,
 )
+from splat.io.wording import listed
 
 
 def local_frame(model: Model) -> Georeference:
@@ -81,7 +82,7 @@ def placement_notes(model: Model, georeference: Georeference) -> list[str]:
         notes.append(f"coordinates {georeference.describe()}, so that 32 bits hold them; georeference.json leads back")
     far = outlying(torch.from_numpy(camera_positions(model))).nonzero().flatten().tolist()
     if far:
-        names = ", ".join(model.images[index].name for index in far[:8]) + (", ..." if len(far) > 8 else "")
+        names = listed(model.images[index].name for index in far)
         notes.append(
             f"{len(far)} of {len(model.images)} cameras are more than {OUTLIER_RATIO:g} times as far from the middle as half "
             f"of the others are and do not count for the size of the scene; their poses are probably wrong: {names}"

@@ -7,9 +7,8 @@ import torch
 
 from splat.datasets.capture import Capture
 from splat.geometry.scene_size import NEAR, usable
+from splat.io.wording import listed, number_of
 
-NAMES = 8
-"""So many names are given; of more, the first ones and how many there are."""
 DEPTH_VIEWS = 64
 """Views that the depths of points are looked at in."""
 DEPTH_QUANTILES = 0.02, 0.98
@@ -19,7 +18,7 @@ def summary(capture: Capture) -> str:
     """The paragraph: a line each for photos, points and place, then what else a person should know."""
     used, left_out = len(capture.frames), len(capture.skipped)
     source = "" if capture.source is None else f" in {_below(capture)}"
-    lines = [f"{capture.path}: {counted(used + left_out, 'photo')}{source}, {used if left_out else 'all'} used"]
+    lines = [f"{capture.path}: {number_of(used + left_out, 'photo')}{source}, {used if left_out else 'all'} used"]
     lines += [f"left out: {line}" for line in reasons(capture.skipped)]
     lines += [points_and_depths(capture)]
     lines += capture.notes
@@ -61,18 +60,6 @@ def reasons(skipped: Iterable[tuple[str, str]]) -> list[str]:
     for name, reason in skipped:
         named.setdefault(reason, []).append(name)
     return [f"{listed(names)} {reason}" for reason, names in named.items()]
-
-
-def listed(names: list[str]) -> str:
-    """Names, at most eight of them."""
-    if len(names) <= NAMES:
-        return ", ".join(names)
-    return f"{', '.join(names[:NAMES])} and {len(names) - NAMES} more"
-
-
-def counted(number: int, what: str) -> str:
-    """1 photo, 2 photos."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _below(capture: Capture) -> str:

@@ -19,6 +19,7 @@ from splat.device import choose_device
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
 from splat.io.ply import save_points
+from splat.io.wording import listed
 from splat.result import Metrics, TrainingResult
 from splat.run import Run
 from splat.training.checkpoint import load_latest_checkpoint, resumed_settings
@@ -34,8 +35,6 @@ from splat.training.open_run import read_capture
 from splat.training.progress import import_tensorboard
 from splat.training.trainer import Trainer
 
-NAMED = 8
-"""Photos that a warning names."""
 SHOWN_VIEWS = 6
 """Training views in the report of a run that holds none out."""
 
@@ -327,8 +326,7 @@ def check_hidden(config: TrainConfig, capture: Capture) -> None:
         names = [frame.name for frame in capture.frames if frame.hidden == kind]
         nothing += len(names)
         if names:
-            more = ", ..." if len(names) > NAMED else ""
-            which = f"{len(names)} of {total} photos ({', '.join(names[:NAMED])}{more})" + " are" * (kind == "alpha")
+            which = f"{len(names)} of {total} photos ({listed(names)})" + " are" * (kind == "alpha")
             if nothing == total:
                 raise InputError(f"{capture.path}: {text.format(which)}")
             warnings.warn(text.format(which), stacklevel=3)

@@ -13,6 +13,7 @@ from pathlib import Path
 from splat.compression.coding.byte_reader import REMEDY, check_ratio, read_file
 from splat.compression.formats import compressed_ply
 from splat.errors import InputError
+from splat.io.wording import listed
 
 GZIP, ZIP, SPZ_MAGIC = b"\x1f\x8b", b"PK", b"NGSP"
 HEADS = {b"glTF": ".glb", b"SPLZ": ".splatz", SPZ_MAGIC: ".spz"}
@@ -102,7 +103,7 @@ def _kind_of_archive(path: Path) -> str:
         return ".sog"  # its reader says what is wrong
     if "meta.json" in names or path.suffix.lower() == ".sog":
         return ".sog"
-    shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+    shown = listed(names)
     raise InputError(
         f"{path}: this is a ZIP archive of {len(names)} files ({shown[:300]}): unpack it, and name the scene"
     )

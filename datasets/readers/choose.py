@@ -23,8 +23,9 @@ from splat.datasets.readers.programs import (
     record3d,
 )
 from splat.datasets.readers.programs.beside import PhotosOfCapture, points_beside
-from splat.datasets.readers.programs.entries import listed, read_json
+from splat.datasets.readers.programs.entries import read_json
 from splat.errors import InputError
+from splat.io.wording import listed
 
 COLMAP_FILES = ("cameras.bin", "images.bin", "points3d.bin", "cameras.txt", "images.txt", "points3d.txt")
 

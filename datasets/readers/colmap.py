@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from splat.datasets.readers.colmap_model import find_files, holds_model, read_folder, read_images
-from splat.datasets.readers.colmap_records import counted, was
 from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model
 from splat.errors import InputError
+from splat.io.wording import number_of, was
 
 PLACES = (
     "sparse",
@@ -84,7 +84,7 @@ def _with_its_photos(model: Model, capture: Path) -> Model:
         return model
     there = {posed.name for posed in placed}
     missing = tuple(posed.name for posed in model.images if posed.name not in there)
-    count = f"{counted(len(placed), 'photo')} {was(len(placed))}"
+    count = f"{number_of(len(placed), 'photo')} {was(len(placed))}"
     note = f"{capture}: {count} taken from {_below(capture, folder)}, beside the model"
     return replace(model, images=placed, missing=missing, notes=(*model.notes, note))
 

@@ -15,12 +15,11 @@ from splat.datasets.readers.colmap_records import (
     CameraRecord,
     ImageRecord,
     PointTable,
-    counted,
     decode_names,
     read_file,
-    was,
 )
 from splat.errors import InputError
+from splat.io.wording import number_of, was
 
 REMEDY = "the file is damaged or cut off: copy it again, or export the model again with COLMAP"
 BLOCK = 1 << 16
@@ -70,7 +69,7 @@ class _Reader:
         """Say what is left behind the last record."""
         rest = len(self.data) - self.offset
         if rest:
-            notes.append(f"{self.path}: {counted(rest, 'byte')} behind the last of its {what} {was(rest)} ignored")
+            notes.append(f"{self.path}: {number_of(rest, 'byte')} behind the last of its {what} {was(rest)} ignored")
 
 
 def read_cameras(path: Path, notes: list[str]) -> list[CameraRecord]:
@@ -95,7 +94,7 @@ def read_cameras(path: Path, notes: list[str]) -> list[CameraRecord]:
         params = struct.Struct(f"<{len(parameter_names(model))}d")
         values = list(reader.unpack(params, "a camera's parameters"))
         cameras.append(make_camera(where, place, camera_id, model, width, height, values))
-    reader.finish(counted(number, "camera"), notes)
+    reader.finish(number_of(number, "camera"), notes)
     return cameras
 
 
@@ -119,7 +118,7 @@ def read_images(path: Path, notes: list[str]) -> list[ImageRecord]:
         keypoints = reader.count(_KEYPOINT, "2D points")
         reader.skip(_KEYPOINT * keypoints, "2D points")
         heads.append((place, values, keypoints))
-    reader.finish(counted(number, "image"), notes)
+    reader.finish(number_of(number, "image"), notes)
     names = decode_names(raw, path, notes)
     return [
         ImageRecord(
@@ -144,7 +143,7 @@ def read_points(path: Path, notes: list[str]) -> PointTable:
     reader = _Reader(path)
     number = reader.count(_POINT.itemsize, "points")
     starts = _point_starts(reader, number)
-    reader.finish(counted(number, "point"), notes)
+    reader.finish(number_of(number, "point"), notes)
     data = np.frombuffer(reader.data, dtype=np.uint8)
     heads = np.empty(number, dtype=_POINT)
     tracks = [np.zeros((0, 2), np.int64)]

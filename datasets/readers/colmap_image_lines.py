@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from splat.datasets.readers.colmap_lens import LARGEST_ID
-from splat.datasets.readers.colmap_records import ImageRecord, counted, decode_names, listed
+from splat.datasets.readers.colmap_records import ImageRecord, decode_names
 from splat.datasets.readers.colmap_text import TextFile
+from splat.io.wording import listed, number_of
 
 EXPECTED = "a photo (IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME) or its 2D points (X Y POINT3D_ID each)"
 NUMERIC = b"0123456789+-.eE \t"
@@ -59,7 +60,7 @@ def read_images(path: Path, notes: list[str]) -> list[ImageRecord]:
     quoted = [name for name in names if _is_quoted(name)]
     if quoted:
         notes.append(
-            f"{path}: names of {counted(len(quoted), 'photo')} stand in quotes, which were taken off: {listed(quoted)}"
+            f"{path}: names of {number_of(len(quoted), 'photo')} stand in quotes, which were taken off: {listed(quoted)}"
         )
         names = [name[1:-1] if _is_quoted(name) else name for name in names]
     return [

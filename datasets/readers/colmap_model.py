@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from splat.datasets.readers import colmap_binary, colmap_image_lines, colmap_text
 from splat.datasets.readers.colmap_lens import PANORAMA_REMEDY
-from splat.datasets.readers.colmap_records import CameraRecord, ImageRecord, PointTable, counted, listed, was
+from splat.datasets.readers.colmap_records import CameraRecord, ImageRecord, PointTable
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 from splat.io.ply import load_points
 from splat.io.ply_container import read_rows
+from splat.io.wording import listed, number_of, was
 
 LARGEST = 1e9
 """Positions and parameters beyond this are of a damaged file, and lose all digits in float32."""
@@ -101,7 +102,7 @@ def read_folder(folder: Path) -> Model:
     if files.points is not None and not finite.all():
         lost = int((~finite).sum())
         notes.append(
-            f"{files.points}: {counted(lost, 'point')} of {len(finite):,} whose position is not finite, or beyond "
+            f"{files.points}: {number_of(lost, 'point')} of {len(finite):,} whose position is not finite, or beyond "
             f"{LARGEST:.0e}, {was(lost)} left out"
         )
     observed = _observed(files, images, points, finite, notes)
@@ -130,7 +131,7 @@ def _compare_forms(files: ModelFiles, count: int, notes: list[str]) -> None:
         return  # nothing depends on that file
     if others != count:
         notes.append(
-            f"{files.folder}: {files.images.name} has {counted(count, 'photo')}, {files.other_images.name} {others:,}; "
+            f"{files.folder}: {files.images.name} has {number_of(count, 'photo')}, {files.other_images.name} {others:,}; "
             f"{files.images.name} was read. Remove the one that is not meant"
         )
 
@@ -142,14 +143,14 @@ def _read_points(path: Path | None, notes: list[str]) -> PointTable:
         xyz, colors = load_points(path, torch.float64)
         lost = len(read_rows(path, "vertex")) - len(xyz)
         notes.append(
-            f"{path}: {counted(len(xyz), 'point')} {was(len(xyz))} read from it, for the model has no points3D.bin or .txt"
+            f"{path}: {number_of(len(xyz), 'point')} {was(len(xyz))} read from it, for the model has no points3D.bin or .txt"
             + (f"; {lost:,} more, whose position is not finite, {was(lost)} left out" if lost else "")
         )
         return PointTable.without_tracks(xyz.numpy(), colors.numpy())
     table = (colmap_binary if path.suffix.lower() == ".bin" else colmap_text).read_points(path, notes)
     twice = len(table.ids) - len(np.unique(table.ids))
     if twice:
-        notes.append(f"{path}: has {counted(twice, 'point')} with the id of an earlier one; all of them are used")
+        notes.append(f"{path}: has {number_of(twice, 'point')} with the id of an earlier one; all of them are used")
     return table
 
 
@@ -186,7 +187,7 @@ def _pose(
         skipped.append((image.name, f"{reason} ({files.images.name}, {image.place})"))
     if scaled:
         notes.append(
-            f"{files.images}: quaternions of {counted(len(scaled), 'photo')} are not of unit length and were normalized: "
+            f"{files.images}: quaternions of {number_of(len(scaled), 'photo')} are not of unit length and were normalized: "
             f"{listed(scaled)}"
         )
     if panoramas:
@@ -196,7 +197,7 @@ def _pose(
 
 def _report_panoramas(files: ModelFiles, panoramas: list[tuple[str, str]], others: bool, notes: list[str]) -> None:
     models = listed(sorted({model for _, model in panoramas}))
-    what = f"{counted(len(panoramas), 'panorama')} ({models}) cannot be trained on yet"
+    what = f"{number_of(len(panoramas), 'panorama')} ({models}) cannot be trained on yet"
     if not others:
         raise InputError(f"{files.folder}: {what}; {PANORAMA_REMEDY}")
     names = listed(name for name, _ in panoramas)
@@ -246,7 +247,7 @@ def _observed(
     missing = np.unique(ids[~known])
     if len(missing):
         notes.append(
-            f"{files.points}: tracks of {counted(len(missing), 'photo')} that the model lacks were ignored "
+            f"{files.points}: tracks of {number_of(len(missing), 'photo')} that the model lacks were ignored "
             f"(image ids {listed(missing)})"
         )
     place, keypoint, rows = order[place[known]], keypoint[known], rows[known]

@@ -1,6 +1,5 @@
 """What the files of a COLMAP model say, whether they are text or binary: the parsers make it, colmap_model.py uses it."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,8 @@ import pycolmap
 from numpy.typing import NDArray
 
 from splat.errors import InputError
+from splat.io.wording import listed, number_of
 
-NAMED = 8
-"""So many names, numbers or lines are listed in a sentence; the others are counted."""
 GRAY = 128
 """What a point without a color is given, of 255."""
 
@@ -64,22 +62,6 @@ def read_file(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def listed(names: Iterable[object]) -> str:
-    """The first names, and how many more there are."""
-    every = [str(name) for name in names]
-    more = f" and {len(every) - NAMED:,} more" if len(every) > NAMED else ""
-    return ", ".join(every[:NAMED]) + more
-
-
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def was(number: int) -> str:
-    """The verb for so many."""
-    return "was" if number == 1 else "were"
-
-
 def decode_names(raw: list[bytes], path: Path, notes: list[str]) -> list[str]:
     """Names of photos as text: UTF-8, or else the code page that programs on Windows write."""
     names, foreign = [], []
@@ -91,7 +73,7 @@ def decode_names(raw: list[bytes], path: Path, notes: list[str]) -> list[str]:
             foreign.append(names[-1])
     if foreign:
         notes.append(
-            f"{path}: names of {counted(len(foreign), 'photo')} are not UTF-8 and were read as Windows-1252: "
+            f"{path}: names of {number_of(len(foreign), 'photo')} are not UTF-8 and were read as Windows-1252: "
             f"{listed(foreign)}"
         )
     return names

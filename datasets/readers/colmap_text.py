@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat.datasets.readers.colmap_lens import make_camera
-from splat.datasets.readers.colmap_records import GRAY, CameraRecord, PointTable, counted, read_file, was
+from splat.datasets.readers.colmap_records import GRAY, CameraRecord, PointTable, read_file
 from splat.errors import InputError
+from splat.io.wording import number_of, was
 
 EXPORT_AGAIN = "correct the line, or export the model again with COLMAP"
 _STATED = re.compile(rb"#\s*Number of (cameras|images|points):\s*(\d{1,12})")
@@ -75,7 +76,9 @@ class TextFile:
     def check_stated(self, read: int, noun: str, notes: list[str]) -> None:
         """Say when the comments at the top speak of another number than was read."""
         if self.stated is not None and self.stated != read:
-            notes.append(f"{self.path}: has {counted(read, noun)}, but a comment at its top speaks of {self.stated:,}")
+            notes.append(
+                f"{self.path}: has {number_of(read, noun)}, but a comment at its top speaks of {self.stated:,}"
+            )
 
 
 def read_cameras(path: Path, notes: list[str]) -> list[CameraRecord]:
@@ -165,10 +168,10 @@ def read_points(path: Path, notes: list[str]) -> PointTable:
     file.check_stated(count, "point", notes)
     if bad_tracks:
         notes.append(
-            f"{path}: tracks of {counted(bad_tracks, 'point')} are not pairs of whole numbers and were ignored"
+            f"{path}: tracks of {number_of(bad_tracks, 'point')} are not pairs of whole numbers and were ignored"
         )
     if fixed < 7:
-        notes.append(f"{path}: the {counted(count, 'point')} have no colors and became gray")
+        notes.append(f"{path}: the {number_of(count, 'point')} have no colors and became gray")
         xyz = np.array(values, dtype=np.float64).reshape(count, 3)
         return PointTable.without_tracks(xyz, np.full((count, 3), GRAY, dtype=np.uint8))
     if fixed == 7:
@@ -200,7 +203,7 @@ def _colors(path: Path, values: NDArray[np.float64], fractions: bool, notes: lis
     scaled = np.where(known[:, None], values, GRAY).round()
     outside = int(((scaled < 0) | (scaled > 255)).any(axis=1).sum())
     if not known.all():
-        notes.append(f"{path}: {counted(int((~known).sum()), 'color')} made of no numbers became gray")
+        notes.append(f"{path}: {number_of(int((~known).sum()), 'color')} made of no numbers became gray")
     if outside:
-        notes.append(f"{path}: {counted(outside, 'color')} outside of 0..255 {was(outside)} clipped")
+        notes.append(f"{path}: {number_of(outside, 'color')} outside of 0..255 {was(outside)} clipped")
     return scaled.clip(0, 255).astype(np.uint8)

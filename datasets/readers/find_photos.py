@@ -7,6 +7,7 @@ from pathlib import Path
 from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.images.photo_index import EXACT, Match, PhotoIndex, exact_file
 from splat.errors import InputError
+from splat.io.wording import listed
 
 USUAL_FOLDER = "images"
 """Where photos are unless something else is said."""
@@ -77,12 +78,6 @@ def find_photos(names: Sequence[str], capture: Path, images: str, base: Path | N
     return FoundPhotos(files, notes)
 
 
-def shown_names(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
-
-
 def other_places(names: Sequence[str], capture: Path, folder: Path) -> list[tuple[str, int]]:
     """Folders inside a capture besides one that hold photos of these names, and how many, the most first."""
     places = [(place, _count(matches)) for place, matches in _candidates(names, capture, folder)]
@@ -133,7 +128,7 @@ def _beside_the_model(
     if there:
         notes.append(
             f"{len(there)} of {len(names)} photos are not in {images} and are read from where the model says: "
-            f"{shown_names(there)}"
+            f"{listed(there)}"
         )
 
 

@@ -13,6 +13,7 @@ from splat.datasets.readers.model import PosedImage
 from splat.errors import InputError
 from splat.io.ply import load_points
 from splat.io.ply_container import read_rows
+from splat.io.wording import listed
 
 USUAL_NAMES = ("sparse_pc", "points3d", "point_cloud", "pointcloud", "sparse", "points")
 """What programs call the points that go with a transforms.json, the most usual first."""
@@ -93,7 +94,7 @@ def _beside(file: Path) -> tuple[Path | None, list[str]]:
         return clouds[0], []
     if not clouds:
         return None, []
-    names = ", ".join(path.name for path in clouds[:8])
+    names = listed(path.name for path in clouds)
     return None, [f"{file} names no points, and {len(clouds)} files could be them ({names}); name one as ply_file_path"]
 
 

@@ -20,12 +20,12 @@ from splat.datasets.images.file_kinds import (
 )
 from splat.datasets.images.lens import undistort_map
 from splat.datasets.readers.colmap import find_models
-from splat.datasets.readers.find_photos import shown_names
 from splat.datasets.sfm.colmap_steps import ADVICE, run_sfm, watched
 from splat.datasets.sfm.prepare_photos import GPS, exif_of, mask_index, prepare
 from splat.datasets.sfm.video_frames import extract_frames, is_video
 from splat.errors import InputError
 from splat.io.progress import Counter, counted
+from splat.io.wording import listed
 
 EXHAUSTIVE_MAX = 200
 """Photos of which every pair is matched; with more, neighbors by GPS or by order."""
@@ -56,12 +56,9 @@ class Reconstructed:
         lines += self.notes
         for reason in dict.fromkeys(reason for _, reason in self.unusable):
             names = [name for name, why in self.unusable if why == reason]
-            lines.append(f"warning: {shown_names(names)} {reason}; left out")
+            lines.append(f"warning: {listed(names)} {reason}; left out")
         if self.missing:
-            shown = ", ".join(self.missing[:8]) + (
-                f" and {len(self.missing) - 8} more" if len(self.missing) > 8 else ""
-            )
-            lines.append(f"not registered: {shown}")
+            lines.append(f"not registered: {listed(self.missing)}")
         if self.registered < FEW_REGISTERED * self.photos:
             lines.append(f"warning: few photos registered. {ADVICE}.")
             if self.sub_models > 1:

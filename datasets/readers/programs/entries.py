@@ -162,12 +162,6 @@ def relative(name: str) -> str:
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "photo"
 
 
-def listed(names: Sequence[str]) -> str:
-    """At most eight names, and how many more."""
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
-
-
 def assemble(
     source: Path,
     images: list[PosedImage],
