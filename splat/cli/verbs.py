@@ -33,6 +33,6 @@ VERBS = {
     "verify": Verb("splat.compression.commands.verify:verify", "check a scene's file of any format"),
     "share": Verb("splat.viewer.commands.share:share", "put a scene and a viewer into one HTML file"),
     "sample": Verb("splat.datasets.commands.sample:sample", "make a small ray-traced capture to try everything on"),
-    "info": Verb("splat.cli.info:info", "say what a scene, a run or a capture contains"),
+    "info": Verb("splat.cli.info:info", "say what a scene or a run contains, or check a capture before training"),
     "doctor": Verb("splat.cli.doctor:doctor", "say what this installation can do, and what it lacks"),
 }
