@@ -15,7 +15,7 @@ from splat.compression.commands.frame_flags import framed
 from splat.compression.commands.placement_flags import PlaceFlags
 from splat.compression.commands.selection_flags import SelectionFlags
 from splat.errors import InputError
-from splat.io.georeference_file import beside, write_georeference
+from splat.io.georeference_file import beside, note_beside
 from splat.opening import OpenedScene, open_scene
 
 if TYPE_CHECKING:
@@ -82,9 +82,7 @@ def convert(options: ConvertOptions) -> None:
         formats.save(scene, output, settings)
     except InputError as error:
         raise error if found.placement is None else InputError(f"{error}; or give --frame local") from None
-    beside(output).unlink(missing_ok=True)
-    if not found.georeference.is_identity and options.place.is_identity:
-        write_georeference(found.georeference, beside(output))
+    noted = note_beside(output, found.georeference if options.place.is_identity else None)
     before, after = sum(file.stat().st_size for file in sources), formats.size_of(output)
     names = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
     print(
@@ -94,7 +92,7 @@ def convert(options: ConvertOptions) -> None:
     )
     if degree and target.degree == 0:
         print(f"{target.name} has no view-dependent color: harmonics were left out", file=sys.stderr)
-    if beside(output).is_file():
+    if noted:
         print(f"coordinates {found.georeference.describe()}; {beside(output).name} leads back")
 
 

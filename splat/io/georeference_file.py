@@ -46,6 +46,22 @@ def beside(scene: Path) -> Path:
     return scene.with_name(scene.name + SIDECAR)
 
 
+def note_beside(scene: Path, georeference: Georeference | None) -> bool:
+    """Keep where a scene's file lies beside it, if it does not lie in its capture's coordinates; else leave no false trail.
+
+    Returns:
+        Whether there was anything to note.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full.
+    """
+    if georeference is None or georeference.is_identity:
+        beside(scene).unlink(missing_ok=True)
+        return False
+    write_georeference(georeference, beside(scene))
+    return True
+
+
 def georeference_beside(scene: Path) -> Georeference | None:
     """What the file beside a scene's file says of it; None where there is no such file.
 

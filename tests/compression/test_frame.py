@@ -156,3 +156,8 @@ def test_the_mark_of_antialiasing_comes_with_a_file(run: Path, tmp_path: Path, r
         assert open_scene(tmp_path / f"out{end}").render.antialiased
     assert run_splat("convert", run, tmp_path / "out.ply") == 0
     assert not open_scene(tmp_path / "out.ply").render.antialiased
+
+
+def test_a_compressed_scene_leads_back_too(run: Path, tmp_path: Path, run_splat: RunSplat) -> None:
+    assert run_splat("compress", run, "-o", tmp_path / "small.splatz") == 0
+    assert read_georeference(beside(tmp_path / "small.splatz")) == UTM

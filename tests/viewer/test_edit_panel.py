@@ -15,7 +15,9 @@ from splat.datasets.capture import Capture
 from splat.errors import InputError
 from splat.geometry.alignment import UP
 from splat.geometry.camera_path import Keyframe
+from splat.geometry.georeference import Georeference
 from splat.geometry.similarity import Similarity
+from splat.io.georeference_file import georeference_beside
 from splat.viewer.app import Viewer
 from splat.viewer.edit.edit_panel import EditPanel
 from splat.viewer.edit.selection import Seen
@@ -220,6 +222,30 @@ def test_standing_as_the_cameras_did(viewer_of: Callable[..., Viewer], capture: 
         heights = panel.session().means()[:, 1]
         torch.testing.assert_close(heights, turned[:, 1], atol=1e-4, rtol=0)
     assert viewer.view.up @ torch.tensor(UP) > 0.9
+
+
+def test_a_saved_scene_says_where_it_lies(panel: EditPanel, tmp_path: Path) -> None:
+    """Unless it was moved by hand: then nobody knows."""
+    georeference = Georeference((500_000.0, 4_649_776.0, 0.0), 0.1)
+    panel.session().slot.georeference = georeference
+    window = Window.at(FRONT)
+    panel.name.value = "a.ply"
+    panel.save(window.does())
+    assert georeference_beside(tmp_path / "a.ply") == georeference
+    panel.session().move(Similarity.from_euler((0, 90, 0)), selected=False)
+    panel.overwrite.value = True
+    panel.save(window.does())
+    assert georeference_beside(tmp_path / "a.ply") is None
+
+
+def test_lengths_are_in_the_units_of_the_capture(panel: EditPanel) -> None:
+    measure, window = panel.measure, Window.at(FRONT)
+    measure.pick(window.does(screen_pos=(0.45, 0.5)))
+    measure.pick(window.does(screen_pos=(0.55, 0.55)))
+    total = measure.measured.total
+    panel.session().slot.georeference = Georeference(unit=1000.0)
+    measure.show(measure.measured)
+    assert f"{1000 * total:.5g}" in measure.text.content
 
 
 def test_distances_between_picked_points(panel: EditPanel) -> None:

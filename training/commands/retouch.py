@@ -8,6 +8,7 @@ import tyro
 
 from splat.datasets.capture import Capture, Frame
 from splat.errors import InputError
+from splat.io.georeference_file import note_beside
 from splat.io.images import read_image
 from splat.io.ply import save
 from splat.io.progress import Counter
@@ -76,6 +77,7 @@ def retouch(options: RetouchOptions) -> None:
             progress=advance,
         )
     save(result, output)
+    note_beside(output, trained.georeference)
     print(
         f"view of {frame.name}: {scores['before']:.2f} dB from the edited picture before, {scores['after']:.2f} dB after"
     )

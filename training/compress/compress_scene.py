@@ -24,6 +24,7 @@ from splat.datasets.capture import Capture
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.atomic_file import replacing
+from splat.io.georeference_file import note_beside
 from splat.io.progress import Counter, shows_bars
 from splat.result import CompressionResult, CompressionStep
 from splat.run import Run
@@ -79,6 +80,7 @@ def compress(
         work = Compression(source, settings, output, progress)
         work.scratch = Path(scratch)
         small = work.by_knobs() if target == Target() else work.to_target(target)
+    note_beside(output, source.georeference)
     found = CompressionResult(output, small, tuple(work.steps), source.judge.against, time.monotonic() - began)
     if report:
         write_results(found, source.path, work.trials, source.judge, source.gaussians)

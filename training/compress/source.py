@@ -14,6 +14,7 @@ from splat.datasets.split import split
 from splat.device import choose_device
 from splat.errors import InputError
 from splat.gaussians import Gaussians, drawable
+from splat.geometry.georeference import Georeference
 from splat.opening import settings_for
 from splat.result import LoadedScene
 from splat.run import Run
@@ -34,6 +35,7 @@ class Source:
     extent: float
     judge: Judge
     device: torch.device
+    georeference: Georeference | None = None  # where the scene lies in its capture, where that is known
 
 
 def open_source(
@@ -73,7 +75,7 @@ def open_source(
             name = "`finetune`" if settings.finetune else "`max_psnr_drop`"
             raise InputError(f"{name} needs photos; give the capture that the scene was trained on with `capture`")
         judge: Judge = RenderJudge(gaussians, trained.settings)
-        return Source(trained.file, gaussians, config, (), 1.0, judge, chosen)
+        return Source(trained.file, gaussians, config, (), 1.0, judge, chosen, trained.georeference)
     unseen = config.data.eval if trained.run is not None else None
     frames = held_out = list(loaded.frames)
     if unseen is not False:
@@ -81,7 +83,7 @@ def open_source(
     elif len(frames) > config.data.test_every:
         held_out = frames[:: config.data.test_every]
     judge = PhotoJudge(held_out, [frame.camera for frame in frames], config, unseen, chosen, trained.settings)
-    return Source(trained.file, gaussians, config, tuple(frames), loaded.extent, judge, chosen)
+    return Source(trained.file, gaussians, config, tuple(frames), loaded.extent, judge, chosen, loaded.georeference)
 
 
 def _opened(

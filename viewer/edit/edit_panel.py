@@ -6,6 +6,7 @@ import viser
 
 from splat.compression.formats.registry import FormatOptions
 from splat.errors import InputError
+from splat.io.georeference_file import note_beside
 from splat.viewer.context import Used, ViewerContext
 from splat.viewer.edit.measure_tools import MeasureTools
 from splat.viewer.edit.move_tools import MoveTools
@@ -123,6 +124,8 @@ class EditPanel:
             self.save_button.disabled = True
             session = self.session()
             count = session.history.save(file, FormatOptions(antialiased=session.slot.settings.antialiased))
+            stayed = all(place.is_identity for place in session.history.state.places)
+            note_beside(file, session.slot.georeference if stayed else None)
         finally:
             self.save_button.disabled = False
             self.saving.release()
