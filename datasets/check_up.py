@@ -17,7 +17,7 @@ from PIL import Image
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.find_files import FoundFiles, find_files
+from splat.datasets.find_files import FoundFiles, check_any, find_files
 from splat.datasets.images.cache import PhotoCache
 from splat.datasets.images.decode import stored_size, target_size
 from splat.datasets.images.file_kinds import UnusablePhoto
@@ -25,11 +25,12 @@ from splat.datasets.load import PhotoOptions
 from splat.datasets.local_frame import local_frame, localized, placement_notes
 from splat.datasets.picture import capture_picture
 from splat.datasets.readers.choose import find_model, read_found
+from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.split import held_out_frames
-from splat.datasets.summary import depth_range
+from splat.datasets.summary import blind_notes, depth_range
 from splat.geometry.georeference import Georeference
-from splat.geometry.scene_size import near_plane
+from splat.geometry.scene_size import NEAR
 from splat.io.wording import listed
 
 FEW_PHOTOS = 20
@@ -62,15 +63,19 @@ class CheckUp:
         )
 
 
-def check_up(path: Path, options: PhotoOptions | None = None) -> CheckUp:
+def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
     """Look through a capture.
+
+    Args:
+        images: folder of the photos in it.
 
     Raises:
         InputError: there is none, it cannot be read, or not one of its photos is there.
     """
-    options = options or PhotoOptions()
+    options = PhotoOptions(images=images)
     found = find_model(path)
     model, folder = read_found(found, options.images), found.folder
+    check_any(model, folder, options.images)
     georeference = local_frame(model)
     placement = placement_notes(model, georeference)
     local = localized(model, georeference)
@@ -80,7 +85,7 @@ def check_up(path: Path, options: PhotoOptions | None = None) -> CheckUp:
     for file in files.photos:
         try:
             sizes.append(stored_size(file.path))
-        except UnusablePhoto as reason:
+        except (UnusablePhoto, OSError) as reason:
             unreadable.append((file.posed.name, str(reason)))
             continue
         size = target_size(
@@ -150,7 +155,7 @@ def _facts(
         facts["trained at"] = f"{width[0]}x{height[0]}"
     if capture.frames:
         facts["extent"] = capture.extent * unit
-        facts["near plane"] = near_plane(capture.extent) * unit
+        facts["near plane"] = NEAR * unit
         if depths := depth_range(capture):
             facts["most points at a depth of"] = [depths[0] * unit, depths[1] * unit]
     if not capture.georeference.is_identity:
@@ -172,11 +177,13 @@ def _warnings(
 ) -> list[str]:
     """What is likely to go wrong, each with what to do."""
     found = []
+    tracks = any(file.posed.observed is not None and len(file.posed.observed) for file in files.photos)
     count, total = len(capture.frames), len(model.images) + len(model.skipped) + len(model.missing)
     if count < FEW_PHOTOS:
         found.append(
             f"{count} photos are few: surfaces that one or two of them see come out wrong. Take more, each sharing two "
-            "thirds of its picture with the next; with --loss depth_points=0.01 few photos do better"
+            "thirds of its picture with the next"
+            + ("; with --loss depth_points=0.01 few photos do better" if tracks else "")
         )
     if len(capture.skipped) > 0.1 * total:
         found.append(f"{len(capture.skipped)} of {total} photos of the model are left out; see above why")
@@ -189,11 +196,7 @@ def _warnings(
         found.append("there are no points, so training starts from random ones, which takes longer and leaves floaters")
     elif len(capture.points) < FEW_POINTS:
         found.append(f"{len(capture.points)} points are few; the scene may stay coarse where none of them is")
-    elif (behind := _points_out_of_sight(capture)) > 0.5:
-        found.append(
-            f"{behind:.0%} of the points lie in no photo: points and cameras are not in the same coordinates. Export both "
-            "again from one program"
-        )
+    found += blind_notes(capture)
     for posed in {id(posed.camera): posed for posed in (file.posed for file in files.photos)}.values():
         angle = _field_of_view(posed)
         if not ODD_FIELD_OF_VIEW[0] <= angle <= ODD_FIELD_OF_VIEW[1]:
@@ -226,17 +229,6 @@ def _field_of_view(posed: PosedImage) -> float:
     lens = posed.camera
     half = max(lens.width, lens.height) / (2 * lens.mean_focal_length())
     return math.degrees(2 * half if "FISHEYE" in lens.model.name else 2 * math.atan(half))
-
-
-def _points_out_of_sight(capture: Capture) -> float:
-    """Fraction of a sample of the points that no camera has in its image."""
-    points = capture.points[:: max(1, len(capture.points) // 2000)]
-    seen = torch.zeros(len(points), dtype=torch.bool)
-    for frame in capture.frames:
-        pixels, depth = frame.camera.project(points)
-        size = pixels.new_tensor([frame.camera.width, frame.camera.height])
-        seen |= (depth > 0) & ((pixels >= 0) & (pixels < size)).all(dim=1)
-    return 1 - float(seen.float().mean())
 
 
 def _other_photos(files: FoundFiles, model: Model) -> list[str]:

@@ -78,6 +78,23 @@ def find_files(model: Model, folder: Path, images: str, masks: str | None, depth
     return FoundFiles(kept, missing, unusable, [*notes, *of_masks.notes, *of_depths.notes])
 
 
+def check_any(model: Model, folder: Path, images: str) -> None:
+    """That a model has a photo at all.
+
+    Raises:
+        InputError: it has none; the message says why not.
+    """
+    if model.images:
+        return
+    if model.missing:
+        check_enough(folder, images, 0, model.missing, model.skipped)
+    if not model.skipped:
+        raise InputError(
+            f"{model.source}: the model has no photos; find their cameras again, for example with `splat photos`"
+        )
+    raise InputError(f"{model.source}: not one of its photos can be used{listed_reasons(model.skipped)}")
+
+
 def check_enough(
     capture: Path,
     images: str,
@@ -146,6 +163,8 @@ def _companions(
     if companions is None and not named and (what != "mask" or name != USUAL_MASKS):
         raise InputError(f"{inside}: no such folder; give the name of one inside the capture")
     beside: list[Path | UnusablePhoto | None] = [None] * len(photos)
+    if companions is not None and not companions.index.files and not named and (what != "mask" or name != USUAL_MASKS):
+        raise InputError(f"{inside}: holds no {what}s ({', '.join(suffixes)})")
     if companions is not None:
         beside = companions.find_all([posed.name for posed in photos])
         if not named:

@@ -13,7 +13,7 @@ import torch
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.find_files import FileOfPhoto, check_enough, find_files, listed_reasons
+from splat.datasets.find_files import FileOfPhoto, check_any, check_enough, find_files
 from splat.datasets.images.cache import Photo, PhotoCache
 from splat.datasets.images.companions import read_depth, read_mask
 from splat.datasets.images.decode import as_tensor, decode, resize, stored_size, target_size
@@ -78,13 +78,7 @@ def load_capture(
         raise InputError(f"`max_image_size` must be at least 1 pixel, got {options.max_image_size}")
     found = find_model(capture)
     model, folder = read_found(found, options.images), found.folder
-    if not model.images:
-        if model.missing:
-            check_enough(folder, options.images, 0, model.missing, model.skipped)
-        raise InputError(
-            f"{model.source}: the model has no photo that can be used; reconstruct the capture again"
-            f"{listed_reasons(model.skipped)}"
-        )
+    check_any(model, folder, options.images)
     if georeference is None:
         georeference = local_frame(model) if scene is None else frame_of_scene(model, scene)
     placement = placement_notes(model, georeference)

@@ -11,18 +11,28 @@ from splat.datasets.readers.model import Model
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.scene_size import (
     FAR_AWAY,
+    NEAR,
     OUTLIER_RATIO,
     camera_extent,
     natural_unit,
+    near_plane,
     outlying,
     point_radius,
     usable,
 )
 from splat.io.wording import listed
 
+NEAR_FRACTION = 0.25
+"""The near plane lies no farther away than this times the nearest points."""
+LOOKED_AT = 2000, 64
+"""Points and cameras that are enough to see how near the points begin."""
+
 
 def local_frame(model: Model) -> Georeference:
-    """Where the local origin lies and how long the local unit is; the identity for captures of usual size near the origin."""
+    """Where the local origin lies and how long the local unit is; the identity for captures of usual size near the origin.
+
+    The near plane goes by the unit: where points lie nearer than it would let them, the unit is smaller than the size says.
+    """
     if not model.images:
         return IDENTITY
     positions = torch.from_numpy(camera_positions(model))
@@ -34,7 +44,25 @@ def local_frame(model: Model) -> Georeference:
         digits = -math.floor(math.log10(size))  # a round number is easier to handle, and as good
         x, y, z = (round(value, digits) for value in center.tolist())
         offset = (x, y, z)
-    return Georeference(offset, natural_unit(size))
+    unit = natural_unit(size)
+    nearest = nearest_depth(model)
+    if nearest is not None and near_plane(size) > NEAR_FRACTION * nearest:
+        unit = 10.0 ** math.floor(math.log10(NEAR_FRACTION * nearest / NEAR))
+    return Georeference(offset, unit)
+
+
+def nearest_depth(model: Model) -> float | None:
+    """How near to the cameras the points begin that lie in the photos, a hundredth of them aside; None where there are none."""
+    points = np.asarray(model.points, dtype=np.float64)
+    points = points[:: max(1, len(points) // LOOKED_AT[0])]
+    found = []
+    for image in model.images[:: max(1, len(model.images) // LOOKED_AT[1])]:
+        local = points @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]
+        reach = np.array([image.camera.width, image.camera.height]) / (2 * image.camera.mean_focal_length())
+        depth = local[:, 2]
+        found.append(depth[(depth > 0) & (np.abs(local[:, :2]) < reach * depth[:, None]).all(axis=1)])
+    depths = np.concatenate(found) if found else np.zeros(0)
+    return float(np.quantile(depths, 0.01)) if len(depths) else None
 
 
 def frame_of_scene(model: Model, means: Tensor) -> Georeference:

@@ -4,13 +4,17 @@ import warnings
 from collections.abc import Iterable
 
 import torch
+from torch import Tensor
 
+from splat.cameras import Camera
 from splat.datasets.capture import Capture
 from splat.geometry.scene_size import NEAR, usable
 from splat.io.wording import listed, number_of
 
 DEPTH_VIEWS = 64
 """Views that the depths of points are looked at in."""
+SOME_POINTS, FEW_POINTS = 5000, 100
+"""So many points are looked for in the photos; fewer than the second say nothing."""
 DEPTH_QUANTILES = 0.02, 0.98
 
 
@@ -20,8 +24,7 @@ def summary(capture: Capture) -> str:
     source = "" if capture.source is None else f" in {_below(capture)}"
     lines = [f"{capture.path}: {number_of(used + left_out, 'photo')}{source}, {used if left_out else 'all'} used"]
     lines += [f"left out: {line}" for line in reasons(capture.skipped)]
-    lines += [points_and_depths(capture)]
-    lines += capture.notes
+    lines += [points_and_depths(capture), *blind_notes(capture), *capture.notes]
     return "\n  ".join(lines)
 
 
@@ -40,13 +43,38 @@ def points_and_depths(capture: Capture) -> str:
     return f"{text}; extent {capture.extent * unit:.3g}, near plane {NEAR * unit:g}"
 
 
+def blind_notes(capture: Capture) -> list[str]:
+    """Which photos show none of the points: their poses, or the coordinates of all points, are probably wrong."""
+    points = usable(capture.points)
+    points = points[:: max(1, len(points) // SOME_POINTS)]
+    if len(points) < FEW_POINTS:
+        return []
+    blind = [frame.name for frame in capture.frames if not bool(inside(frame.camera, points).any())]
+    if len(blind) == len(capture.frames):
+        return [
+            "not one photo shows any of the points: points and cameras are not in the same coordinates. Export both again from "
+            "one program"
+        ]
+    if not blind:
+        return []
+    return [
+        f"none of the points lies in {number_of(len(blind), 'photo')} of {len(capture.frames)}; the poses are probably wrong: "
+        f"{listed(blind)}"
+    ]
+
+
+def inside(camera: Camera, points: Tensor) -> Tensor:  # bool [P]
+    """Which points lie in a camera's image."""
+    pixels, depth = camera.project(points)
+    size = pixels.new_tensor([camera.width, camera.height])
+    return (depth > 0) & ((pixels >= 0) & (pixels < size)).all(dim=1)
+
+
 def depth_range(capture: Capture) -> tuple[float, float] | None:
     """How near and how far nearly all points are that lie in the photos, in world units; None where there are none."""
     points, found = usable(capture.points), []
     for frame in capture.frames[:: max(1, -(-len(capture.frames) // DEPTH_VIEWS))]:
-        pixels, depth = frame.camera.project(points)
-        size = pixels.new_tensor([frame.camera.width, frame.camera.height])
-        found.append(depth[(depth > 0) & ((pixels >= 0) & (pixels < size)).all(dim=1)])
+        found.append(frame.camera.project(points)[1][inside(frame.camera, points)])
     depths = torch.cat(found).sort().values if found else torch.zeros(0)
     if not len(depths):
         return None

@@ -266,13 +266,16 @@ class CheckUp(Protocol):
     def picture(self) -> Image.Image: ...
 
 
-def check_up(path: Path) -> CheckUp:
+def check_up(path: Path, images: str = "images") -> CheckUp:
     """Look through a capture: what is there, what will be done with it, and what is likely to go wrong.
+
+    Args:
+        images: folder of the photos in it.
 
     Raises:
         InputError: there is no capture, or it cannot be read.
     """
-    found: CheckUp = find(CHECK_UP)(path)
+    found: CheckUp = find(CHECK_UP)(path, images)
     return found
 
 

@@ -169,8 +169,11 @@ def prepare(
     else:
         source = with_cameras(Path(capture), run, progress)
         capture = read_capture(source, config, progress, georeference=run.georeference() if run and resume else None)
-    if run is not None and run.path.resolve() == capture.path.resolve():
-        raise InputError(f"{run.path}: is the folder of the capture; give another `output`")
+    if run is not None and run.path.resolve() in (
+        capture.path.resolve(),
+        (capture.path / config.data.images).resolve(),
+    ):
+        raise InputError(f"{run.path}: is a folder of the capture; give another `output`")
     if not capture.frames:
         raise InputError(f"{capture.path}: the capture has no photos")
     check_use(config, capture)
@@ -299,7 +302,8 @@ def check_use(config: TrainConfig, capture: Capture) -> None:
         raise InputError(f"`loss.depth_points`: {capture.path} does not say which points each photo has seen")
     if config.loss.depth_maps and config.geometry.depth_scale is None and not has_points:
         raise InputError(
-            f"`depths`: {capture.path} has no sparse points to fit depth maps to; if they are metric, give `depth_scale`"
+            f"`depths`: {capture.path} does not say which points each photo has seen, and depth maps are fitted to "
+            "those; if they are metric, give `depth_scale`"
         )
     if config.data.mask_mode == "segment" and not any(
         photo.mask is not None or photo.alpha is not None for photo in (frame.photo for frame in capture.frames)

@@ -12,6 +12,7 @@ from splat.gaussians import Gaussians
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.scene_size import FAR_AWAY, point_radius, usable
 from splat.geometry.similarity import Similarity
+from splat.io.local_origin import local_origin
 from splat.opening import OpenedScene
 
 Frame = Literal["local", "capture"]
@@ -61,14 +62,24 @@ def _placement(georeference: Georeference) -> Similarity | None:
 
 
 def _seen_from(scene: OpenedScene, target: Georeference) -> Gaussians:
-    """A scene in the local coordinates of another one of the same capture."""
+    """A scene in the local coordinates of another one of the same capture.
+
+    Raises:
+        InputError: it lies too far away.
+    """
     own = scene.georeference
     if own is None or own == target:
         return scene.gaussians
     offset = (
         torch.tensor(own.offset, dtype=torch.float64) - torch.tensor(target.offset, dtype=torch.float64)
     ) / target.unit
-    return Similarity(torch.eye(3), offset, own.unit / target.unit).gaussians(scene.gaussians)
+    move = Similarity(torch.eye(3), offset, own.unit / target.unit)
+    if local_origin(move.points(scene.gaussians.means.double()), move.scale * scene.gaussians.scales) is not None:
+        raise InputError(
+            f"{scene.file}: lies {float(offset.norm() * target.unit):.3g} units from the first scene, too far for one file: "
+            "positions of 32 bits would ruin it. Write two files"
+        )
+    return move.gaussians(scene.gaussians)
 
 
 def _centered(gaussians: Gaussians) -> Framed:

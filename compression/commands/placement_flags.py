@@ -8,6 +8,8 @@ from splat.gaussians import Gaussians
 from splat.geometry.alignment import ground, standing_on
 from splat.geometry.similarity import Similarity
 
+MAX_SCALE = 1e6
+"""Factors beyond this, or below its inverse, are mistakes."""
 SOLID = 0.5
 """Gaussians fainter than this say nothing about where the ground is."""
 
@@ -40,6 +42,8 @@ class PlaceFlags:
         """
         if not all(map(math.isfinite, (*self.rotate, *self.translate))):
             raise InputError(f"--rotate and --translate must be finite, got {self.rotate} and {self.translate}")
+        if not 1 / MAX_SCALE <= self.scale <= MAX_SCALE:
+            raise InputError(f"--scale must be from {1 / MAX_SCALE:g} to {MAX_SCALE:g}, got {self.scale:g}")
         try:
             move = Similarity.from_euler(self.rotate, self.translate, self.scale)
         except ValueError as error:

@@ -22,7 +22,7 @@ from splat.io.ply import load_points
 from splat.io.ply_container import read_rows
 from splat.io.wording import listed, number_of, was
 
-LARGEST = 1e9
+LARGEST = 1e12
 """Positions and parameters beyond this are of a damaged file, and lose all digits in float32."""
 LONGEST_NAME = 255
 """Bytes in the name of a file or folder, on all usual file systems."""

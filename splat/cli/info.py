@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -29,6 +29,9 @@ class InfoOptions:
 
     picture: Path | None = None
     """Of a capture: draw cameras, points and frustums from above and from the side into this PNG or JPEG."""
+
+    images: Annotated[str, tyro.conf.arg(aliases=["-i"])] = "images"
+    """Of a capture: folder of the photos in it."""
 
     json: bool = False
     """Print JSON, for programs."""
@@ -61,7 +64,7 @@ def is_capture(path: Path) -> bool:
 
 def show_capture(path: Path, options: InfoOptions) -> None:
     """Print the check-up of a capture: a table, what was ignored or guessed, and warnings."""
-    found = check_up(path)
+    found = check_up(path, options.images)
     if options.picture is not None:
         write_image(options.picture, torch.from_numpy(np.array(found.picture())))
     if options.json:

@@ -15,7 +15,7 @@ from splat.gaussians import Gaussians
 from splat.geometry.quaternions import from_rotation_matrix, product
 from splat.spherical_harmonics import basis
 
-MAX_SCALE = 1e6
+MAX_SCALE = 1e15
 """Scales beyond this, or below its inverse, are mistakes: float32 could not hold the scene."""
 
 

@@ -161,3 +161,22 @@ def test_the_mark_of_antialiasing_comes_with_a_file(run: Path, tmp_path: Path, r
 def test_a_compressed_scene_leads_back_too(run: Path, tmp_path: Path, run_splat: RunSplat) -> None:
     assert run_splat("compress", run, "-o", tmp_path / "small.splatz") == 0
     assert read_georeference(beside(tmp_path / "small.splatz")) == UTM
+
+
+def test_scenes_too_far_apart_for_one_file_are_refused(
+    run: Path, tmp_path: Path, run_splat: RunSplat, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splat.save(cloud(50, scale=0.05), tmp_path / "other.ply")
+    write_georeference(Georeference((0.0, 1.0, 0.0)), beside(tmp_path / "other.ply"))
+    for frame in ((), ("--frame", "local"), ("--frame", "capture")):
+        assert run_splat("convert", run, tmp_path / "other.ply", tmp_path / "both.ply", *frame) == 1
+        assert "too far for one file" in capsys.readouterr().err
+    assert not (tmp_path / "both.ply").exists()
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e8])
+def test_any_unit_leads_back(run: Path, tmp_path: Path, run_splat: RunSplat, unit: float) -> None:
+    write_georeference(Georeference((0.0, 0.0, 0.0), unit), Run(run).georeference_file)
+    assert run_splat("convert", run, tmp_path / "out.ply", "--frame", "capture") == 0
+    expected = cloud(200, scale=0.05).means.double() * unit
+    assert torch.allclose(splat.load(tmp_path / "out.ply").means.double(), expected, rtol=1e-5, atol=1e-6 * unit)

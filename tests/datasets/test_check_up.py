@@ -109,10 +109,14 @@ def test_a_wrong_focal_length_is_seen(tmp_path: Path) -> None:
 
 def test_points_that_are_somewhere_else_are_seen(tmp_path: Path) -> None:
     def away(model: pycolmap.Reconstruction) -> None:
+        for identifier in list(model.points3D):
+            model.delete_point3D(identifier)
         for _ in range(1000):
             model.add_point3D(np.array([0.0, 500.0, 0.0]), pycolmap.Track(), np.zeros(3, dtype=np.uint8))
 
-    assert any("lie in no photo" in warning for warning in check_up(changed(tmp_path, away)).warnings)
+    assert any(
+        "not one photo shows any of the points" in warning for warning in check_up(changed(tmp_path, away)).warnings
+    )
 
 
 def test_the_picture_shows_a_ring_from_above() -> None:
@@ -149,3 +153,49 @@ def test_pictures_of_little() -> None:
     assert count(capture_picture(cameras, broken, torch.zeros(2, 3, dtype=torch.uint8)), CAMERA) > 10
     same = [cameras[0]] * 5
     assert count(capture_picture(same, nothing, none), CAMERA) > 10
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: [line for line in lines if line.startswith("#")], "no photos"),
+        (
+            lambda lines: [line.replace("PINHOLE 48 32 ", "PINHOLE 48 32 -") for line in lines],
+            "parameters are not usable",
+        ),
+    ],
+)
+def test_a_model_without_a_usable_photo_is_an_error_not_a_bug(
+    tmp_path: Path, change: Callable[[list[str]], list[str]], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_capture(tmp_path, text=True)
+    for name in ("images.txt", "cameras.txt") if message == "no photos" else ("cameras.txt",):
+        path = tmp_path / "sparse/0" / name
+        path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+    for verb in (["info", str(tmp_path)], ["train", str(tmp_path), "-o", str(tmp_path / "run")]):
+        with pytest.raises(SystemExit):
+            cli.main(verb)
+        said = capsys.readouterr().err
+        assert message in said
+        assert "not your mistake" not in said
+
+
+def test_a_broken_link_among_the_photos_is_named(tmp_path: Path) -> None:
+    write_capture(tmp_path)
+    (tmp_path / "images/001.png").unlink()
+    (tmp_path / "images/001.png").symlink_to("/nowhere")
+    found = check_up(tmp_path)
+    assert set(found.facts["left out"]) == {"001.png"}
+    assert found.facts["photos"] == 9
+
+
+def test_photos_that_show_no_point_are_named(tmp_path: Path) -> None:
+    def turned(model: pycolmap.Reconstruction) -> None:
+        image = model.images[3]
+        pose = image.cam_from_world()
+        back = pycolmap.Rotation3d(np.array([0.0, 1.0, 0.0, 0.0]))  # half a turn about y
+        image.frame.rig_from_world = pycolmap.Rigid3d(back * pose.rotation, back * pose.translation)
+
+    said = "\n".join(check_up(changed(tmp_path, turned)).warnings)
+    assert "none of the points lies in 1 photo of 24" in said
+    assert "003.png" in said

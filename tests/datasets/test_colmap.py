@@ -316,7 +316,7 @@ def test_positions_that_cannot_be(tmp_path, place):
     panoramas(tmp_path, ["PINHOLE 64 48 50 50 32 24"] * 3)
     edit(tmp_path / "images.txt", ("1 1 0 0 0 0 0 1 1", f"1 1 0 0 0 {place} 1"))
     assert read_model(tmp_path).skipped == [
-        ("1.jpg", "has a position that is not finite, or beyond 1e+09 (images.txt, line 2)")
+        ("1.jpg", "has a position that is not finite, or beyond 1e+12 (images.txt, line 2)")
     ]
 
 

@@ -184,7 +184,7 @@ def test_positions_and_poses_that_are_not_finite_in_binary(good, tmp_path):
     struct.pack_into("<d", images, 8 + 4 + 32, float("inf"))
     model = read_model(put(tmp_path, good, ".bin", points3D=bytes(points), images=bytes(images)))
     assert len(model.points) == POINTS - 1 and "1 point of 40 whose position is not finite" in model.notes[0]
-    assert model.skipped == [("000.jpg", "has a position that is not finite, or beyond 1e+09 (images.bin, byte 8)")]
+    assert model.skipped == [("000.jpg", "has a position that is not finite, or beyond 1e+12 (images.bin, byte 8)")]
 
 
 def test_a_file_that_cannot_be_read(good, tmp_path):

@@ -17,6 +17,7 @@ from splat.datasets.capture import Capture
 from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.local_frame import frame_of_scene, local_frame, localized
 from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.summary import blind_notes
 from splat.errors import InputError
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.scene_size import camera_extent, natural_unit, near_plane, outlying, point_radius
@@ -201,7 +202,9 @@ def test_any_place_and_unit(offset: tuple[float, float, float], exponent: float,
     for index in range(8):
         viewmat = np.eye(4)
         viewmat[:3, 3] = -(generator.normal(size=3) * 3 * scale + np.array(offset))
-        images.append(PosedImage(f"{index}", pycolmap.Camera(), viewmat))
+        images.append(
+            PosedImage(f"{index}", pycolmap.Camera.create_from_model_name(1, "PINHOLE", 500.0, 640, 480), viewmat)
+        )
     model = Model(Path("model"), images, points, np.zeros((50, 3), dtype=np.uint8))
     found = local_frame(model)
     local = localized(model, found)
@@ -235,3 +238,22 @@ def test_sizes_of_little(tmp_path: Path) -> None:
     line = torch.arange(10.0)[:, None].repeat(1, 3)
     line[3] = torch.tensor([0.0, 1e6, 0.0])
     assert outlying(line).nonzero().flatten().tolist() == [3]
+
+
+def test_the_near_plane_lies_before_the_points(tmp_path: Path) -> None:
+    """Even if half of the cameras are lost in space, so that the size of the scene says nothing."""
+    write_capture(tmp_path, text=True)
+    for name in ("frames.txt", "rigs.txt"):
+        (tmp_path / "sparse/0" / name).unlink()
+    path = tmp_path / "sparse/0/images.txt"
+    lines = path.read_text().splitlines()
+    for index, line in enumerate(lines):
+        values = line.split(" ")
+        if line.endswith(".png") and int(values[0]) % 2:
+            values[5] = str(1e6 + int(values[0]))
+            lines[index] = " ".join(values)
+    path.write_text("\n".join(lines) + "\n")
+    capture = load_capture(tmp_path)
+    depth = capture.frames[1].camera.project(capture.points)[1]
+    assert float(depth.min()) > 2 * splat.RenderSettings().near
+    assert any("none of the points" in note for note in blind_notes(capture))

@@ -135,7 +135,9 @@ def choose_cameras(options: RenderOptions, trained: TrainedScene) -> list[tuple[
         cameras = orbit([frame.camera for frame in capture.frames], points, options.frames)
         return [(f"{index:04d}", camera) for index, camera in enumerate(cameras)]
     frames = list(capture.frames)
-    if options.along != "all":
+    if options.along == "test" and trained.run is not None and not data.eval:
+        raise InputError(f"{options.scene}: was trained on all photos, none was held out; use --along train or all")
+    if options.along != "all" and (data.eval or trained.run is None):
         train, test = split(capture, data.test_every)
         frames = train if options.along == "train" else test
     return [(Path(frame.name).with_suffix("").as_posix().replace("/", "_"), frame.camera) for frame in frames]

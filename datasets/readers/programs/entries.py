@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
 
-MOST = 1e9
+MOST = 1e12
 """Largest coordinate in world units; what is farther away is damaged."""
 
 REMEDY = "export it again with the program that made it"
@@ -138,7 +138,7 @@ def viewmat(
     if translation is None:
         translation = -rotation @ np.asarray(center, dtype=np.float64)
     if not np.isfinite(translation).all() or np.abs(translation).max() > MOST:
-        raise Unusable("has a position that is not finite or farther than 1e9 units away")
+        raise Unusable("has a position that is not finite or farther than 1e12 units away")
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, translation
     return pose
