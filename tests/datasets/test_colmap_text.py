@@ -157,7 +157,7 @@ def test_colors_of_any_kind(folder, expected, form, note):
         assert note in model.notes[0]
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e10"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e13"])
 def test_points_whose_position_is_not_finite(folder, expected, value):
     lines = [line.split() for line in data_lines(folder / "points3D.txt")]
     for index in (0, 7, 39):
