@@ -64,7 +64,8 @@ def test_what_was_optimized_is_what_is_written(end, trained, tmp_path):
     tuned = finetune(whole, capture.frames, capture.extent, 150, config=config, quantizer=quantizer)
     quantizer.write(tuned, tmp_path / f"scene.{end}")
     found = formats.load(tmp_path / f"scene.{end}")
-    assert psnr(found, capture) == pytest.approx(psnr(tuned, capture), abs=1e-3)
+    # A file has an order of its own, by which Gaussians that came to lie at one place are drawn.
+    assert psnr(found, capture) == pytest.approx(psnr(tuned, capture), abs=1e-2)
     assert psnr(found, capture) > psnr(rounded, capture) + 0.1
 
 
