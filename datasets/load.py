@@ -27,6 +27,7 @@ from splat.datasets.readers.model import PosedImage
 from splat.errors import InputError
 from splat.geometry.georeference import Georeference
 from splat.io.progress import counted
+from splat.io.wording import listed, number_of
 
 MaskProvider = Callable[[str, torch.Tensor], torch.Tensor]
 """Makes a mask from a photo: name and uint8 [H, W, 3] in, bool [H, W] out, True where the photo shows the scene. Called
@@ -94,6 +95,8 @@ def load_capture(
     cache = PhotoCache({name: reader.photo for name, reader in readers.items()}, options.cache_bytes)
     points = torch.from_numpy(model.points).float()
 
+    empty_depth: list[str] = []
+
     def load(reader: _Reader) -> Frame | str:
         posed = reader.file.posed
         try:
@@ -102,6 +105,8 @@ def load_capture(
         except UnusablePhoto as reason:
             return str(reason)
         sparse = None
+        if photo.depth is not None and not bool((photo.depth > 0).any()):
+            empty_depth.append(posed.name)
         if posed.observed is not None and len(posed.observed):
             sparse = _depths_of_points(points[torch.from_numpy(posed.observed)], camera)
         return Frame(posed.name, camera, cache, posed.held_out, sparse, hidden=photo.hidden)
@@ -113,13 +118,16 @@ def load_capture(
     unusable = [(name, reason) for name, reason in zip(readers, loaded, strict=True) if isinstance(reason, str)]
     unusable = [*files.unusable, *unusable]
     check_enough(folder, options.images, len(frames), missing, unusable, options.allow_missing)
+    depth_notes = _check_depths(
+        folder, len([file for file in files.photos if file.depth is not None]), sorted(empty_depth)
+    )
     return Capture(
         folder,
         tuple(frames),
         points,
         torch.from_numpy(model.colors),
         (*files.missing, *unusable),
-        (*model.notes, *placement, *files.notes, *level_notes, *_notes(readers, options)),
+        (*model.notes, *placement, *files.notes, *level_notes, *_notes(readers, options), *depth_notes),
         model.source,
         georeference,
     )
@@ -220,3 +228,16 @@ def _notes(readers: dict[str, _Reader], options: PhotoOptions) -> tuple[str, ...
     if depths:
         notes.append(f"depth maps for {depths} of {len(readers)} photos")
     return tuple(notes)
+
+
+def _check_depths(folder: Path, count: int, empty: list[str]) -> list[str]:
+    """Say which depth maps say nothing.
+
+    Raises:
+        InputError: not one of them says anything.
+    """
+    if not empty:
+        return []
+    if len(empty) == count:
+        raise InputError(f"{folder}: not one of the {count} depth maps has a pixel above 0, where 0 means unknown")
+    return [f"depth maps of {number_of(len(empty), 'photo')} have no pixel above 0 and say nothing: {listed(empty)}"]

@@ -33,6 +33,9 @@ ORIENTATION = 274
 LYING = (5, 6, 7, 8)
 """Orientations of photos whose width and height are exchanged."""
 
+Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, 1 << 29)
+"""Pillow warns of photos with more pixels, and refuses twice as many; its own limit is below what phones take."""
+
 DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 """What Pillow and its plugins raise for files that they cannot read."""
 

@@ -5,6 +5,7 @@ The counts of a header are compared with the file's size first: plyfile allocate
 
 import io
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,25 @@ def read_rows(path: Path, name: str) -> NDArray[np.void]:
         raise InputError(f"{path}: the header cannot be understood ({error}). {REMEDY}") from None
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}). {REMEDY}") from None
+    _warn_of_rest(path, data)
     rows: NDArray[Any] = np.asarray(data[name].data)
     return rows
+
+
+def _warn_of_rest(path: Path, data: plyfile.PlyData) -> None:
+    """Say what follows the last row of a binary file: the header may promise too few."""
+    lists = any(isinstance(known, plyfile.PlyListProperty) for element in data for known in element.properties)
+    if data.text or lists:
+        return
+    with open(path, "rb") as file:
+        begin = file.read(HEADER_LIMIT)
+    end = begin.find(b"\n", begin.find(b"end_header")) + 1
+    rest = path.stat().st_size - end - sum(element.count * element.data.dtype.itemsize for element in data)
+    if end and rest > 0:
+        warnings.warn(
+            f"{path}: {rest:,} bytes follow the last row that the header promises, and are ignored; are there more rows?",
+            stacklevel=4,
+        )
 
 
 class _AsciiHeader(io.BufferedReader):

@@ -15,6 +15,7 @@ from PIL import Image
 import splat
 from splat.cli import main as cli
 from splat.datasets.check_up import check_up
+from splat.datasets.load import load_capture
 from splat.datasets.picture import CAMERA, HELD_OUT, OUTLYING, PANEL, capture_picture
 from splat.errors import InputError
 
@@ -199,3 +200,16 @@ def test_photos_that_show_no_point_are_named(tmp_path: Path) -> None:
     said = "\n".join(check_up(changed(tmp_path, turned)).warnings)
     assert "none of the points lies in 1 photo of 24" in said
     assert "003.png" in said
+
+
+def test_photos_of_another_shape_are_left_out(tmp_path: Path) -> None:
+    """As training leaves them out."""
+    write_capture(tmp_path, photos=30)
+    lying = Image.Exif()
+    lying[274] = 6
+    Image.new("RGB", (32, 48)).save(tmp_path / "images/002.png", exif=lying)
+    Image.new("RGB", (32, 48)).save(tmp_path / "images/003.png")
+    Image.new("RGB", (40, 40)).save(tmp_path / "images/004.png")
+    found = check_up(tmp_path).facts["left out"]
+    assert set(found) == set(dict(load_capture(tmp_path).skipped)) == {"003.png", "004.png"}
+    assert "another shape" in found["003.png"]

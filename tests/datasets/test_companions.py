@@ -113,3 +113,25 @@ def test_a_provider_makes_the_masks_that_are_missing(tmp_path):
     assert [float(frame.photo.mask.float().mean()) for frame in scene.frames] == [1.0, 0.5, 1.0]
     with pytest.raises(InputError, match=r"given a mask of \[2\]"):
         load_capture(tmp_path, PhotoOptions(masks=None), mask_provider=lambda name, image: torch.ones(2))
+
+
+def test_depth_maps_that_say_nothing(tmp_path):
+    """Are named, and refused if all are so: nothing would be supervised."""
+    write_capture(tmp_path)
+    (tmp_path / "depths").mkdir()
+    for index in range(1, 11):
+        np.save(tmp_path / f"depths/{index:03d}.npy", np.full((32, 48), float(index > 2), dtype=np.float32))
+    capture = load_capture(tmp_path, PhotoOptions(depths="depths"))
+    assert any("2 photos have no pixel above 0" in note and "001.png, 002.png" in note for note in capture.notes)
+    for index in range(1, 11):
+        np.save(tmp_path / f"depths/{index:03d}.npy", np.full((32, 48), np.nan, dtype=np.float32))
+    with pytest.raises(InputError, match="not one of the 10 depth maps"):
+        load_capture(tmp_path, PhotoOptions(depths="depths"))
+
+
+def test_an_empty_folder_that_was_asked_for(tmp_path):
+    write_capture(tmp_path)
+    (tmp_path / "nothing").mkdir()
+    for options in (PhotoOptions(masks="nothing"), PhotoOptions(depths="nothing")):
+        with pytest.raises(InputError, match="nothing: holds no"):
+            load_capture(tmp_path, options)

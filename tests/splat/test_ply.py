@@ -228,3 +228,12 @@ def test_fuzzed_files_load_or_say_why(
         assert str(path) in str(error)
     else:
         assert len(loaded) <= len(damaged)
+
+
+def test_rows_that_the_header_does_not_count_are_said(tmp_path: Path) -> None:
+    save(splat.Gaussians.cat([scene()] * 3), tmp_path / "scene.ply")
+    data = (tmp_path / "scene.ply").read_bytes()
+    count = len(load(tmp_path / "scene.ply"))
+    (tmp_path / "scene.ply").write_bytes(data.replace(b"vertex %d" % count, b"vertex %d" % (count - 5)))
+    with pytest.warns(UserWarning, match="bytes follow the last row"):
+        assert len(load(tmp_path / "scene.ply")) == count - 5
