@@ -134,7 +134,7 @@ def _below(folder: Path, photo: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); {REMEDY}") from error
     if not isinstance(values, dict):
@@ -208,6 +208,11 @@ def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
     if not (1 <= width < 1 << 20 and 1 <= height < 1 << 20):
         raise UnusablePhoto(f"states an image of {width:g} x {height:g} pixels")
     fx, fy = optional("fl_x"), optional("fl_y")
+    for name in ("camera_angle_x", "camera_angle_y"):
+        if not 0 <= (optional(name) or 0) < math.pi:
+            raise UnusablePhoto(
+                f"has {name} = {optional(name):g}, expected radians, from 0 to pi; divide degrees by 57.2958"
+            )
     if fx is None and (angle := optional("camera_angle_x")):
         fx = 0.5 * width / math.tan(0.5 * angle)
     if fy is None and (angle := optional("camera_angle_y")):

@@ -38,6 +38,13 @@ def read_rows(path: Path, name: str) -> NDArray[np.void]:
     except plyfile.PlyElementParseError as error:
         size = path.stat().st_size
         element = error.element
+        if error.row is not None and "end-of-file" not in error.message:
+            which = "" if error.prop is None else f" {error.prop.name},"
+            hint = "; numbers have a point and no separators of thousands" if "malformed" in error.message else ""
+            raise InputError(
+                f"{path}: row {error.row + 1:,} of {element.count:,} of {element.name},{which} cannot be read "
+                f"({error.message}{hint}). Mend the row, or export it again"
+            ) from None
         raise InputError(
             f"{path}: the header promises {element.count} rows, which take more than the {size} bytes of the file or "
             f"cannot be read ({error.message}). {REMEDY}"

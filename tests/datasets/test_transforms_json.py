@@ -1,6 +1,7 @@
 """transforms.json: the same capture as COLMAP's, whatever of the habits of its writers; and hostile files."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -169,3 +170,13 @@ def test_bytes_that_are_not_json(tmp_path, data):
     (tmp_path / "transforms.json").write_bytes(data)
     with pytest.raises(InputError, match=r"transforms\.json"):
         read_model(tmp_path)
+
+
+def test_an_angle_in_degrees_is_named(tmp_path):
+    write_capture(tmp_path)
+    shutil.rmtree(tmp_path / "sparse")
+    frames = [{"file_path": f"images/{index:03d}.png", "transform_matrix": np.eye(4).tolist()} for index in (1, 2, 3)]
+    text = json.dumps({"camera_angle_x": 50, "frames": frames})
+    (tmp_path / "transforms.json").write_text("\ufeff" + text, encoding="utf-8")  # a byte-order mark does no harm
+    with pytest.raises(InputError, match="camera_angle_x = 50, expected radians"):
+        load_capture(tmp_path)

@@ -237,3 +237,18 @@ def test_rows_that_the_header_does_not_count_are_said(tmp_path: Path) -> None:
     (tmp_path / "scene.ply").write_bytes(data.replace(b"vertex %d" % count, b"vertex %d" % (count - 5)))
     with pytest.warns(UserWarning, match="bytes follow the last row"):
         assert len(load(tmp_path / "scene.ply")) == count - 5
+
+
+@pytest.mark.parametrize("bad", ["1,234", "-1.#IND", "", "1 2"])
+def test_a_row_of_text_that_cannot_be_read_is_named(tmp_path: Path, bad: str) -> None:
+    save(scene(), tmp_path / "scene.ply")
+    data = plyfile.PlyData.read(str(tmp_path / "scene.ply"))
+    data.text = True
+    data.write(str(tmp_path / "text.ply"))
+    lines = (tmp_path / "text.ply").read_text().split("\n")
+    row = lines.index("end_header") + 4
+    values = lines[row].split(" ")
+    lines[row] = " ".join([*values[:2], *([bad] if bad else []), *values[3:]])
+    (tmp_path / "text.ply").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"text\.ply: row 4 of \d+ of vertex.* cannot be read"):
+        load(tmp_path / "text.ply")
