@@ -34,12 +34,12 @@ class PageOptions:
     """Where one looks from at first."""
     up: tuple[float, float, float]
     """World direction that points up, of unit length."""
-    near: float = NEAR
-    """Nothing nearer than this is drawn, world units."""
     views: Sequence[View] = ()
     """The capture's cameras."""
     background: tuple[float, float, float] = field(default=(0.0, 0.0, 0.0))
     """Color behind the scene, 0 to 1."""
+    near: float = NEAR
+    """Nothing nearer than this is drawn, world units."""
 
 
 def page(payload: bytes, options: PageOptions) -> bytes:
