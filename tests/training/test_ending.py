@@ -83,7 +83,7 @@ def check_moment(capture: Path, out: Path, whole: tuple[bytes, float], number: i
     assert scene(out) == whole[0]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_resumed_run_is_the_uninterrupted_one(capture, tmp_path, whole, number) -> None:
     check_moment(capture, tmp_path / "run", whole, number, random.Random(int(number)).uniform(0.1, 0.6))
 
