@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splat.datasets.readers.model import Model
+from splat.datasets.readers.model import Model, depths_in_view
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.scene_size import (
-    FAR_AWAY,
     NEAR,
     OUTLIER_RATIO,
     camera_extent,
+    moved_origin,
     natural_unit,
     near_plane,
     outlying,
@@ -39,28 +39,18 @@ def local_frame(model: Model) -> Georeference:
     points = torch.from_numpy(np.asarray(model.points, dtype=np.float64))
     size = max(camera_extent(positions, points), point_radius(points) if len(points) else 0.0)
     center = positions[~outlying(positions)].median(0).values
-    offset = (0.0, 0.0, 0.0)
-    if float(center.norm()) > FAR_AWAY * size:
-        digits = -math.floor(math.log10(size))  # a round number is easier to handle, and as good
-        x, y, z = (round(value, digits) for value in center.tolist())
-        offset = (x, y, z)
     unit = natural_unit(size)
     nearest = nearest_depth(model)
     if nearest is not None and near_plane(size) > NEAR_FRACTION * nearest:
         unit = 10.0 ** math.floor(math.log10(NEAR_FRACTION * nearest / NEAR))
-    return Georeference(offset, unit)
+    return Georeference(moved_origin(center, size), unit)
 
 
 def nearest_depth(model: Model) -> float | None:
     """How near to the cameras the points begin that lie in the photos, a hundredth of them aside; None where there are none."""
     points = np.asarray(model.points, dtype=np.float64)
     points = points[:: max(1, len(points) // LOOKED_AT[0])]
-    found = []
-    for image in model.images[:: max(1, len(model.images) // LOOKED_AT[1])]:
-        local = points @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]
-        reach = np.array([image.camera.width, image.camera.height]) / (2 * image.camera.mean_focal_length())
-        depth = local[:, 2]
-        found.append(depth[(depth > 0) & (np.abs(local[:, :2]) < reach * depth[:, None]).all(axis=1)])
+    found = [depths_in_view(image, points) for image in model.images[:: max(1, len(model.images) // LOOKED_AT[1])]]
     depths = np.concatenate(found) if found else np.zeros(0)
     return float(np.quantile(depths, 0.01)) if len(depths) else None
 

@@ -11,8 +11,8 @@ from splat.datasets.capture import Capture
 from splat.geometry.scene_size import NEAR, usable
 from splat.io.wording import listed, number_of
 
-DEPTH_VIEWS = 64
-"""Views that the depths of points are looked at in."""
+DEPTH_VIEWS, DEPTH_POINTS = 64, 50_000
+"""Views in which, and points of which, the depths are looked at."""
 SOME_POINTS, FEW_POINTS = 5000, 100
 """So many points are looked for in the photos; fewer than the second say nothing."""
 DEPTH_QUANTILES = 0.02, 0.98
@@ -49,7 +49,7 @@ def blind_notes(capture: Capture) -> list[str]:
     points = points[:: max(1, len(points) // SOME_POINTS)]
     if len(points) < FEW_POINTS:
         return []
-    blind = [frame.name for frame in capture.frames if not bool(inside(frame.camera, points).any())]
+    blind = [frame.name for frame in capture.frames if not len(depths_in_image(frame.camera, points))]
     if len(blind) == len(capture.frames):
         return [
             "not one photo shows any of the points: points and cameras are not in the same coordinates. Export both again from "
@@ -63,18 +63,18 @@ def blind_notes(capture: Capture) -> list[str]:
     ]
 
 
-def inside(camera: Camera, points: Tensor) -> Tensor:  # bool [P]
-    """Which points lie in a camera's image."""
+def depths_in_image(camera: Camera, points: Tensor) -> Tensor:  # [K]
+    """Depths, in world units, of the points that lie in a camera's image."""
     pixels, depth = camera.project(points)
     size = pixels.new_tensor([camera.width, camera.height])
-    return (depth > 0) & ((pixels >= 0) & (pixels < size)).all(dim=1)
+    return depth[(depth > 0) & ((pixels >= 0) & (pixels < size)).all(dim=1)]
 
 
 def depth_range(capture: Capture) -> tuple[float, float] | None:
     """How near and how far nearly all points are that lie in the photos, in world units; None where there are none."""
-    points, found = usable(capture.points), []
-    for frame in capture.frames[:: max(1, -(-len(capture.frames) // DEPTH_VIEWS))]:
-        found.append(frame.camera.project(points)[1][inside(frame.camera, points)])
+    points, views = usable(capture.points), capture.frames[:: max(1, -(-len(capture.frames) // DEPTH_VIEWS))]
+    points = points[:: max(1, len(points) // DEPTH_POINTS)]
+    found = [depths_in_image(frame.camera, points) for frame in views]
     depths = torch.cat(found).sort().values if found else torch.zeros(0)
     if not len(depths):
         return None

@@ -10,7 +10,7 @@ import torch
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.geometry.georeference import IDENTITY, Georeference
-from splat.geometry.scene_size import FAR_AWAY, point_radius, usable
+from splat.geometry.scene_size import moved_origin, point_radius, usable
 from splat.geometry.similarity import Similarity
 from splat.io.local_origin import local_origin
 from splat.opening import OpenedScene
@@ -87,9 +87,8 @@ def _centered(gaussians: Gaussians) -> Framed:
     means = usable(gaussians.means).double()
     if not len(means):
         return Framed(gaussians)
-    center = means.median(0).values
-    if float(center.norm()) <= FAR_AWAY * point_radius(means):
+    origin = moved_origin(means.median(0).values, point_radius(means))
+    if not any(origin):
         return Framed(gaussians)
-    x, y, z = center.round().tolist()
-    moved = gaussians.means.double() - center.round()
-    return Framed(replace(gaussians, means=moved.to(gaussians.means.dtype)), georeference=Georeference((x, y, z)))
+    moved = gaussians.means.double() - torch.tensor(origin, dtype=torch.float64)
+    return Framed(replace(gaussians, means=moved.to(gaussians.means.dtype)), georeference=Georeference(origin))

@@ -16,8 +16,8 @@ from splat.datasets.readers.colmap_records import (
     ImageRecord,
     PointTable,
     decode_names,
-    read_file,
 )
+from splat.datasets.readers.model import read_bytes
 from splat.errors import InputError
 from splat.io.wording import number_of, was
 
@@ -37,7 +37,7 @@ _OBSERVATION = 8  # image and 2D point, 4 bytes each
 
 class _Reader:
     def __init__(self, path: Path) -> None:
-        self.data = read_file(path)
+        self.data = read_bytes(path)
         self.path, self.offset = path, 0
         if len(self.data) > _COUNT.size and not self.data[:64].translate(None, TEXT):
             raise InputError(f"{path}: is text, not one of COLMAP's binary files; rename it to {path.stem}.txt")

@@ -7,7 +7,6 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from splat.errors import InputError
 from splat.io.wording import listed, number_of
 
 GRAY = 128
@@ -48,18 +47,6 @@ class PointTable:
         count = len(xyz)
         ids = np.arange(count, dtype=np.uint64)
         return PointTable(ids, xyz, colors, np.zeros(count, np.int64), np.zeros((0, 2), np.int64))
-
-
-def read_file(path: Path) -> bytes:
-    """All of a file.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def decode_names(raw: list[bytes], path: Path, notes: list[str]) -> list[str]:

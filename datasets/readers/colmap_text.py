@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat.datasets.readers.colmap_lens import make_camera
-from splat.datasets.readers.colmap_records import GRAY, CameraRecord, PointTable, read_file
+from splat.datasets.readers.colmap_records import GRAY, CameraRecord, PointTable
+from splat.datasets.readers.model import read_bytes
 from splat.errors import InputError
 from splat.io.wording import number_of, was
 
@@ -29,7 +30,7 @@ class TextFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path, self.data = path, read_file(path)
+        self.path, self.data = path, read_bytes(path)
         start = self.data[:4096]
         if start.startswith((b"\xff\xfe", b"\xfe\xff")) or (0 in start and not (any(start[::2]) and any(start[1::2]))):
             raise InputError(f"{path}: is text in UTF-16; save it as UTF-8, or export the model again with COLMAP")

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pycolmap
 
+from splat.errors import InputError
+
 
 @dataclass(frozen=True)
 class PosedImage:
@@ -32,3 +34,22 @@ class Model:
     skipped: list[tuple[str, str]] = field(default_factory=list)  # photos that cannot be used: name, reason
     notes: tuple[str, ...] = ()  # what was ignored, replaced or guessed: a sentence each, with its count
     missing: tuple[str, ...] = ()  # photos whose files the reader did not find
+
+
+def read_bytes(path: Path) -> bytes:
+    """A whole file of a model.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def depths_in_view(image: PosedImage, points: np.ndarray) -> np.ndarray:  # [K]
+    """Depths of the points [P, 3] that lie in a photo, its lens distortion and principal point aside."""
+    x, y, z = (points @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]).T
+    reach = np.array([image.camera.width, image.camera.height]) / (2 * image.camera.mean_focal_length())
+    return z[(z > 0) & (np.abs(x) < reach[0] * z) & (np.abs(y) < reach[1] * z)]

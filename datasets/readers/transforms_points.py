@@ -9,7 +9,7 @@ import torch
 
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex, exact_file
-from splat.datasets.readers.model import PosedImage
+from splat.datasets.readers.model import PosedImage, depths_in_view
 from splat.errors import InputError
 from splat.io.ply import load_points
 from splat.io.ply_container import read_rows
@@ -132,10 +132,5 @@ def _in_frames(xyz: np.ndarray, values: Mapping[str, object], images: Sequence[P
 def _seen(xyz: np.ndarray, images: Sequence[PosedImage]) -> float:
     """Which part of the points is inside the photos, on average."""
     points = xyz[:: max(1, len(xyz) // LOOKED_AT[0])]
-    parts = []
-    for image in images[:: max(1, len(images) // LOOKED_AT[1])]:
-        x, y, z = (points @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]).T
-        camera = image.camera
-        limit = np.array([camera.width, camera.height]) / (2 * camera.mean_focal_length())
-        parts.append(((z > 0) & (np.abs(x) < limit[0] * z) & (np.abs(y) < limit[1] * z)).mean())
-    return float(np.mean(parts))
+    some = images[:: max(1, len(images) // LOOKED_AT[1])]
+    return float(np.mean([len(depths_in_view(image, points)) / len(points) for image in some]))

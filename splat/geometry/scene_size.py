@@ -70,6 +70,16 @@ def natural_unit(size: float) -> float:
     return 1.0 if low <= size <= high else 10.0 ** math.floor(math.log10(size))
 
 
+def moved_origin(center: Tensor, size: float) -> tuple[float, float, float]:
+    """Where the origin of a scene is put: where it is, or if its middle is too far from there, near that, at round numbers,
+    which are easier to handle and as good."""
+    if float(center.norm()) <= FAR_AWAY * size:
+        return 0.0, 0.0, 0.0
+    digits = -math.floor(math.log10(size))
+    x, y, z = (round(value, digits) for value in center.tolist())
+    return x, y, z
+
+
 def near_plane(size: float) -> float:
     """Distance nearer than which nothing of a scene of this size is drawn, in world units."""
     return NEAR * natural_unit(size)

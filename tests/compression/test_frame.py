@@ -12,6 +12,7 @@ import splat
 from scenes import cloud
 from splat.compression.formats import registry as formats
 from splat.geometry.georeference import Georeference
+from splat.geometry.similarity import Similarity
 from splat.io.georeference_file import beside, read_georeference, write_georeference
 from splat.opening import open_scene
 from splat.run import Run
@@ -180,3 +181,13 @@ def test_any_unit_leads_back(run: Path, tmp_path: Path, run_splat: RunSplat, uni
     assert run_splat("convert", run, tmp_path / "out.ply", "--frame", "capture") == 0
     expected = cloud(200, scale=0.05).means.double() * unit
     assert torch.allclose(splat.load(tmp_path / "out.ply").means.double(), expected, rtol=1e-5, atol=1e-6 * unit)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-4])
+def test_a_scene_of_any_size_comes_to_the_origin(tmp_path: Path, run_splat: RunSplat, factor: float) -> None:
+    """By a number that is round for its size: a whole one would not move a small scene at all."""
+    there = Similarity.from_euler(translation=(123.4 * factor, 0.0, 0.0), scale=factor).gaussians(cloud(50, scale=0.05))
+    splat.save(there, tmp_path / "there.ply")
+    assert run_splat("convert", tmp_path / "there.ply", tmp_path / "local.ply", "--frame", "local") == 0
+    assert splat.load(tmp_path / "local.ply").means.median(0).values.norm() < 2 * factor
+    assert (in_capture(tmp_path / "local.ply") - there.means.double()).abs().max() < 1e-4 * factor

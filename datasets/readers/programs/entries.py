@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.readers.model import Model, PosedImage, read_bytes
 from splat.errors import InputError
 
 MOST = 1e12
@@ -28,18 +28,6 @@ Json = dict[str, "Json"] | list["Json"] | str | float | int | bool | None
 
 class Unusable(Exception):
     """One entry cannot be used; the message is the reason."""
-
-
-def read_bytes(path: Path) -> bytes:
-    """A whole file.
-
-    Raises:
-        InputError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def read_json(path: Path) -> Json:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
-from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.readers.model import Model, PosedImage, read_bytes
 from splat.datasets.readers.programs import lenses
 from splat.datasets.readers.programs.beside import PhotosOfCapture
 from splat.datasets.readers.programs.entries import (
@@ -28,7 +28,6 @@ from splat.datasets.readers.programs.entries import (
     number,
     numbers,
     optional,
-    read_bytes,
     viewmat,
 )
 from splat.errors import InputError

@@ -39,7 +39,9 @@ def accepts(path: Path) -> bool:
         return False
     with open(path, "rb") as file:
         start = file.read(1 << 20)
-    return start.lstrip().startswith(b"{") and b'"poses"' in start + path.read_bytes()[-(1 << 20) :]
+        file.seek(max(0, path.stat().st_size - (1 << 20)))
+        end = file.read()
+    return start.lstrip().startswith(b"{") and b'"poses"' in start + end
 
 
 def read_model(path: Path, found: PhotosOfCapture) -> Model:
