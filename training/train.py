@@ -257,7 +257,7 @@ def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
             f"{source}: no cameras are known; find them with `splat photos`, or give `output`, the folder for them"
         )
     made = run.found_capture
-    if colmap.find_models(made):
+    if colmap.find_models(made) and not (made / "work").is_dir():
         if progress:
             print(f"using the cameras found before, {made}")
         return made

@@ -6,6 +6,7 @@ first of all.
 """
 
 import ctypes
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 
 TAKEN = ("SIGTERM", "SIGSEGV", "SIGBUS", "SIGABRT", "SIGFPE", "SIGILL")
 """Signals whose handlers the library replaces."""
+LOG_BUFFER = "GLOG_logbufsecs"
 SIGACTION_BYTES = 1024
 """More than any system's struct sigaction has."""
 
@@ -37,7 +39,19 @@ def handlers_kept() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-with handlers_kept():
+@contextmanager
+def unbuffered_log() -> Iterator[None]:
+    """Where a step's log is read while it runs (`splat.datasets.sfm.watch`), lines reach the file at once, not after 30 s."""
+    given = os.environ.get(LOG_BUFFER)
+    os.environ[LOG_BUFFER] = given or "0"
+    try:
+        yield
+    finally:
+        if given is None:
+            del os.environ[LOG_BUFFER]
+
+
+with handlers_kept(), unbuffered_log():
     import pycolmap
 
 pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value  # errors come as exceptions, not on stderr

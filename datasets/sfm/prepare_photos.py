@@ -11,6 +11,7 @@ from splat.datasets.images.decode import decode_upright, stored_size
 from splat.datasets.images.deep import Levels, deep_header
 from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image
 from splat.errors import InputError
+from splat.io.atomic_file import replacing
 
 GPS = 0x8825
 """Tag of EXIF."""
@@ -28,45 +29,56 @@ def mask_index(source: Path, folder: Path) -> CompanionIndex | None:
 
 def prepare(
     paths: Iterable[Path], folder: Path, masks: CompanionIndex | None, work: Path, levels: Levels | None = None
-) -> list[str]:
+) -> dict[str, str]:
     """Upright photos (links to them where COLMAP can read them as they are) and masks as COLMAP names them, below `work`.
+
+    What is there already is left as it is.
 
     Args:
         levels: what is white in photos of more than 8 bits.
 
     Returns:
-        Their names. Photos that COLMAP cannot read become JPEG files.
+        The name of each photo in the capture by its name here, a number: COLMAP's lists of pairs have no room for blanks.
+        Photos that COLMAP cannot read become JPEG files.
 
     Raises:
         InputError: a photo or a mask is damaged.
     """
-    names: list[str] = []
+    names: dict[str, str] = {}
+    own: set[str] = set()
     masked = 0
-    for path in paths:
+    (work / "photos").mkdir(parents=True, exist_ok=True)
+    for number, path in enumerate(paths, 1):
         written = path.relative_to(folder)
         name = written.as_posix()
-        if path.suffix.lower() not in READ_BY_COLMAP:
+        readable = path.suffix.lower() in READ_BY_COLMAP
+        if not readable:
             name = written.with_suffix(".jpg").as_posix()
-            if name in names or (folder / name).exists():
+            if name in own or (folder / name).exists():
                 name = f"{written.as_posix()}.jpg"
-        target = work / "photos" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        exif = exif_of(path)
-        turned = exif.get(ORIENTATION, 1) not in (0, 1)
+        target = work / "photos" / f"{number:06d}{Path(name).suffix.lower()}"
         try:
-            if turned or name != written.as_posix() or not _is_plain(path):
-                exif[ORIENTATION] = 1
-                decode_upright(path, levels).save(target, exif=exif, quality=97, subsampling=0)
-            else:
-                target.symlink_to(path.resolve())
+            if not target.exists():
+                _prepare_photo(path, target, readable, levels)
             if masks is not None:
-                masked += _prepare_mask(masks.find(written.as_posix()), target, work / "masks" / f"{name}.png")
+                masked += _prepare_mask(masks.find(written.as_posix()), target, work / "masks" / f"{target.name}.png")
         except UnusablePhoto as reason:
             raise InputError(f"{path} {reason}; mend it, or take it out of the folder") from None
-        names.append(name)
+        names[target.name] = name
+        own.add(name)
     if masks is not None:
         masks.check_use(masked, "mask")
     return names
+
+
+def _prepare_photo(path: Path, target: Path, readable: bool, levels: Levels | None) -> None:
+    exif = exif_of(path)
+    if readable and exif.get(ORIENTATION, 1) in (0, 1) and _is_plain(path):
+        target.symlink_to(path.resolve())
+        return
+    exif[ORIENTATION] = 1
+    with replacing(target) as file:
+        decode_upright(path, levels).save(file, exif=exif, quality=97, subsampling=0)
 
 
 def exif_of(path: Path) -> Image.Exif:
@@ -97,8 +109,10 @@ def _prepare_mask(mask: Path | None, photo: Path, target: Path) -> bool:
     Raises:
         UnusablePhoto: it cannot be used.
     """
+    if target.exists():
+        return mask is not None
     size = stored_size(photo)
-    target.parent.mkdir(parents=True, exist_ok=True)
     used = np.ones(size[::-1], dtype=bool) if mask is None else read_mask(mask, size, size, invert=False)
-    Image.fromarray(used.astype(np.uint8) * 255).save(target)
+    with replacing(target) as file:
+        Image.fromarray(used.astype(np.uint8) * 255).save(file)
     return mask is not None

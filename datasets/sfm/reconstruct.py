@@ -2,10 +2,12 @@
 
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pycolmap
@@ -20,53 +22,18 @@ from splat.datasets.images.file_kinds import (
 )
 from splat.datasets.images.lens import undistort_map
 from splat.datasets.readers.colmap import find_models
-from splat.datasets.sfm.colmap_steps import ADVICE, run_sfm, watched
-from splat.datasets.sfm.prepare_photos import GPS, exif_of, mask_index, prepare
+from splat.datasets.sfm.attempts import Mapper, Outcome, SceneSearch, Wishes
+from splat.datasets.sfm.cameras import Sharing
+from splat.datasets.sfm.matches import ENOUGH, draw_matches, read_matches
+from splat.datasets.sfm.pairs import choose_kinds
+from splat.datasets.sfm.prepare_photos import mask_index, prepare
+from splat.datasets.sfm.report import Reconstructed
 from splat.datasets.sfm.video_frames import extract_frames, is_video
+from splat.datasets.sfm.watch import rows, watched
+from splat.datasets.sfm.work_folder import FINISHED, WorkFolder, open_work
 from splat.errors import InputError
+from splat.io.facts import as_json
 from splat.io.progress import Counter, counted
-from splat.io.wording import listed
-
-EXHAUSTIVE_MAX = 200
-"""Photos of which every pair is matched; with more, neighbors by GPS or by order."""
-FEW_REGISTERED = 0.7
-
-
-@dataclass(frozen=True)
-class Reconstructed:
-    """What came out of structure from motion."""
-
-    capture: Path
-    photos: int
-    registered: int
-    missing: tuple[str, ...]  # photos without a pose
-    unusable: tuple[tuple[str, str], ...]  # files that could not be read: name, reason
-    points: int
-    reprojection_error: float  # pixels
-    matching: str
-    sub_models: int
-    notes: tuple[str, ...] = ()  # how photos were read
-
-    def describe(self) -> str:
-        """A few lines for a person."""
-        lines = [
-            f"{self.registered} of {self.photos} photos registered, {self.points:,} points, mean reprojection error "
-            f"{self.reprojection_error:.2f} pixels ({self.matching} matching)"
-        ]
-        lines += self.notes
-        for reason in dict.fromkeys(reason for _, reason in self.unusable):
-            names = [name for name, why in self.unusable if why == reason]
-            lines.append(f"warning: {listed(names)} {reason}; left out")
-        if self.missing:
-            lines.append(f"not registered: {listed(self.missing)}")
-        if self.registered < FEW_REGISTERED * self.photos:
-            lines.append(f"warning: few photos registered. {ADVICE}.")
-            if self.sub_models > 1:
-                lines.append(
-                    f"The photos fell into {self.sub_models} groups that do not overlap; the largest is used. More photos "
-                    "between them would join them."
-                )
-        return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -74,62 +41,123 @@ class SfmOptions:
     """How photos are turned into a capture."""
 
     frames: int = 150  # of a video
-    matching: str = "auto"  # auto, exhaustive, sequential, spatial
+    matching: str = "auto"  # or one of pairs.KINDS
+    mapper: str = "auto"  # global, incremental
+    cameras: str = "auto"  # size, photo: see cameras.Sharing
     seed: int = 0
     progress: bool = False
+    overwrite: bool = False
     jpeg_quality: int = field(default=95)
 
 
 def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> Reconstructed:
     """Photos of a folder, or a video, to `out`: images/ without lens distortion, sparse/0, and masks/ where there were.
 
+    What is done lies in `out`/work until all is done: where it is cut off, calling this again goes on from there.
+
     Raises:
         InputError: too few photos can be read, or no scene can be made of them; the message says what to do.
     """
     options = options or SfmOptions()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists and is not an empty folder; choose another name")
     if source.is_dir() and find_models(source):
         raise InputError(f"{source}: has a COLMAP model already; train on it with: splat train {source}")
-    work = out / "work"
+    ordered = is_video(source)
+    folder = source if ordered else photo_folder(source)
+    paths, unusable = ([source], []) if ordered else usable_photos(folder)
+    if not ordered:
+        _check_enough(source, paths, unusable)
+    masks = None if ordered else mask_index(source, folder)
+    settings = {"frames": options.frames} if ordered else {"masks": masks is not None}
+    work = open_work(out, [*paths, *(masks.index.files if masks else ())], settings, options.overwrite)
+    if work.resumed and options.progress:
+        print(f"{out}: going on where the work was cut off", file=sys.stderr)
     try:
-        ordered = is_video(source)
         if ordered:
-            work.mkdir(parents=True)
-            extract_frames(source, work / "frames", options.frames, progress=options.progress)
-        folder = work / "frames" if ordered else photo_folder(source)
-        paths, unusable = usable_photos(folder)
-        if len(paths) < 3:
-            reasons = "".join(f"\n  {name} {reason}" for name, reason in unusable[:10])
-            raise InputError(
-                f"{source}: {len(paths)} photos can be read here, a scene needs at least 3 and better 20 "
-                f"(JPEG, PNG, HEIC, WebP, TIFF, OpenEXR and other usual kinds){reasons}"
-            )
-        masks = None if ordered else mask_index(source, folder)
+            folder = _frames(source, work, options)
+            paths, unusable = usable_photos(folder)
+            _check_enough(source, paths, unusable)
         with ThreadPoolExecutor() as pool:
             levels, notes = measure_levels(paths, pool)
-        names = prepare(counted(paths, "photos", unit="photo", shown=options.progress), folder, masks, work, levels)
-        matching = choose_matching(options.matching, paths, ordered)
-        model, sub_models = run_sfm(work, names, matching, options.seed, options.progress)
-        write_capture(model, work, out, options)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
+        listing = counted(paths, "photos", unit="photo", shown=options.progress)
+        names = prepare(listing, folder, masks, work.path, levels)
+        kinds = choose_kinds(options.matching, paths, ordered)
+        search = SceneSearch(work, list(names), kinds, _wishes(options), options.seed, options.progress)
+        found = search.run()
+        assert found.model is not None
+        done = _describe(found, search, names, out, tuple(unusable), tuple(notes))
+        write_capture(found.model, names, work, out, options)
+        table = read_matches(work.database(found.attempt.masked), list(names))
+        draw_matches(table, np.array([name not in done.missing for name in names.values()])).save(out / "matches.png")
+        (out / "photos.json").write_text(as_json({**asdict(done), "capture": str(out)}))
+    except InputError:
+        shutil.rmtree(work.path, ignore_errors=True)
         if out.is_dir() and not any(out.iterdir()):
             out.rmdir()
         raise
-    shutil.rmtree(work)
-    registered = {model.images[key].name for key in model.reg_image_ids()}
+    over = work.path.with_name(FINISHED)  # a rename is all or nothing; deleting may be cut off
+    work.path.rename(over)
+    shutil.rmtree(over)
+    return done
+
+
+def _check_enough(source: Path, paths: Sequence[Path], unusable: Sequence[tuple[str, str]]) -> None:
+    if len(paths) < 3:
+        reasons = "".join(f"\n  {name} {reason}" for name, reason in unusable[:10])
+        raise InputError(
+            f"{source}: {len(paths)} photos can be read here, a scene needs at least 3 and better 20 "
+            f"(JPEG, PNG, HEIC, WebP, TIFF, OpenEXR and other usual kinds){reasons}"
+        )
+
+
+def _frames(video: Path, work: WorkFolder, options: SfmOptions) -> Path:
+    """The folder with a video's frames, taken out of it unless they all are there."""
+    folder, part = work.path / "frames", work.path / "frames-part"
+    if not folder.is_dir():
+        shutil.rmtree(part, ignore_errors=True)
+        extract_frames(video, part, options.frames, progress=options.progress)
+        part.rename(folder)
+    return folder
+
+
+def _wishes(options: SfmOptions) -> Wishes:
+    return Wishes(
+        mapper=None if options.mapper == "auto" else cast(Mapper, options.mapper),
+        sharing=None if options.cameras == "auto" else cast(Sharing, options.cameras),
+    )
+
+
+def _describe(
+    found: Outcome,
+    search: SceneSearch,
+    names: dict[str, str],
+    out: Path,
+    unusable: tuple[tuple[str, str], ...],
+    notes: tuple[str, ...],
+) -> Reconstructed:
+    model = found.model
+    assert model is not None
+    registered = [model.images[key] for key in model.reg_image_ids()]
+    missing = sorted(set(names) - {image.name for image in registered})
+    table = read_matches(search.work.database(found.attempt.masked), list(names))
+    lonely = {name for name, row in zip(names, table, strict=True) if row.max(initial=0) < ENOUGH}
+    others = [outcome for outcome in search.outcomes if outcome.attempt != found.attempt]
     return Reconstructed(
         capture=out,
         photos=len(names),
         registered=len(registered),
-        missing=tuple(sorted(set(names) - registered)),
-        unusable=tuple(unusable),
+        missing=tuple(names[name] for name in missing),
+        unmatched=tuple(names[name] for name in missing if name in lonely),
+        unusable=unusable,
         points=model.num_points3D(),
         reprojection_error=model.compute_mean_reprojection_error(),
-        matching=matching,
-        sub_models=sub_models,
-        notes=tuple(notes),
+        cameras=len({image.camera_id for image in registered}),
+        lens=", ".join(sorted({model.cameras[image.camera_id].model_name for image in registered})),
+        matching=" and ".join(search.kinds),
+        pairs=rows(search.work.database(found.attempt.masked), "two_view_geometries"),
+        mapping=found.attempt.describe(),
+        tried=tuple(f"{o.attempt.describe()}: {o.registered} of {len(names)} photos" for o in others),
+        sub_models=found.scenes,
+        notes=notes,
     )
 
 
@@ -176,51 +204,48 @@ def natural(name: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in re.split(r"(\d+)", name) if part]
 
 
-def choose_matching(wanted: str, paths: Sequence[Path], ordered: bool) -> str:
-    """Which pairs of photos are compared."""
-    if wanted != "auto":
-        return wanted
-    if ordered:
-        return "sequential"
-    if len(paths) <= EXHAUSTIVE_MAX:
-        return "exhaustive"
-    if all(_has_gps(path) for path in paths):
-        return "spatial"
-    numbered = sum(bool(re.search(r"\d", path.stem)) for path in paths)
-    return "sequential" if numbered == len(paths) else "exhaustive"
+def write_capture(
+    model: pycolmap.Reconstruction, names: dict[str, str], work: WorkFolder, out: Path, options: SfmOptions
+) -> None:
+    """images/ and sparse/0 without lens distortion, and the masks that go with them, all under the photos' own names.
 
-
-def _has_gps(path: Path) -> bool:
-    return bool(exif_of(path).get_ifd(GPS))
-
-
-def write_capture(model: pycolmap.Reconstruction, work: Path, out: Path, options: SfmOptions) -> None:
-    """images/ and sparse/0 without lens distortion, and the masks that go with them."""
-    (work / "best").mkdir()
-    model.write(work / "best")
-    flat = work / "flat"
+    Args:
+        names: of the photos in the capture, by their names in the work folder.
+    """
+    best, flat = work.path / "best", work.path / "flat"
+    for folder in (best, flat, out / "images", out / "sparse", out / "masks"):
+        shutil.rmtree(folder, ignore_errors=True)  # of a writing that was cut off
+    best.mkdir()
+    model.write(best)
+    counter = Counter("undistorted", model.num_reg_images(), unit="photo", shown=options.progress)
     watched(
         lambda token: pycolmap.undistort_images(
-            *(flat, work / "best", work / "photos"), jpeg_quality=options.jpeg_quality, cancellation_token=token
+            flat, best, work.photos, jpeg_quality=options.jpeg_quality, cancellation_token=token
         ),
-        Counter("undistorted", model.num_reg_images(), unit="photo", shown=options.progress),
-        lambda: sum(path.is_file() for path in (flat / "images").rglob("*")),
+        counter,
+        lambda: counter.to(sum(path.is_file() for path in (flat / "images").rglob("*"))),
     )
-    (out / "sparse").mkdir()
-    shutil.move(str(flat / "images"), str(out / "images"))
-    shutil.move(str(flat / "sparse"), str(out / "sparse" / "0"))
-    if not (work / "masks").is_dir():
+    straight = pycolmap.Reconstruction(flat / "sparse")
+    for image in straight.images.values():
+        number, name = image.name, names[image.name]
+        target = out / "images" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(str(flat / "images" / number), str(target))
+        image.name = name
+        mask = work.masks / f"{number}.png"
+        if mask.is_file():
+            bent = model.images[image.image_id].camera
+            assert bent is not None and image.camera is not None
+            _straighten_mask(mask, bent, image.camera, out / "masks" / f"{name}.png")
+    (out / "sparse" / "0").mkdir(parents=True)
+    straight.write(out / "sparse" / "0")
+
+
+def _straighten_mask(mask: Path, bent: pycolmap.Camera, pinhole: pycolmap.Camera, target: Path) -> None:
+    """A mask without lens distortion, unless it hides nothing."""
+    with Image.open(mask) as opened:
+        values = np.asarray(opened)
+    if values.min() == 255:
         return
-    straight = {image.name: image for image in pycolmap.Reconstruction(out / "sparse" / "0").images.values()}
-    for image in (model.images[key] for key in model.reg_image_ids()):
-        path = work / "masks" / f"{image.name}.png"
-        if path.is_file():
-            with Image.open(path) as mask:
-                values = np.asarray(mask)
-            if values.min() == 255:
-                continue
-            pinhole = straight[image.name].camera
-            assert image.camera is not None and pinhole is not None
-            target = out / "masks" / f"{image.name}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(undistort_map(values, image.camera, pinhole)).save(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(undistort_map(values, bent, pinhole)).save(target)

@@ -94,6 +94,12 @@ class Counter:
         self.bar.update(count - self.count)
         self.count = count
 
+    def name_as(self, name: str) -> None:
+        """The work goes by another name from now on."""
+        if name != self.name:
+            self.name = name
+            self.bar.set_description(name)
+
     def _tell(self) -> None:
         """Say now and then how far the work is, also while nothing new is done; at the end what it was, if lines were said."""
         wait = FIRST_LINE

@@ -1,5 +1,6 @@
 """Photos and videos to captures: real photos are registered, and what cannot be used is said before any work is done."""
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -18,10 +20,10 @@ from PIL import Image
 
 from splat.cli import main as cli
 from splat.datasets.load import load_capture
-from splat.datasets.sfm import colmap_steps
+from splat.datasets.sfm import features, mapping, watch
+from splat.datasets.sfm.pairs import choose_kinds
 from splat.datasets.sfm.reconstruct import (
     SfmOptions,
-    choose_matching,
     natural,
     photo_folder,
     reconstruct,
@@ -44,7 +46,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory, capture_path) -> Path:
     return folder
 
 
-def test_photos_become_a_capture(photos, tmp_path):
+def test_photos_become_a_capture_although_the_work_was_cut_off(photos, tmp_path, monkeypatch, capsys):
     source = tmp_path / "source"
     shutil.copytree(photos, source / "images")
     (source / "masks").mkdir()
@@ -59,19 +61,43 @@ def test_photos_become_a_capture(photos, tmp_path):
     (source / "images/notes.txt").write_text("not a photo")
     (source / "images/broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
 
-    done = reconstruct(source, tmp_path / "out")
+    spaced = first.with_name("a photo (1).jpg")  # COLMAP's lists of pairs have no room for blanks
+    first.rename(spaced)
+    with monkeypatch.context() as patched:
+        patched.setattr(mapping, "map_incrementally", _cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            reconstruct(source, tmp_path / "out")
+    database = tmp_path / "out/work/features.db"
+    assert (watch.rows(database, "keypoints"), watch.rows(database, "two_view_geometries")) == (8, 28)
+    with pytest.raises(InputError, match="unfinished work on other photos, or on these before they were changed"):
+        reconstruct(photos, tmp_path / "out")
+    with monkeypatch.context() as patched:  # would find other features, were they looked for again
+        patched.setattr(features, "FEATURE_SIDE", 100)
+        done = reconstruct(source, tmp_path / "out", SfmOptions(progress=True))
+    assert "going on where the work was cut off" in capsys.readouterr().err
     assert (done.photos, done.registered, done.missing) == (8, 8, ())
     assert done.matching == "exhaustive" and done.points > 300 and done.reprojection_error < 1.2
     assert [name for name, _ in done.unusable] == ["broken.jpg"]
     assert "8 of 8 photos registered" in done.describe() and "broken.jpg" in done.describe()
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["images", "masks", "sparse"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "images",
+        "masks",
+        "matches.png",
+        "photos.json",
+        "sparse",
+    ]
+    assert json.loads((tmp_path / "out/photos.json").read_text())["registered"] == 8
 
     scene = load_capture(tmp_path / "out")
     assert len(scene) == 8 and len(scene.points) == done.points
     by_name = {frame.name: frame for frame in scene.frames}
     assert by_name[turned.name].camera.height > by_name[turned.name].camera.width  # upright again
     masked = by_name[third.name].photo.mask
-    assert 0.2 < float((~masked).float().mean()) < 0.45 and by_name[first.name].photo.mask is None
+    assert 0.2 < float((~masked).float().mean()) < 0.45 and by_name[spaced.name].photo.mask is None
+
+
+def _cut_off(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
 
 
 def test_a_video_gives_its_sharpest_frames(tmp_path):
@@ -153,15 +179,16 @@ def test_names_are_sorted_as_people_count(tmp_path):
 def test_choice_of_pairs(tmp_path):
     Image.new("RGB", (80, 80)).save(tmp_path / "a1.png")
     paths = [tmp_path / "a1.png"]
-    assert choose_matching("auto", paths * 50, ordered=False) == "exhaustive"
-    assert choose_matching("auto", paths * 50, ordered=True) == "sequential"
-    assert choose_matching("auto", paths * 500, ordered=False) == "sequential"
-    assert choose_matching("spatial", paths, ordered=True) == "spatial"
+    assert choose_kinds("auto", paths * 50, ordered=False) == ("exhaustive",)
+    assert choose_kinds("auto", paths * 50, ordered=True) == ("sequential", "retrieval")
+    assert choose_kinds("auto", paths * 500, ordered=False) == ("sequential", "retrieval")
+    assert choose_kinds("auto", [tmp_path / "a.png"] * 500, ordered=True) == ("sequential", "retrieval")
+    assert choose_kinds("spatial", paths, ordered=True) == ("spatial",)
     exif = Image.Exif()
     exif.get_ifd(0x8825)[1] = "N"
     exif[0x8825] = {1: "N", 2: (50.0, 0.0, 0.0)}
     Image.new("RGB", (80, 80)).save(tmp_path / "g.jpg", exif=exif)
-    assert choose_matching("auto", [tmp_path / "g.jpg"] * 500, ordered=False) == "spatial"
+    assert choose_kinds("auto", [tmp_path / "g.jpg"] * 500, ordered=False) == ("retrieval", "spatial")
     assert SfmOptions().matching == "auto"
 
 
@@ -179,30 +206,45 @@ def test_progress_takes_no_lock(tmp_path: Path) -> None:
         writer.execute("create table keypoints (data blob)")
         writer.executemany("insert into keypoints values (?)", [(b"",)] * 3)
         writer.execute("begin exclusive")  # nobody may take a lock from now on
-        assert colmap_steps._rows(tmp_path / "database.db", "keypoints") == 3
+        assert watch.rows(tmp_path / "database.db", "keypoints") == 3
         writer.execute("commit")
-    assert (
-        colmap_steps._rows(tmp_path / "database.db", "nothing")
-        == colmap_steps._rows(tmp_path / "none.db", "keypoints")
-        == 0
-    )
+    assert watch.rows(tmp_path / "database.db", "nothing") == watch.rows(tmp_path / "none.db", "keypoints") == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [4, 7, 10, 14, 20])
-def test_it_ends_when_it_is_told_to(photos: Path, tmp_path: Path, seconds: float) -> None:
-    """In any of COLMAP's steps: soon, without a word of a library, and nothing is left behind."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_goes_on_however_often_it_is_ended(photos: Path, tmp_path: Path, number: signal.Signals) -> None:
+    """At five random moments, in any of COLMAP's steps: soon, without a word of a library, and nothing has to be done again."""
     arguments = [sys.executable, "-u", "-m", "splat", "photos", str(photos), str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
-    time.sleep(seconds)
-    process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=30)
-    lines = [line for line in output.splitlines() if not line.startswith(("features: ", "matches: ", "registered: "))]
-    if process.returncode == 0:
-        return  # it was done before
-    assert (process.returncode, lines) in (
-        (143, ["interrupted"]),
-        (-signal.SIGTERM, []),
-    )  # the latter while it was loaded
-    assert not (tmp_path / "out").exists()
+    random = np.random.default_rng(0)
+    features_kept = 0
+    for _ in range(5):
+        process = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
+        time.sleep(random.uniform(3, 10))
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=30)
+        if process.returncode == 0:
+            break  # it was done before
+        assert process.returncode in (128 + number, -number)
+        told = (
+            "features: ",
+            "matches: ",
+            "registered: ",
+            "photos: ",
+            "lenses: ",
+            "undistorted: ",
+            f"{tmp_path / 'out'}: going on",
+        )
+        lines = [line for line in output.splitlines() if not line.startswith(told)]
+        assert lines in (["interrupted"], [])
+        assert not (tmp_path / "out/sparse").exists()
+        kept = watch.rows(tmp_path / "out/work/features.db", "keypoints")
+        assert kept >= features_kept
+        features_kept = kept
+    if not (tmp_path / "out/photos.json").is_file():
+        subprocess.run(arguments, check=True, env=environment, timeout=120)
+    assert json.loads((tmp_path / "out/photos.json").read_text())["registered"] == 8
+    assert not (tmp_path / "out/work").exists() and len(load_capture(tmp_path / "out")) == 8

@@ -1,0 +1,221 @@
+"""From photos to a scene: features, pairs, matches, mapping, and what is tried next when few photos find their place."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import pycolmap
+
+from splat.datasets.sfm import mapping
+from splat.datasets.sfm.cameras import Sharing, has_unknown, write_mapping_database
+from splat.datasets.sfm.features import find_features, image_ids
+from splat.datasets.sfm.matches import find_matches
+from splat.datasets.sfm.pairs import choose_pairs
+from splat.datasets.sfm.report import ADVICE
+from splat.datasets.sfm.work_folder import WorkFolder
+from splat.errors import InputError
+
+Mapper = Literal["global", "incremental"]
+
+GLOBAL_FROM = 60
+"""Photos from which on all poses are found at once: incremental mapping takes minutes for more, and hours for hundreds."""
+GUIDED_MAX = 150
+"""Photos up to which guided matching is used from the beginning; of more, for those only that find no place without."""
+REGISTERED = 0.9
+"""Fraction of the photos below which something else is tried."""
+MOST_PAIRS = 20_000
+"""Further pairs that are matched when photos have found no place."""
+NEARLY = 0.98
+"""Of the photos of another scene: with so many, the one with the smaller reprojection error may be better."""
+CLEARLY = 0.9
+"""Of the reprojection error of another scene: with at most so much it is."""
+SHARP = 1 / 1600
+"""Mean reprojection error relative to the longer side of the photos; with more, they may not share a camera after all."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to a scene."""
+
+    mapper: Mapper
+    sharing: Sharing
+    masked: bool = True
+    every_pair: bool = False  # of the photos that had found no place before
+
+    def describe(self) -> str:
+        words = [
+            f"{self.mapper} mapping",
+            "one camera for each size" if self.sharing == "size" else "a camera for each photo",
+        ]
+        if self.every_pair:
+            words.append("more pairs")
+        if not self.masked:
+            words.append("without the masks")
+        return ", ".join(words)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attempt led to."""
+
+    attempt: Attempt
+    model: pycolmap.Reconstruction | None
+    scenes: int
+
+    @property
+    def registered(self) -> int:
+        return 0 if self.model is None else int(self.model.num_reg_images())
+
+    @property
+    def error(self) -> float:
+        """Mean reprojection error relative to the longer side of the photos."""
+        if self.model is None:
+            return 1.0
+        size = max(max(camera.width, camera.height) for camera in self.model.cameras.values())
+        return float(self.model.compute_mean_reprojection_error()) / size
+
+    def better_than(self, other: "Outcome") -> bool:
+        """More photos; of nearly as many, a clearly smaller reprojection error."""
+        return self._sharper_than(other) or (self.registered > other.registered and not other._sharper_than(self))
+
+    def _sharper_than(self, other: "Outcome") -> bool:
+        """Nearly as many photos, and a clearly smaller reprojection error."""
+        return self.registered >= NEARLY * other.registered and self.error <= CLEARLY * other.error
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a person has decided; None for what is decided here."""
+
+    mapper: Mapper | None = None
+    sharing: Sharing | None = None
+
+
+class SceneSearch:
+    """The attempts on the photos of a work folder.
+
+    Args:
+        work: with photos/ and maybe masks/.
+        names: of the photos in photos/, in their order.
+        kinds: how pairs are chosen, see `pairs.choose_kinds`.
+    """
+
+    def __init__(
+        self, work: WorkFolder, names: Sequence[str], kinds: tuple[str, ...], wishes: Wishes, seed: int, progress: bool
+    ) -> None:
+        self.work, self.names, self.kinds = work, list(names), kinds
+        self.wishes, self.seed, self.progress = wishes, seed, progress
+        self.outcomes: list[Outcome] = []
+
+    @property
+    def best(self) -> Outcome:
+        best = self.outcomes[0]
+        for outcome in self.outcomes[1:]:
+            if outcome.better_than(best):
+                best = outcome
+        return best
+
+    def run(self) -> Outcome:
+        """Find a scene; where it holds few of the photos, try the next thing.
+
+        Raises:
+            InputError: none of the attempts gave a scene.
+        """
+        for attempt in self._attempts():
+            if self.outcomes:
+                self._say(
+                    f"{self.best.registered} of {len(self.names)} photos have found their place; trying {attempt.describe()}"
+                )
+            self.outcomes.append(self._try(attempt))
+        best = self.best
+        if best.model is None:
+            raise InputError(
+                f"no scene can be made of these {len(self.names)} photos: no two of them match well enough. {ADVICE}"
+            )
+        refined = mapping.refine_lenses(best.model, self.progress)
+        return replace(best, model=refined)
+
+    def _attempts(self) -> Iterator[Attempt]:
+        """The first attempt, and what follows from how the ones before went."""
+        database = self._matched(masked=True)
+        first: Mapper = self.wishes.mapper or ("incremental" if len(self.names) < GLOBAL_FROM else "global")
+        yield Attempt(first, self.wishes.sharing or "size")
+        unsure = self._few or self.best.error > SHARP
+        if unsure and self.wishes.sharing is None and has_unknown(database):
+            yield replace(self.best.attempt, sharing="photo")
+        if self._few and self._match_missing(database):
+            yield replace(self.best.attempt, every_pair=True)
+        if self._few and self.wishes.mapper is None:
+            yield replace(self.best.attempt, mapper="incremental" if first == "global" else "global")
+        if self._few and self.work.masks.is_dir():
+            yield replace(self.best.attempt, masked=False, every_pair=False)
+
+    @property
+    def _few(self) -> bool:
+        return self.best.registered < REGISTERED * len(self.names)
+
+    def _matched(self, masked: bool) -> Path:
+        """The database with features and matches, which are found if they are not there yet."""
+        database = self.work.database(masked)
+        masks = self.work.masks if masked and self.work.masks.is_dir() else None
+        find_features(database, self.work.photos, masks, self.names, self.progress)
+        noted = f"pairs-{database.stem}"
+        pairs = self.work.noted(noted)
+        if pairs is None:
+            pairs = choose_pairs(self.kinds, database, image_ids(database), self.names, self.seed, self.progress)
+            self.work.note(noted, pairs)
+        find_matches(database, [(a, b) for a, b in pairs], len(self.names) <= GUIDED_MAX, self.progress)
+        return database
+
+    def _match_missing(self, database: Path) -> bool:
+        """Match photos without a place with all others. Returns whether anything could be gained."""
+        if self.kinds == ("exhaustive",):
+            return False
+        model = self.best.model
+        there = set() if model is None else {model.images[key].name for key in model.reg_image_ids()}
+        missing = [name for name in self.names if name not in there]
+        pairs = [(a, b) for a in missing for b in self.names if a < b or (b in there and a != b)][:MOST_PAIRS]
+        find_matches(database, pairs, True, self.progress)
+        return True
+
+    def _try(self, attempt: Attempt) -> Outcome:
+        """Map, or read what mapping had led to before the work was cut off."""
+        label = "-".join(str(value).lower() for value in asdict(attempt).values())
+        folder = self.work.attempts / label
+        scene = folder / "scene"
+        noted = self.work.noted(f"attempt-{label}")
+        if noted is not None:
+            return Outcome(attempt, pycolmap.Reconstruction(scene) if scene.is_dir() else None, noted["scenes"])
+        features = self._matched(attempt.masked)
+        folder.mkdir(parents=True, exist_ok=True)
+        database = folder / "mapping.db"
+        write_mapping_database(features, database, attempt.sharing, self.seed)
+        models = self._map(attempt, database, folder)
+        if models:
+            scene.mkdir(exist_ok=True)
+            models[0].write(scene)
+        self.work.note(f"attempt-{label}", {"scenes": len(models)})
+        return Outcome(attempt, models[0] if models else None, len(models))
+
+    def _map(self, attempt: Attempt, database: Path, folder: Path) -> mapping.Models:
+        told = (database, self.work.photos, folder, self.seed, self.progress)
+        if self.outcomes and not self._few and attempt == replace(self.best.attempt, sharing="photo"):
+            assert self.best.model is not None  # its poses are right, only its cameras may not be
+            where = (database, self.work.photos, folder, self.progress)
+            return [mapping.with_other_cameras(self.best.model, *where)]
+        if attempt.mapper == "incremental":
+            models = mapping.map_incrementally(*told)
+        else:
+            models = mapping.map_globally(*told)
+            first = Outcome(attempt, models[0] if models else None, len(models))
+            if models and (first.registered < len(self.names) or first.error > SHARP):
+                for model in mapping.map_incrementally(*told, start=models[0])[:1]:
+                    if Outcome(attempt, model, 1).better_than(first):
+                        models[0] = model
+        return mapping.join(models, database, self.work.photos, folder, self.progress) if len(models) > 1 else models
+
+    def _say(self, text: str) -> None:
+        if self.progress:
+            print(text, file=sys.stderr, flush=True)

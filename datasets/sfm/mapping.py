@@ -1,0 +1,227 @@
+"""Poses and points from matches: COLMAP's global and incremental mapping, and what joins and refines their scenes."""
+
+import re
+import shutil
+from collections import Counter as Counted
+from collections.abc import Iterable
+from pathlib import Path
+
+import pycolmap
+
+from splat.datasets.sfm.cameras import is_plausible
+from splat.datasets.sfm.watch import log_file, watched
+from splat.io.progress import Counter
+
+SMALLEST = 3
+"""Photos of a scene."""
+STAGES = (
+    (r"Running rotation averaging", 1, "rotations"),
+    (r"Running track establishment", 3, "tracks"),
+    (r"Solving the global positioner problem", 5, "positions"),
+    (r"Running iterative bundle adjustment", 35, "bundle adjustment"),
+    (r"adjustment iteration 1 / \d+ finished", 55, "bundle adjustment"),
+    (r"adjustment iteration 2 / \d+ finished", 70, "bundle adjustment"),
+    (r"adjustment iteration 3 / \d+ finished", 80, "bundle adjustment"),
+    (r"Running iterative retriangulation", 82, "more points"),
+    (r"Extracting colors", 99, "colors"),
+)
+"""Lines of the global mapper's log, how much is done by then in percent (about), and what follows."""
+SHARED_BY = 10
+"""Photos that a camera must have taken for more of its lens to be determined than one coefficient."""
+
+Models = list[pycolmap.Reconstruction]
+
+
+def map_globally(database: Path, photos: Path, folder: Path, seed: int, progress: bool) -> Models:
+    """All poses at once: rotations, then positions, then bundle adjustment (GLOMAP, Pan et al. 2024). Largest scene first."""
+    options = pycolmap.GlobalPipelineOptions()
+    options.random_seed, options.min_model_size = seed, SMALLEST
+    out = _empty(folder / "global")
+    counter = Counter("global mapping", 100, unit="%", shown=progress)
+    with log_file(folder) as read:
+        models = watched(
+            lambda _: pycolmap.global_mapping(database, photos, out, options=options),
+            counter,
+            lambda: _follow(read(), counter),
+        )
+    return _by_size(models.values())
+
+
+def _follow(log: str, counter: Counter) -> None:
+    """Tell a counter which stage of global mapping is going on; of several components of the photos, only the last one's."""
+    log = log[max(0, log.rfind("=== Reconstructing component")) :]
+    for words, percent, stage in reversed(STAGES):
+        if re.search(words, log):
+            counter.name_as(f"global mapping ({stage})")
+            counter.to(max(percent, counter.count))
+            return
+
+
+def map_incrementally(
+    database: Path, photos: Path, folder: Path, seed: int, progress: bool, start: pycolmap.Reconstruction | None = None
+) -> Models:
+    """Photo after photo, each placed by the points that are known by then. Largest scene first.
+
+    Args:
+        start: a scene that is gone on with; photos it lacks are added to it.
+    """
+    count, begun = _images(database), 0 if start is None else start.num_reg_images()
+    options = pycolmap.IncrementalPipelineOptions(min_model_size=SMALLEST, random_seed=seed)
+    before: Path | str = ""
+    if start is not None:
+        before = _empty(folder / "start")
+        start.write(before)
+        options.multiple_models = False
+    registered = _Registered(begun)
+    out = _empty(folder / "incremental")
+    counter = Counter("registered", count, unit="photo", shown=progress)
+    models = watched(
+        lambda token: pycolmap.incremental_mapping(
+            database,
+            photos,
+            out,
+            options=options,
+            input_path=before,
+            initial_image_pair_callback=registered.begin,
+            next_image_callback=registered.add,
+            cancellation_token=token,
+        ),
+        counter,
+        lambda: counter.to(min(count, registered.count)),
+    )
+    return _by_size(models.values())
+
+
+class _Registered:
+    """Photos that have a pose, of the scene that is being made: if a beginning leads nowhere, another follows."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def begin(self) -> None:
+        self.count = 2
+
+    def add(self) -> None:
+        self.count += 1
+
+
+def join(models: Models, database: Path, photos: Path, folder: Path, progress: bool) -> Models:
+    """Scenes that share photos become one: poses brought into the largest scene's coordinates, points made anew.
+
+    Returns:
+        The scenes, the joined one first; the given ones where no two can be joined.
+    """
+    apart, placed = [], _placed(models[0])
+    for model in models[1:]:
+        moved = pycolmap.align_reconstructions_via_reprojections(model, models[0])
+        if moved is None:
+            apart.append(model)
+            continue
+        for image, (pose, lens) in _placed(model).items():
+            placed.setdefault(image, (moved.transform_camera_world(pose), lens))
+    if len(placed) == models[0].num_reg_images():
+        return models
+    whole = _rebuild(placed, database, photos, folder, Counter("joining scenes", shown=progress, countable=False))
+    return [whole, *apart] if whole.num_reg_images() > models[0].num_reg_images() else models
+
+
+def with_other_cameras(
+    model: pycolmap.Reconstruction, database: Path, photos: Path, folder: Path, progress: bool
+) -> pycolmap.Reconstruction:
+    """The same scene with the cameras that a database gives to its photos.
+
+    Each gets a focal length of its own; one photo says too little about the distortion of its lens.
+    """
+    counter = Counter("cameras", shown=progress, countable=False)
+    return _rebuild(_placed(model), database, photos, folder, counter, lenses=False)
+
+
+Placed = dict[int, tuple[pycolmap.Rigid3d, list[float]]]
+"""Image id -> its pose and the parameters of its lens."""
+
+
+def _placed(model: pycolmap.Reconstruction) -> Placed:
+    images = [model.images[key] for key in model.reg_image_ids()]
+    return {image.image_id: (image.cam_from_world(), list(model.cameras[image.camera_id].params)) for image in images}
+
+
+def _rebuild(
+    placed: Placed, database: Path, photos: Path, folder: Path, counter: Counter, lenses: bool = True
+) -> pycolmap.Reconstruction:
+    """A scene from known poses: points from the matches, then everything adjusted; the distortion of `lenses` or not."""
+    scene = pycolmap.Reconstruction()
+    with pycolmap.Database.open(database) as opened:
+        scene.load(pycolmap.DatabaseCache.create(opened, pycolmap.DatabaseCacheOptions()))
+    for number, (pose, lens) in placed.items():
+        image = scene.images[number]
+        scene.cameras[image.camera_id].params = lens
+        assert image.frame is not None
+        image.frame.set_cam_from_world(image.camera_id, pose)
+        scene.register_frame(image.frame_id)
+
+    def work(token: pycolmap.CancellationToken) -> pycolmap.Reconstruction:
+        out = _empty(folder / "rebuilt")
+        made = pycolmap.triangulate_points(scene, database, photos, out, cancellation_token=token)
+        options = _adjustment()
+        options.refine_extra_params = lenses
+        pycolmap.bundle_adjustment(made, options, cancellation_token=token)
+        made.update_point_3d_errors()
+        return made
+
+    return watched(work, counter, lambda: None)
+
+
+def refine_lenses(model: pycolmap.Reconstruction, progress: bool) -> pycolmap.Reconstruction:
+    """Determine more of each lens than one coefficient, where enough photos of one camera allow it, and adjust everything.
+
+    Returns:
+        The scene with lenses of the kind OPENCV; the given one where no camera has enough photos, or a lens came out as none
+        is.
+    """
+    taken = Counted(model.images[key].camera_id for key in model.reg_image_ids())
+    chosen = [
+        key for key, count in taken.items() if count >= SHARED_BY and model.cameras[key].model_name == "SIMPLE_RADIAL"
+    ]
+    if not chosen:
+        return model
+    richer = pycolmap.Reconstruction(model)
+    for key in chosen:
+        camera = richer.cameras[key]
+        focal, x, y, radial = camera.params
+        camera.model, camera.params = pycolmap.CameraModelId.OPENCV, [focal, focal, x, y, radial, 0, 0, 0]
+    watched(
+        lambda token: pycolmap.bundle_adjustment(richer, _adjustment(), cancellation_token=token),
+        Counter("lenses", None, shown=progress, countable=False),
+        lambda: None,
+    )
+    richer.update_point_3d_errors()
+    plausible = all(is_plausible(richer.cameras[key]) for key in chosen)
+    return (
+        richer
+        if plausible and richer.compute_mean_reprojection_error() < model.compute_mean_reprojection_error()
+        else model
+    )
+
+
+def _adjustment() -> pycolmap.BundleAdjustmentOptions:
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.HUBER
+    options.ceres.solver_options.max_num_iterations = 30
+    options.ceres.solver_options.function_tolerance = 1e-5
+    return options
+
+
+def _by_size(models: Iterable[pycolmap.Reconstruction]) -> Models:
+    return sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+
+
+def _images(database: Path) -> int:
+    with pycolmap.Database.open(database) as opened:
+        return int(opened.num_images())
+
+
+def _empty(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,60 @@
+"""What came out of structure from motion: for a person, and as a file beside the capture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from splat.io.wording import listed, number_of
+
+FEW_REGISTERED = 0.7
+ADVICE = (
+    "What helps: at least 20 photos, each sharing two thirds of its picture with the next; walk around the scene instead "
+    "of turning on the spot; no blur, no zooming in between; some texture (a newspaper on a bare table does)"
+)
+
+
+@dataclass(frozen=True)
+class Reconstructed:
+    """What came out of structure from motion."""
+
+    capture: Path
+    photos: int
+    registered: int
+    missing: tuple[str, ...]  # photos without a pose
+    unmatched: tuple[str, ...]  # those of them that match no other photo
+    unusable: tuple[tuple[str, str], ...]  # files that could not be read: name, reason
+    points: int
+    reprojection_error: float  # pixels
+    cameras: int
+    lens: str  # COLMAP's name of the camera model before the lens distortion was taken out
+    matching: str
+    pairs: int  # of photos that were compared
+    mapping: str  # what led to the scene
+    tried: tuple[str, ...]  # what did not, and how many photos it registered
+    sub_models: int
+    notes: tuple[str, ...] = ()  # how photos were read
+
+    def describe(self) -> str:
+        """A few lines for a person."""
+        lines = [
+            f"{self.registered} of {self.photos} photos registered, {self.points:,} points, mean reprojection error "
+            f"{self.reprojection_error:.2f} pixels ({self.matching} matching, {self.mapping}; "
+            f"{number_of(self.cameras, 'camera')}, {self.lens})"
+        ]
+        lines += self.notes
+        lines += [f"tried before: {attempt}" for attempt in self.tried]
+        for reason in dict.fromkeys(reason for _, reason in self.unusable):
+            names = [name for name, why in self.unusable if why == reason]
+            lines.append(f"warning: {listed(names)} {reason}; left out")
+        if self.missing:
+            lines.append(f"not registered: {listed(self.missing)}")
+        if self.unmatched:
+            lines.append(f"{number_of(len(self.unmatched), 'of these matches', 'of these match')} no other photo")
+        if self.registered < FEW_REGISTERED * self.photos:
+            lines.append(f"warning: few photos registered. {ADVICE}.")
+            if self.sub_models > 1:
+                lines.append(
+                    f"The photos fell into {self.sub_models} groups that do not overlap; the largest is used. More photos "
+                    "between them would join them."
+                )
+        lines.append(f"which photos match which: {self.capture / 'matches.png'}")
+        return "\n".join(lines)

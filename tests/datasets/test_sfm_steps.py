@@ -1,0 +1,169 @@
+"""Single steps of structure from motion, on scenes that are made up: their cameras and matches are known exactly."""
+
+from pathlib import Path
+
+import numpy as np
+import pycolmap
+import pytest
+
+from splat.datasets.sfm import cameras, mapping, matches, pairs, work_folder
+from splat.errors import InputError
+
+
+def made_up(folder: Path, photos: int = 12) -> tuple[Path, pycolmap.Reconstruction]:
+    """A database with matches, each photo with a camera of its own, and the scene that they show."""
+    options = pycolmap.SyntheticDatasetOptions()
+    options.num_rigs, options.num_frames_per_rig, options.num_points3D = photos, 1, 300
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "features.db"
+    pycolmap.set_random_seed(0)
+    with pycolmap.Database.open(path) as database:
+        scene = pycolmap.synthesize_dataset(options, database)
+    (folder / "photos").mkdir()
+    return path, scene
+
+
+def turned(found: pycolmap.Reconstruction, right: pycolmap.Reconstruction) -> float:
+    """The largest angle in degrees between relative rotations of two scenes: no alignment is needed for them."""
+    mine, theirs = ({i.name: i.cam_from_world().rotation for i in scene.images.values()} for scene in (found, right))
+    first = next(iter(mine))
+    between = [
+        (mine[name] * mine[first].inverse()) * (theirs[name] * theirs[first].inverse()).inverse() for name in mine
+    ]
+    return float(np.degrees(max(rotation.angle() for rotation in between)))
+
+
+def part(scene: pycolmap.Reconstruction, numbers: range) -> pycolmap.Reconstruction:
+    """The scene with some of its photos only, moved elsewhere."""
+    cut = pycolmap.Reconstruction(scene)
+    for image in list(scene.images):
+        if image not in numbers:
+            cut.deregister_frame(cut.images[image].frame_id)
+    cut.transform(pycolmap.Sim3d(3.0, pycolmap.Rotation3d(np.array([0.0, 0.6, 0.0, 0.8])), np.array([1.0, 2.0, 3.0])))
+    return cut
+
+
+def test_cameras_are_shared_by_size_or_each_photo_has_its_own(tmp_path):
+    features, _ = made_up(tmp_path)
+    for sharing, count in (("size", 1), ("photo", 12)):
+        cameras.write_mapping_database(features, tmp_path / "mapping.db", sharing, seed=0)
+        with pycolmap.Database.open(tmp_path / "mapping.db") as database:
+            found = database.read_all_cameras()
+            assert len(found) == count and database.num_images() == 12 and database.num_frames() == 12
+            assert database.num_verified_image_pairs() == 66
+            assert all(0.4 < camera.mean_focal_length() / 1024 < 5 for camera in found)
+    assert abs(found[0].mean_focal_length() / 1280 - 1) < 0.1 or sharing == "photo"
+    with pycolmap.Database.open(features) as database:
+        assert database.num_cameras() == 12  # the features' own database is as it was
+    assert cameras.has_unknown(features)
+
+
+def test_global_mapping_finds_all_poses_and_tells_how_far_it_is(tmp_path, monkeypatch):
+    features, scene = made_up(tmp_path)
+    cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", seed=0)
+    told: list[str] = []
+    monkeypatch.setattr(mapping.Counter, "name_as", lambda self, name: told.append(name))
+    models = mapping.map_globally(tmp_path / "mapping.db", tmp_path / "photos", tmp_path, seed=0, progress=False)
+    assert [model.num_reg_images() for model in models] == [12] and turned(models[0], scene) < 0.2
+    assert told and set(told) <= {f"global mapping ({stage})" for _, _, stage in mapping.STAGES}
+
+
+def test_a_scene_is_gone_on_with(tmp_path):
+    features, scene = made_up(tmp_path)
+    cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", seed=0)
+    where = (tmp_path / "mapping.db", tmp_path / "photos", tmp_path)
+    whole = mapping.map_incrementally(*where, seed=0, progress=False)[0]
+    half = part(whole, range(1, 8))
+    assert half.num_reg_images() == 7
+    more = mapping.map_incrementally(*where, seed=0, progress=False, start=half)[0]
+    assert more.num_reg_images() == 12 and turned(more, scene) < 0.2
+
+
+def test_scenes_that_share_photos_are_joined(tmp_path):
+    features, _ = made_up(tmp_path)
+    cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", seed=0)
+    where = (tmp_path / "mapping.db", tmp_path / "photos", tmp_path)
+    whole = mapping.map_incrementally(*where, seed=0, progress=False)[0]
+    one, other = part(whole, range(1, 9)), part(whole, range(5, 13))
+    other.transform(pycolmap.Sim3d(0.2, pycolmap.Rotation3d(np.array([0.6, 0.0, 0.0, 0.8])), np.array([0.0, 9.0, 0.0])))
+    joined = mapping.join([one, other], *where, progress=False)
+    assert [model.num_reg_images() for model in joined] == [12] and turned(joined[0], whole) < 0.2
+    apart = [part(whole, range(1, 7)), part(whole, range(7, 13))]
+    assert [model.num_reg_images() for model in mapping.join(apart, *where, progress=False)] == [6, 6]
+
+
+def test_photos_get_cameras_of_their_own_afterwards(tmp_path):
+    features, scene = made_up(tmp_path)
+    cameras.write_mapping_database(features, tmp_path / "photo.db", "photo", seed=0)
+    apart = mapping.with_other_cameras(scene, tmp_path / "photo.db", tmp_path / "photos", tmp_path, progress=False)
+    focals = [camera.mean_focal_length() for camera in apart.cameras.values()]
+    assert len(focals) == 12 and np.allclose(focals, 1280, rtol=0.01) and turned(apart, scene) < 0.2
+
+
+def test_more_of_a_lens_is_found_where_many_photos_share_it(tmp_path):
+    features, _ = made_up(tmp_path)
+    where = (tmp_path / "mapping.db", tmp_path / "photos", tmp_path)
+    for sharing, model in (("size", "OPENCV"), ("photo", "SIMPLE_RADIAL")):
+        cameras.write_mapping_database(features, tmp_path / "mapping.db", sharing, seed=0)
+        scene = mapping.map_incrementally(*where, seed=0, progress=False)[0]
+        refined = mapping.refine_lenses(scene, progress=False)
+        assert {camera.model_name for camera in refined.cameras.values()} == {model}
+        assert refined.compute_mean_reprojection_error() <= scene.compute_mean_reprojection_error()
+
+
+@pytest.mark.parametrize(("radial", "plausible"), [((0.1, 0.02), True), ((-0.2, 0.0), True), ((-1.5, 0.0), False)])
+def test_a_lens_that_folds_the_picture_is_none(radial, plausible):
+    camera = pycolmap.Camera(model="OPENCV", width=800, height=600, params=[700, 700, 400, 300, *radial, 0, 0])
+    assert cameras.is_plausible(camera) is plausible
+
+
+def test_neighbors_are_those_of_the_order_of_names(tmp_path):
+    names = [f"{number:06d}.jpg" for number in range(1, 31)]
+    found = pairs.choose_pairs(("sequential",), tmp_path, {}, names, seed=0, progress=False)
+    assert len(found) == len(set(found)) and all(a < b for a, b in found)
+    assert {(names[0], names[step]) for step in (1, 5, 10, 20)} <= set(found) and (names[0], names[7]) not in found
+    all_pairs = pairs.choose_pairs(("exhaustive", "sequential"), tmp_path, {}, names, seed=0, progress=False)
+    assert len(all_pairs) == 30 * 29 / 2
+
+
+def test_the_picture_of_matches(tmp_path):
+    features, _ = made_up(tmp_path)
+    with pycolmap.Database.open(features) as database:
+        names = sorted(image.name for image in database.read_all_images())
+    table = matches.read_matches(features, names)
+    assert table.shape == (12, 12) and (table == table.T).all() and (np.diag(table) == 0).all()
+    assert (table[~np.eye(12, dtype=bool)] >= matches.ENOUGH).all()
+    table[3] = table[:, 3] = 0
+    picture = np.asarray(matches.draw_matches(table, np.arange(12) != 3))
+    side = matches.CELLS // 12
+    rows = picture[50 + side // 2 :: side, 70 + side // 2][:12]
+    assert (rows[3] == 255).all() and (rows[5] != 255).any()
+    assert (picture == np.array(matches.APART)).all(axis=2).any()
+
+
+def test_a_work_folder_is_gone_on_with_only_for_the_same_photos(tmp_path):
+    photo, out = tmp_path / "a.jpg", tmp_path / "out"
+    photo.write_bytes(b"1")
+    first = work_folder.open_work(out, [photo], {"frames": 3})
+    first.note("pairs", [["a", "b"]])
+    again = work_folder.open_work(out, [photo], {"frames": 3})
+    assert not first.resumed and again.resumed and again.noted("pairs") == [["a", "b"]] and again.noted("x") is None
+    (again.path / "pairs.json").write_text("[[")  # cut off: as if it had not been written
+    assert again.noted("pairs") is None
+    with pytest.raises(InputError, match="--overwrite"):
+        work_folder.open_work(out, [photo], {"frames": 4})
+    photo.write_bytes(b"22")
+    with pytest.raises(InputError, match="before they were changed"):
+        work_folder.open_work(out, [photo], {"frames": 3})
+    (out / "mine.txt").write_text("mine")
+    fresh = work_folder.open_work(out, [photo], {"frames": 3}, overwrite=True)
+    assert not fresh.resumed and fresh.noted("pairs") is None and (out / "mine.txt").read_text() == "mine"
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images/a.jpg").write_bytes(b"1")
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match="choose another name"):
+            work_folder.open_work(tmp_path, [], {}, overwrite)
+    assert (tmp_path / "images/a.jpg").exists()
