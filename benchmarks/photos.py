@@ -4,7 +4,7 @@
 
 `--truth` names a capture that has poses of the same photos, by name; those found are compared with them. `--mixed` takes so
 many of the photos, evenly, and makes them look as if many people had taken them: focal lengths (1 to 1.8 times as long) and
-crops, exposure, contrast and color of the light are random, all are resized to the size of the smallest, and EXIF is gone.
+crops, exposure, contrast and color of the light are random, all are resized to four fifths of the size, and EXIF is gone.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def mixed(photos: list[Path], count: int, folder: Path, seed: int) -> None:
     for path in chosen:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
-        size = tuple(round(side / LONGEST) for side in image.size)
+        size = tuple(round(0.8 * side) for side in image.size)
         factor = random.uniform(1, LONGEST)
         width, height = (side / factor for side in image.size)
         left, top = random.uniform(0, image.width - width), random.uniform(0, image.height - height)
@@ -79,8 +79,9 @@ def main() -> None:
     parser.add_argument("--mixed", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("options", nargs="*")
-    options = parser.parse_args()
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    options, passed = parser.parse_args(given[:end]), given[end + 1 :]
     with tempfile.TemporaryDirectory() as scratch:
         source, out = options.photos, Path(scratch) / "capture"
         if options.mixed:
@@ -89,11 +90,11 @@ def main() -> None:
             source.mkdir()
             mixed(photos, options.mixed, source, options.seed)
         begun = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "splat", "photos", str(source), str(out), *options.options], check=True)
+        subprocess.run([sys.executable, "-m", "splat", "photos", str(source), str(out), *passed], check=True)
         row: dict[str, Any] = {
             "photos": str(options.photos.name),
             "mixed": options.mixed,
-            "options": options.options,
+            "options": passed,
             "seconds": round(time.perf_counter() - begun, 1),
             "memory_gb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
             "cores": os.cpu_count(),

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pycolmap
 
 from splat.datasets.sfm import mapping
@@ -25,14 +26,14 @@ GUIDED_MAX = 150
 """Photos up to which guided matching is used from the beginning; of more, for those only that find no place without."""
 REGISTERED = 0.9
 """Fraction of the photos below which something else is tried."""
-MOST_PAIRS = 20_000
+MOST_PAIRS = 5_000
 """Further pairs that are matched when photos have found no place."""
 NEARLY = 0.98
 """Of the photos of another scene: with so many, the one with the smaller reprojection error may be better."""
 CLEARLY = 0.9
 """Of the reprojection error of another scene: with at most so much it is."""
-SHARP = 1 / 1600
-"""Mean reprojection error relative to the longer side of the photos; with more, they may not share a camera after all."""
+SHARP = 1.25 / 1600
+"""Reprojection error relative to the longer side of the photos; with more, they may not share a camera after all."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class Outcome:
 
     @property
     def error(self) -> float:
-        """Mean reprojection error relative to the longer side of the photos."""
-        if self.model is None:
+        """Median reprojection error of the points, relative to the longer side of the photos: a few wrong ones do not count."""
+        if self.model is None or not self.model.points3D:
             return 1.0
         size = max(max(camera.width, camera.height) for camera in self.model.cameras.values())
-        return float(self.model.compute_mean_reprojection_error()) / size
+        return float(np.median([point.error for point in self.model.points3D.values()])) / size
 
     def better_than(self, other: "Outcome") -> bool:
         """More photos; of nearly as many, a clearly smaller reprojection error."""
@@ -134,7 +135,7 @@ class SceneSearch:
             raise InputError(
                 f"no scene can be made of these {len(self.names)} photos: no two of them match well enough. {ADVICE}"
             )
-        refined = mapping.refine_lenses(best.model, self.progress)
+        refined = mapping.refine(best.model, self.progress)
         return replace(best, model=refined)
 
     def _attempts(self) -> Iterator[Attempt]:
@@ -161,7 +162,7 @@ class SceneSearch:
         database = self.work.database(masked)
         masks = self.work.masks if masked and self.work.masks.is_dir() else None
         find_features(database, self.work.photos, masks, self.names, self.progress)
-        noted = f"pairs-{database.stem}"
+        noted = "-".join(("pairs", database.stem, *self.kinds))
         pairs = self.work.noted(noted)
         if pairs is None:
             pairs = choose_pairs(self.kinds, database, image_ids(database), self.names, self.seed, self.progress)

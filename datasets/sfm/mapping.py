@@ -15,19 +15,20 @@ from splat.io.progress import Counter
 SMALLEST = 3
 """Photos of a scene."""
 STAGES = (
-    (r"Running rotation averaging", 1, "rotations"),
-    (r"Running track establishment", 3, "tracks"),
-    (r"Solving the global positioner problem", 5, "positions"),
-    (r"Running iterative bundle adjustment", 35, "bundle adjustment"),
-    (r"adjustment iteration 1 / \d+ finished", 55, "bundle adjustment"),
-    (r"adjustment iteration 2 / \d+ finished", 70, "bundle adjustment"),
-    (r"adjustment iteration 3 / \d+ finished", 80, "bundle adjustment"),
-    (r"Running iterative retriangulation", 82, "more points"),
-    (r"Extracting colors", 99, "colors"),
+    (r"Running rotation averaging", "rotations"),
+    (r"Running track establishment", "tracks"),
+    (r"Solving the global positioner problem", "positions"),
+    (r"Running iterative bundle adjustment", "bundle adjustment"),
+    (r"adjustment iteration 1 / \d+ finished", "bundle adjustment again"),
+    (r"adjustment iteration 2 / \d+ finished", "bundle adjustment for the last time"),
+    (r"Running iterative retriangulation", "more points"),
+    (r"Extracting colors", "colors"),
 )
-"""Lines of the global mapper's log, how much is done by then in percent (about), and what follows."""
+"""Lines of the global mapper's log, and what it does from then on. Nobody knows how long a step takes."""
 SHARED_BY = 10
 """Photos that a camera must have taken for more of its lens to be determined than one coefficient."""
+WRONG, SMALLEST_ANGLE = 4.0, 1.5
+"""Reprojection error in pixels above which, and degrees between rays below which, a point is dropped: COLMAP's own values."""
 
 Models = list[pycolmap.Reconstruction]
 
@@ -36,8 +37,10 @@ def map_globally(database: Path, photos: Path, folder: Path, seed: int, progress
     """All poses at once: rotations, then positions, then bundle adjustment (GLOMAP, Pan et al. 2024). Largest scene first."""
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed, options.min_model_size = seed, SMALLEST
+    # A pattern that looks the same from two sides has fewer matches than what is the same.
+    options.mapper.rotation_averaging.reweighting = pycolmap.RotationAveragingReweighting.INLIER_MATCH_COUNT
     out = _empty(folder / "global")
-    counter = Counter("global mapping", 100, unit="%", shown=progress)
+    counter = Counter("global mapping", shown=progress, countable=False)
     with log_file(folder) as read:
         models = watched(
             lambda _: pycolmap.global_mapping(database, photos, out, options=options),
@@ -50,10 +53,9 @@ def map_globally(database: Path, photos: Path, folder: Path, seed: int, progress
 def _follow(log: str, counter: Counter) -> None:
     """Tell a counter which stage of global mapping is going on; of several components of the photos, only the last one's."""
     log = log[max(0, log.rfind("=== Reconstructing component")) :]
-    for words, percent, stage in reversed(STAGES):
+    for step, (words, stage) in reversed([*enumerate(STAGES, 1)]):
         if re.search(words, log):
-            counter.name_as(f"global mapping ({stage})")
-            counter.to(max(percent, counter.count))
+            counter.name_as(f"global mapping, step {step} of {len(STAGES)} ({stage})")
             return
 
 
@@ -95,11 +97,11 @@ def map_incrementally(
 class _Registered:
     """Photos that have a pose, of the scene that is being made: if a beginning leads nowhere, another follows."""
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, before: int) -> None:
+        self.count = self.before = before
 
     def begin(self) -> None:
-        self.count = 2
+        self.count = max(2, self.before)
 
     def add(self) -> None:
         self.count += 1
@@ -162,54 +164,60 @@ def _rebuild(
     def work(token: pycolmap.CancellationToken) -> pycolmap.Reconstruction:
         out = _empty(folder / "rebuilt")
         made = pycolmap.triangulate_points(scene, database, photos, out, cancellation_token=token)
-        options = _adjustment()
-        options.refine_extra_params = lenses
-        pycolmap.bundle_adjustment(made, options, cancellation_token=token)
+        _adjust(made, lenses)
         made.update_point_3d_errors()
         return made
 
     return watched(work, counter, lambda: None)
 
 
-def refine_lenses(model: pycolmap.Reconstruction, progress: bool) -> pycolmap.Reconstruction:
-    """Determine more of each lens than one coefficient, where enough photos of one camera allow it, and adjust everything.
+def refine(model: pycolmap.Reconstruction, progress: bool) -> pycolmap.Reconstruction:
+    """Drop points that do not fit, and determine a second coefficient of each lens where enough photos of one camera allow it.
+
+    Pixels stay square: two focal lengths take up errors of poses (they came out 0.7 % apart on photos whose lens is known).
 
     Returns:
-        The scene with lenses of the kind OPENCV; the given one where no camera has enough photos, or a lens came out as none
-        is.
+        The scene with those lenses of the kind RADIAL; with simpler ones where a lens came out as none is.
     """
-    taken = Counted(model.images[key].camera_id for key in model.reg_image_ids())
+    clean = pycolmap.Reconstruction(model)
+    pycolmap.ObservationManager(clean).filter_all_points3D(WRONG, SMALLEST_ANGLE)
+    clean.update_point_3d_errors()
+    taken = Counted(clean.images[key].camera_id for key in clean.reg_image_ids())
     chosen = [
-        key for key, count in taken.items() if count >= SHARED_BY and model.cameras[key].model_name == "SIMPLE_RADIAL"
+        key for key, count in taken.items() if count >= SHARED_BY and clean.cameras[key].model_name == "SIMPLE_RADIAL"
     ]
     if not chosen:
-        return model
-    richer = pycolmap.Reconstruction(model)
+        return clean
+    richer = pycolmap.Reconstruction(clean)
     for key in chosen:
         camera = richer.cameras[key]
-        focal, x, y, radial = camera.params
-        camera.model, camera.params = pycolmap.CameraModelId.OPENCV, [focal, focal, x, y, radial, 0, 0, 0]
-    watched(
-        lambda token: pycolmap.bundle_adjustment(richer, _adjustment(), cancellation_token=token),
-        Counter("lenses", None, shown=progress, countable=False),
-        lambda: None,
-    )
+        parameters = [*camera.params, 0]
+        camera.model, camera.params = pycolmap.CameraModelId.RADIAL, parameters
+    watched(lambda _: _adjust(richer), Counter("lenses", None, shown=progress, countable=False), lambda: None)
     richer.update_point_3d_errors()
     plausible = all(is_plausible(richer.cameras[key]) for key in chosen)
     return (
         richer
-        if plausible and richer.compute_mean_reprojection_error() < model.compute_mean_reprojection_error()
-        else model
+        if plausible and richer.compute_mean_reprojection_error() < clean.compute_mean_reprojection_error()
+        else clean
     )
 
 
-def _adjustment() -> pycolmap.BundleAdjustmentOptions:
+def _adjust(scene: pycolmap.Reconstruction, lenses: bool = True) -> None:
+    """Bundle adjustment of everything; of the distortion of lenses if wanted.
+
+    Not by `pycolmap.bundle_adjustment`, which makes the whole library talk from then on.
+    """
     options = pycolmap.BundleAdjustmentOptions()
-    options.print_summary = False
+    options.print_summary, options.refine_extra_params = False, lenses
     options.ceres.loss_function_type = pycolmap.LossFunctionType.HUBER
     options.ceres.solver_options.max_num_iterations = 30
     options.ceres.solver_options.function_tolerance = 1e-5
-    return options
+    config = pycolmap.BundleAdjustmentConfig()
+    for image in scene.reg_image_ids():
+        config.add_image(image)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    pycolmap.create_default_bundle_adjuster(options, config, scene).solve()
 
 
 def _by_size(models: Iterable[pycolmap.Reconstruction]) -> Models:
