@@ -1,8 +1,8 @@
 """Structure from motion on a folder of photos: how many find their place, how well, in what time and memory.
 
-    python benchmarks/photos.py PHOTOS [--truth CAPTURE] [--mixed 60] [--seed 0] [--json FILE] [-- OPTIONS OF splat photos]
+    python benchmarks/photos.py PHOTOS [--target CAPTURE] [--mixed 60] [--seed 0] [--json FILE] [-- OPTIONS OF splat photos]
 
-`--truth` names a capture that has poses of the same photos, by name; those found are compared with them. `--mixed` takes so
+`--target` names a capture that has poses of the same photos, by name; those found are compared with them. `--mixed` takes so
 many of the photos, evenly, and makes them look as if many people had taken them: focal lengths (1 to 1.8 times as long) and
 crops, exposure, contrast and color of the light are random, all are resized to four fifths of the size, and EXIF is gone.
 """
@@ -46,9 +46,9 @@ def mixed(photos: list[Path], count: int, folder: Path, seed: int) -> None:
         Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).save(folder / f"{path.stem}.jpg", quality=90)
 
 
-def pose_errors(capture: Path, truth: Path) -> dict[str, float]:
+def pose_errors(capture: Path, target: Path) -> dict[str, float]:
     """Differences of poses after the best similarity: degrees, and positions relative to the cameras' extent."""
-    found, right = pycolmap.Reconstruction(capture / "sparse/0"), pycolmap.Reconstruction(truth / "sparse/0")
+    found, right = pycolmap.Reconstruction(capture / "sparse/0"), pycolmap.Reconstruction(target / "sparse/0")
     by_stem = {Path(image.name).stem: image for image in right.images.values()}
     images = [found.images[key] for key in found.reg_image_ids()]
     places = np.array([by_stem[Path(image.name).stem].projection_center() for image in images])
@@ -75,7 +75,7 @@ def pose_errors(capture: Path, truth: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--truth", type=Path)
+    parser.add_argument("--target", type=Path)
     parser.add_argument("--mixed", type=int)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -105,8 +105,8 @@ def main() -> None:
             },
             "photos_in_all": json.loads((out / "photos.json").read_text())["photos"],
         }
-        if options.truth:
-            row |= pose_errors(out, options.truth)
+        if options.target:
+            row |= pose_errors(out, options.target)
     print(json.dumps(row, indent=1))
     if options.json:
         rows = json.loads(options.json.read_text()) if options.json.is_file() else []
