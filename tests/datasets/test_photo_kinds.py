@@ -337,9 +337,9 @@ def test_a_folder_of_heic_can_be_reconstructed(tmp_path):
     paths, unusable = usable_photos(source)
     assert len(paths) == 5 and unusable[0][0] == "raw.NEF" and "develop it to JPEG" in unusable[0][1]
     names = prepare(paths, source, None, tmp_path / "work")
-    assert sorted(names) == ["IMG_0.HEIC.jpg", "IMG_0.jpg", "IMG_1.jpg", "IMG_2.jpg", "deep.png"]
-    for name in names:
-        with Image.open(tmp_path / "work/photos" / name) as image:
+    assert sorted(names.values()) == ["IMG_0.HEIC.jpg", "IMG_0.jpg", "IMG_1.jpg", "IMG_2.jpg", "deep.png"]
+    for number, name in names.items():
+        with Image.open(tmp_path / "work/photos" / number) as image:
             assert image.size == size and image.mode == "RGB"
             assert "HEIC" not in name or image.getexif()[0x010F] == "Maker"
     with pytest.raises(InputError, match="no two of them match"):
