@@ -14,6 +14,7 @@ from splat.datasets.capture import Capture, Frame
 from splat.datasets.readers import archive, colmap
 from splat.datasets.readers.choose import holds_model
 from splat.datasets.sfm import reconstruct as sfm
+from splat.datasets.sfm.work_folder import is_unfinished
 from splat.datasets.split import split
 from splat.device import choose_device
 from splat.errors import InputError
@@ -257,7 +258,7 @@ def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
             f"{source}: no cameras are known; find them with `splat photos`, or give `output`, the folder for them"
         )
     made = run.found_capture
-    if colmap.find_models(made) and not (made / "work").is_dir():
+    if colmap.find_models(made) and not is_unfinished(made):
         if progress:
             print(f"using the cameras found before, {made}")
         return made

@@ -109,6 +109,7 @@ class SceneSearch:
         self.work, self.names, self.kinds = work, list(names), kinds
         self.wishes, self.seed, self.progress = wishes, seed, progress
         self.outcomes: list[Outcome] = []
+        self._databases: dict[bool, Path] = {}
 
     @property
     def best(self) -> Outcome:
@@ -159,6 +160,8 @@ class SceneSearch:
 
     def _matched(self, masked: bool) -> Path:
         """The database with features and matches, which are found if they are not there yet."""
+        if masked in self._databases:
+            return self._databases[masked]
         database = self.work.database(masked)
         masks = self.work.masks if masked and self.work.masks.is_dir() else None
         find_features(database, self.work.photos, masks, self.names, self.progress)
@@ -168,6 +171,7 @@ class SceneSearch:
             pairs = choose_pairs(self.kinds, database, image_ids(database), self.names, self.seed, self.progress)
             self.work.note(noted, pairs)
         find_matches(database, [(a, b) for a, b in pairs], len(self.names) <= GUIDED_MAX, self.progress)
+        self._databases[masked] = database
         return database
 
     def _match_missing(self, database: Path) -> bool:
@@ -177,8 +181,12 @@ class SceneSearch:
         model = self.best.model
         there = set() if model is None else {model.images[key].name for key in model.reg_image_ids()}
         missing = [name for name in self.names if name not in there]
-        pairs = [(a, b) for a in missing for b in self.names if a < b or (b in there and a != b)][:MOST_PAIRS]
-        find_matches(database, pairs, True, self.progress)
+        pairs = [(a, b) for a in missing for b in self.names if a < b or (b in there and a != b)]
+        if len(pairs) > MOST_PAIRS:
+            self._say(
+                f"of {len(pairs):,} further pairs only the first {MOST_PAIRS:,} are matched; --matching exhaustive does all"
+            )
+        find_matches(database, pairs[:MOST_PAIRS], True, self.progress)
         return True
 
     def _try(self, attempt: Attempt) -> Outcome:

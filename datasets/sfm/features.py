@@ -68,8 +68,8 @@ def alike(database: Path, count: int, seed: int, progress: bool) -> list[tuple[i
         images = [image.image_id for image in opened.read_all_images()]
         found = [_largest(opened, image) for image in counted(images, "alike", unit="photo", shown=progress)]
     each = -(-LEARNED_FROM // len(images))
-    words = _visual_words(np.concatenate([rows[random.permutation(len(rows))[:each]] for rows in found]), random)
-    described = np.stack([_describe(rows, words) for rows in found])
+    words = _visual_words(np.concatenate([own[random.permutation(len(own))[:each]] for own in found]), random)
+    described = np.stack([_describe(own, words) for own in found])
     likeness = described @ described.T
     np.fill_diagonal(likeness, -np.inf)
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, : min(count, len(images) - 1)]

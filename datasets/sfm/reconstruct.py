@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Literal
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 from PIL import Image
 
 from splat.datasets.images.decode import stored_size
@@ -42,8 +43,8 @@ class SfmOptions:
 
     frames: int = 150  # of a video
     matching: str = "auto"  # or one of pairs.KINDS
-    mapper: str = "auto"  # global, incremental
-    cameras: str = "auto"  # size, photo: see cameras.Sharing
+    mapper: Mapper | Literal["auto"] = "auto"
+    cameras: Sharing | Literal["auto"] = "auto"
     seed: int = 0
     progress: bool = False
     overwrite: bool = False
@@ -84,9 +85,9 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
         search = SceneSearch(work, list(names), kinds, _wishes(options), options.seed, options.progress)
         found = search.run()
         assert found.model is not None
-        done = _describe(found, search, names, out, tuple(unusable), tuple(notes))
-        write_capture(found.model, names, work, out, options)
         table = read_matches(work.database(found.attempt.masked), list(names))
+        done = _describe(found, search, names, table, out, tuple(unusable), tuple(notes))
+        write_capture(found.model, names, work, out, options)
         draw_matches(table, np.array([name not in done.missing for name in names.values()])).save(out / "matches.png")
         (out / "photos.json").write_text(as_json({**asdict(done), "capture": str(out)}))
     except InputError:
@@ -121,8 +122,8 @@ def _frames(video: Path, work: WorkFolder, options: SfmOptions) -> Path:
 
 def _wishes(options: SfmOptions) -> Wishes:
     return Wishes(
-        mapper=None if options.mapper == "auto" else cast(Mapper, options.mapper),
-        sharing=None if options.cameras == "auto" else cast(Sharing, options.cameras),
+        mapper=None if options.mapper == "auto" else options.mapper,
+        sharing=None if options.cameras == "auto" else options.cameras,
     )
 
 
@@ -130,6 +131,7 @@ def _describe(
     found: Outcome,
     search: SceneSearch,
     names: dict[str, str],
+    table: NDArray[np.int64],
     out: Path,
     unusable: tuple[tuple[str, str], ...],
     notes: tuple[str, ...],
@@ -138,7 +140,6 @@ def _describe(
     assert model is not None
     registered = [model.images[key] for key in model.reg_image_ids()]
     missing = sorted(set(names) - {image.name for image in registered})
-    table = read_matches(search.work.database(found.attempt.masked), list(names))
     lonely = {name for name, row in zip(names, table, strict=True) if row.max(initial=0) < ENOUGH}
     others = [outcome for outcome in search.outcomes if outcome.attempt != found.attempt]
     return Reconstructed(

@@ -57,6 +57,11 @@ class WorkFolder:
             return None
 
 
+def is_unfinished(out: Path) -> bool:
+    """Whether `out` holds work that was cut off."""
+    return (out / "work").is_dir()
+
+
 def open_work(out: Path, sources: Sequence[Path], settings: dict[str, Any], overwrite: bool = False) -> WorkFolder:
     """The work folder in `out`: a new one, or that of the same photos whose work was cut off.
 
@@ -75,7 +80,7 @@ def open_work(out: Path, sources: Sequence[Path], settings: dict[str, Any], over
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: is a file; choose another name")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
-        if not work.is_dir():
+        if not is_unfinished(out):
             made = (out / "photos.json").is_file()
             remedy = "choose another name" + (", or start over with --overwrite" if made else "")
             raise InputError(f"{out}: exists and is not an empty folder; {remedy}")
@@ -101,7 +106,7 @@ def _clear(out: Path) -> None:
     """
     if not out.is_dir() or not any(out.iterdir()):
         return
-    if not (out / "work").is_dir() and not (out / "photos.json").is_file():
+    if not is_unfinished(out) and not (out / "photos.json").is_file():
         raise InputError(f"{out}: was not made by `splat photos`, and is left as it is; choose another name")
     for name in MADE:
         path = out / name
