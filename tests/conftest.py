@@ -37,9 +37,12 @@ for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 
 
 def devices() -> list[str]:
-    """Every device that has kernels in this build and hardware in this machine, and the CUDA kernels on the CPU."""
+    """Every device that has kernels in this build and hardware in this machine, and the CUDA kernels on the CPU; or those
+    of them that SPLAT_TEST_DEVICES names."""
     cuda = build_info()["cuda"] is not None and torch.cuda.is_available()
-    return ["cpu", "emulated", "cuda"] if cuda else ["cpu", "emulated"]
+    every = ["cpu", "emulated", "cuda"] if cuda else ["cpu", "emulated"]
+    wanted = os.environ.get("SPLAT_TEST_DEVICES", " ".join(every)).split()
+    return [device for device in every if device in wanted]
 
 
 @functools.lru_cache(maxsize=1)
@@ -67,7 +70,7 @@ def emulation() -> Iterator[ModuleType]:
         yield module
 
 
-@pytest.fixture(params=devices()[1:])
+@pytest.fixture(params=[device for device in devices() if device != "cpu"])
 def gpu(request: pytest.FixtureRequest) -> torch.device:
     """A device that the CUDA kernels run on."""
     return select(request)

@@ -31,14 +31,19 @@ class DeviceScope {
   public:
     explicit DeviceScope(int64_t device) {
         check_cuda(cudaGetDevice(&before_), "cudaGetDevice");
+        moved_ = before_ != int(device);
+        // Also where nothing moves: a thread's first call makes the device's context its own.
         check_cuda(cudaSetDevice(int(device)), "cudaSetDevice");
     }
-    ~DeviceScope() { cudaSetDevice(before_); }
+    ~DeviceScope() {
+        if (moved_) cudaSetDevice(before_);
+    }
     DeviceScope(const DeviceScope&) = delete;
     DeviceScope& operator=(const DeviceScope&) = delete;
 
   private:
     int before_ = 0;
+    bool moved_ = false;
 };
 
 template <class A> cudaStream_t stream_of(const A& a) { return reinterpret_cast<cudaStream_t>(a.stream); }

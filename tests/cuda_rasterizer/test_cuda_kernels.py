@@ -100,6 +100,15 @@ def test_nothing_visible_with_a_capacity(gpu):
         assert bool((result.rgb == 0).all())
 
 
+def test_no_camera_draws_no_image(gpu):
+    gaussians, camera = scene(gpu)
+    nobody = Camera(camera.viewmat.new_empty(0, 4, 4), camera.K.new_empty(0, 3, 3), camera.width, camera.height)
+    result = splat.render(gaussians.requires_grad_(), nobody, depth=True)
+    assert result.rgb.shape == (0, camera.height, camera.width, 3)
+    (result.rgb.sum() + result.depth.sum()).backward()
+    assert all(bool((tensor.grad == 0).all()) for tensor in gaussians.tensors().values())
+
+
 def test_more_tiles_than_16_bits(gpu):
     """Tile keys grow to 32 bits."""
     gaussians = cloud(6, dtype=F64, sh_degree=0)

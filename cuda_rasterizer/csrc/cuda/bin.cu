@@ -77,17 +77,22 @@ __global__ __launch_bounds__(THREADS) void gather_counts(RenderArguments a, cons
         keys[i] == DepthKey<S>(~DepthKey<S>(0)) ? 0 : at<const Projected<Footprint<S>>>(a.projected)[rows[i]].tiles;
 }
 
-// Writes one intersection, if there is room.
+// Writes the intersections of one row, where there is room, and never more than were counted: should a compiler round the
+// test of a tile differently for counting, a tile at the rim would be missing, and no other row's place taken.
 template <class Key> struct Emitter {
     Key* keys;
     uint32_t* intersections;
-    int64_t capacity;
+    int64_t end;  // of the row's places
     uint32_t row;
     int64_t first_tile;
     SPLAT_DEVICE void emit(int64_t place, int64_t tile) const {
-        if (place < capacity) keys[place] = Key(first_tile + tile), intersections[place] = row;
+        if (place < end) keys[place] = Key(first_tile + tile), intersections[place] = row;
     }
 };
+
+SPLAT_DEVICE int64_t room(const RenderArguments& a, int64_t offset, uint32_t count) {
+    return smaller(a.intersection_count, offset + int64_t(count));
+}
 
 template <class S, class Key>
 __global__ __launch_bounds__(THREADS) void emit_intersections(RenderArguments a, const uint32_t* rows,
@@ -104,7 +109,7 @@ __global__ __launch_bounds__(THREADS) void emit_intersections(RenderArguments a,
     if (count && count <= OWN_TILES && rect_tiles(projected[row].rect) <= MASK_TILES) {
         const TileRect rect = projected[row].rect;
         const int width = rect_width(rect);
-        const Emitter<Key> emitter = {keys, intersections, a.intersection_count, row,
+        const Emitter<Key> emitter = {keys, intersections, room(a, offset, count), row,
                                       int64_t(row / a.gaussians) * grid.count()};
         uint32_t place = offset;
         for (uint64_t mask = projected[row].mask; mask; mask &= mask - 1) {
@@ -121,9 +126,9 @@ __global__ __launch_bounds__(THREADS) void emit_intersections(RenderArguments a,
         const Projected<Footprint<S>>& p = projected[its_row];
         const TileRect rect = p.rect;
         const int width = rect_width(rect);
-        const Emitter<Key> emitter = {keys, intersections, a.intersection_count, its_row,
-                                      int64_t(its_row / a.gaussians) * grid.count()};
         int64_t place = __shfl_sync(ALL_LANES, offset, from);
+        const Emitter<Key> emitter = {keys, intersections, room(a, place, __shfl_sync(ALL_LANES, count, from)), its_row,
+                                      int64_t(its_row / a.gaussians) * grid.count()};
         if (rect_tiles(rect) <= MASK_TILES) {
             for (int bit = lane; bit < rect_tiles(rect); bit += WARP) {
                 if (!(p.mask >> bit & 1)) continue;
@@ -166,15 +171,14 @@ template <class S, class Key> void bin_intersections(const RenderArguments& a, c
     Key *keys = reinterpret_cast<Key*>(scratch.tile_keys[0]), *other = reinterpret_cast<Key*>(scratch.tile_keys[1]);
     Key* sorted = keys;
     uint32_t* intersections = at<uint32_t>(a.intersections);
+    // Places that nobody fills are no tile's.
+    if (a.intersection_count)
+        check_cuda(cudaMemsetAsync(keys, 0xff, size_t(a.intersection_count) * sizeof(Key), stream), "bin");
     if (a.intersection_count && a.visible_count) {
-        if (a.intersection_capacity)
-            check_cuda(cudaMemsetAsync(keys, 0xff, size_t(a.intersection_count) * sizeof(Key), stream), "bin");
         SPLAT_LAUNCH((emit_intersections<S, Key>), dim3(blocks_for(a.visible_count, THREADS)), dim3(THREADS), stream, a,
                      rows, scratch.counts, scratch.offsets, keys, intersections);
         stable_sort(scratch.temporary, scratch.temporary_bytes, keys, other, intersections, scratch.other_intersections,
                     a.intersection_count, scratch.tile_bits, stream, &sorted);
-    } else if (a.intersection_count) {
-        check_cuda(cudaMemsetAsync(keys, 0xff, size_t(a.intersection_count) * sizeof(Key), stream), "bin");
     }
     SPLAT_LAUNCH((find_tiles<Key>), dim3(blocks_for(a.intersection_count + 1, THREADS)), dim3(THREADS), stream, sorted,
                  a.intersection_count, tiles, at<int64_t>(a.tile_offsets));

@@ -117,7 +117,9 @@ void cuda::project(RenderArguments& a) {
     const ProjectScratch scratch(a);
     const cudaStream_t stream = stream_of(a);
     check_cuda(cudaMemsetAsync(scratch.totals, 0, 2 * sizeof(unsigned long long), stream), "project");
-    if (a.is_double)
+    if (scratch.rows == 0)
+        check_cuda(cudaMemsetAsync(scratch.block_visible, 0, sizeof(uint32_t), stream), "project");
+    else if (a.is_double)
         SPLAT_LAUNCH((project_rows<double>), dim3(unsigned(scratch.blocks)), dim3(PROJECT_THREADS), stream, a, scratch);
     else
         SPLAT_LAUNCH((project_rows<float>), dim3(unsigned(scratch.blocks)), dim3(PROJECT_THREADS), stream, a, scratch);

@@ -179,6 +179,7 @@ __global__ __launch_bounds__(THREADS<S>) void project_backward_rows(RenderArgume
         store3(at<S>(a.v_sh0) + 3 * i, v_sh0);
     }
     const unsigned rows_stepped = __ballot_sync(ALL_LANES, stepped);
+    __syncwarp();  // a ballot orders no memory, and every lane reads what others have written
     const int64_t first = i - lane, rows = a.gaussians - first < WARP ? a.gaussians - first : WARP;
     for (int r = 0; r < rows; ++r) {
         for (int k = lane; k < rest_floats; k += WARP) {
