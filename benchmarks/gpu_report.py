@@ -188,6 +188,7 @@ def main() -> None:
     if device.type == "cuda" and (native.build_info()["cuda"] is None or not torch.cuda.is_available()):
         sys.exit("error: no GPU, or a build without CUDA kernels; `splat doctor` tells which")
     if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
         torch.cuda.set_device(device)
     try:
         gsplat = importlib.import_module("gsplat") if device.type == "cuda" else None
