@@ -22,13 +22,12 @@ SPLAT_DEVICE void raise_to(double* to, double value) {
     atomicMax(reinterpret_cast<unsigned long long*>(to), (unsigned long long)depth_key(value));
 }
 
-template <class S> __global__ __launch_bounds__(SUB_TILES* WARP) void contribute(RenderArguments a) {
+template <class S> __global__ __launch_bounds__(SUB_TILES* WARP) void contribute(RenderArguments a,
+                                                                                 Thresholds<S> thresholds) {
     __shared__ Staged<S, 3> staged_by_warp[SUB_TILES][WARP];
     const int warp = int(threadIdx.x / WARP), lane = lane_index();
     Staged<S, 3>* staged = staged_by_warp[warp];
     const SubTile<S> place(a, int64_t(blockIdx.x), warp);
-    const BlendSettings<S> settings = blend_settings<S>(a);
-    const S log2_alpha_min = log_base2(settings.alpha_min);
 
     S transmittance[PIXELS], behind[PIXELS][3], factor[PIXELS];
 #pragma unroll
@@ -44,7 +43,7 @@ template <class S> __global__ __launch_bounds__(SUB_TILES* WARP) void contribute
         Staged<S, 3> mine;
         S depth, rgb[3];
         const bool exists = list.take(mine.footprint, depth, rgb, mine.row);
-        const bool hit = exists && place.touched_by(mine.footprint, log2_alpha_min);
+        const bool hit = exists && place.touched_by(mine.footprint, thresholds.log2_alpha_min);
         const unsigned hits = __ballot_sync(ALL_LANES, hit);
         if (hit) {
             for (int c = 0; c < 3; ++c) mine.values[c] = rgb[c];
@@ -61,7 +60,7 @@ template <class S> __global__ __launch_bounds__(SUB_TILES* WARP) void contribute
                 const FootprintRow<S> row =
                     footprint_row(gaussian.footprint, S(place.row(k)) + S(0.5) - gaussian.footprint.y);
                 const Blend<S> step =
-                    blend(footprint_sample(gaussian.footprint, row, dx).alpha, transmittance[k], settings);
+                    blend(footprint_sample(gaussian.footprint, row, dx).alpha, transmittance[k], thresholds.blend);
                 transmittance[k] = step.transmittance;
                 S change = S(0);
 #pragma unroll
@@ -104,9 +103,9 @@ void cuda::contribution(const RenderArguments& a) {
     if (a.cameras == 0) return;
     const dim3 grid(unsigned(TileGrid(a).count() * a.cameras)), block(SUB_TILES * WARP);
     if (a.is_double)
-        SPLAT_LAUNCH((contribute<double>), grid, block, stream_of(a), a);
+        SPLAT_LAUNCH((contribute<double>), grid, block, stream_of(a), a, Thresholds<double>(a));
     else
-        SPLAT_LAUNCH((contribute<float>), grid, block, stream_of(a), a);
+        SPLAT_LAUNCH((contribute<float>), grid, block, stream_of(a), a, Thresholds<float>(a));
 }
 
 }  // namespace splat

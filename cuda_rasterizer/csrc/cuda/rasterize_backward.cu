@@ -33,16 +33,26 @@ SPLAT_DEVICE uint32_t intersection_rank(const Projected<Footprint<S>>& p, S log2
     return rank + uint32_t(tile_column - tile_span_once<S>(p.footprint, reach, rect, tile_row).first);
 }
 
-template <class S> SPLAT_DEVICE void add_to(bool deterministic, S* sum, S value) {
-    if (deterministic)
+template <bool DETERMINISTIC, class S> SPLAT_DEVICE void add_to(S* sum, S value) {
+    if (DETERMINISTIC)
         *sum += value;  // this launch has one writer only
     else
         atomicAdd(sum, value);
 }
 
+// Keeps a number in its register: the compiler would compute it again for every Gaussian.
+SPLAT_DEVICE void keep(int& number) {
+#if defined(__CUDA_ARCH__)
+    asm volatile("" : "+r"(number));
+#else
+    (void)number;
+#endif
+}
+
 // CHANNELS: 3 for color, 4 for color and depth. WITH_FEATURES: features too.
-template <class S, int CHANNELS, bool WITH_FEATURES, bool ABSOLUTE>
-__global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArguments a, int first_sub_tile) {
+template <class S, int CHANNELS, bool WITH_FEATURES, bool ABSOLUTE, bool DETERMINISTIC>
+__global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArguments a, Thresholds<S> thresholds,
+                                                                      int first_sub_tile) {
     constexpr int SUMS = MOMENTS + CHANNELS + (ABSOLUTE ? 2 : 0);
     __shared__ Staged<S, CHANNELS> staged_by_warp[SUB_TILES][WARP];
     __shared__ uint32_t slots_by_warp[SUB_TILES][WARP];
@@ -50,8 +60,6 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArgu
     Staged<S, CHANNELS>* staged = staged_by_warp[warp];
     uint32_t* slots = slots_by_warp[warp];
     const SubTile<S> place(a, int64_t(blockIdx.x), first_sub_tile + warp);
-    const BlendSettings<S> settings = blend_settings<S>(a);
-    const S log2_alpha_min = log_base2(settings.alpha_min);
     const int features = WITH_FEATURES ? int(a.features_count) : 0, channels = channels_of(a);
     const int floats = MOMENTS + channels + (ABSOLUTE ? 2 : 0);
     // Where this lane's sum belongs in a row of gradients; without depth channel 3 has no place.
@@ -61,6 +69,7 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArgu
         target = floats - 2 + (owned - MOMENTS - CHANNELS);
     else if (CHANNELS == 4 && owned == MOMENTS + 3 && !a.with_depth)
         target = -1;
+    keep(target);
     const int owned_feature = WITH_FEATURES ? owned_sum<FEATURES>(lane) : -1;
 
     S transmittance[PIXELS], remaining[PIXELS], v_image[PIXELS][CHANNELS], v_median[PIXELS];
@@ -98,60 +107,68 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArgu
         Staged<S, CHANNELS> mine;
         S depth, rgb[3];
         const bool exists = list.take(mine.footprint, depth, rgb, mine.row);
-        const bool hit = exists && place.touched_by(mine.footprint, log2_alpha_min);
+        const bool hit = exists && place.touched_by(mine.footprint, thresholds.log2_alpha_min);
         const unsigned hits = __ballot_sync(ALL_LANES, hit);
         if (hit) {
             for (int c = 0; c < 3; ++c) mine.values[c] = rgb[c];
             if (CHANNELS == 4) mine.values[CHANNELS - 1] = depth;
             const int to = __popc(hits & lanes_below(lane));
             staged[to] = mine;
-            slots[to] = mine.row;
-            if (a.deterministic)
+            if (DETERMINISTIC)
                 slots[to] = uint32_t(at<const int64_t>(a.intersection_offsets)[mine.row]) +
-                            intersection_rank(at<const Projected<Footprint<S>>>(a.projected)[mine.row], log2_alpha_min,
-                                              place.tile_column, place.tile_row);
+                            intersection_rank(at<const Projected<Footprint<S>>>(a.projected)[mine.row],
+                                              thresholds.log2_alpha_min, place.tile_column, place.tile_row);
         }
         __syncwarp();
         for (int i = 0, count = __popc(hits); i < count; ++i) {
             const Staged<S, CHANNELS> gaussian = staged[i];
-            const FootprintSlopes<S> slopes = footprint_slopes(gaussian.footprint);
             const S dx = S(place.x) + S(0.5) - gaussian.footprint.x;
-            FootprintMoments<S> moments{};
-            S v_value[CHANNELS] = {}, absolute[2] = {}, weights[PIXELS];
+            S dy[PIXELS];
+            FootprintSample<S> sample[PIXELS];
+            Blend<S> step[PIXELS];
+            bool passes_half[PIXELS];  // where the median depth is
 #pragma unroll
             for (int k = 0; k < PIXELS; ++k) {
-                const S dy = S(place.row(k)) + S(0.5) - gaussian.footprint.y;
-                const FootprintSample<S> sample =
-                    footprint_sample(gaussian.footprint, footprint_row(gaussian.footprint, dy), dx);
-                const S before = transmittance[k];
-                const Blend<S> step = blend(sample.alpha, before, settings);
-                transmittance[k] = step.transmittance, weights[k] = step.weight;
+                dy[k] = S(place.row(k)) + S(0.5) - gaussian.footprint.y;
+                sample[k] = footprint_sample(gaussian.footprint, footprint_row(gaussian.footprint, dy[k]), dx);
+                step[k] = blend(sample[k].alpha, transmittance[k], thresholds.blend);
+                passes_half[k] = step[k].weight > S(0) && transmittance[k] > S(0.5) && step[k].transmittance <= S(0.5);
+                transmittance[k] = step[k].transmittance;
+            }
+            if (!__any_sync(ALL_LANES, step[0].weight > S(0) || step[1].weight > S(0))) continue;
+
+            const FootprintSlopes<S> slopes = footprint_slopes(gaussian.footprint);
+            FootprintMoments<S> moments;
+            S v_value[CHANNELS] = {}, absolute[2] = {};
+#pragma unroll
+            for (int k = 0; k < PIXELS; ++k) {
                 S dot = S(0);
 #pragma unroll
                 for (int c = 0; c < CHANNELS; ++c) {
                     dot += v_image[k][c] * gaussian.values[c];
-                    v_value[c] += step.weight * v_image[k][c];
+                    v_value[c] += step[k].weight * v_image[k][c];
                 }
-                if (CHANNELS == 4 && step.weight > S(0) && before > S(0.5) && step.transmittance <= S(0.5))
-                    v_value[CHANNELS - 1] += v_median[k];
-                if (WITH_FEATURES && a.v_image_features && step.weight > S(0)) {
+                if (CHANNELS == 4 && passes_half[k]) v_value[CHANNELS - 1] += v_median[k];
+                if (WITH_FEATURES && a.v_image_features && step[k].weight > S(0)) {
                     const S* value = features_of<S>(a, gaussian.row);
                     const S* v = at<const S>(a.v_image_features) + features * place.pixel(a, k);
                     for (int c = 0; c < features; ++c) dot += v[c] * value[c];
                 }
-                remaining[k] -= step.weight * dot;
-                const S v_sigma = blend_vjp(step, sample.alpha, dot, remaining[k], settings);
-                moments.add(v_sigma, sample, dy);
-                if (ABSOLUTE) add_absolute_gradient(slopes, sample, v_sigma, dy, absolute[0], absolute[1]);
+                remaining[k] -= step[k].weight * dot;
+                const S v_sigma = blend_vjp(step[k], sample[k].alpha, dot, remaining[k], thresholds.blend);
+                if (k == 0)  // adding to zeros would cost an instruction each
+                    moments = FootprintMoments<S>::of(v_sigma, sample[k], dy[k]);
+                else
+                    moments.add(v_sigma, sample[k], dy[k]);
+                if (ABSOLUTE) add_absolute_gradient(slopes, sample[k], v_sigma, dy[k], absolute[0], absolute[1]);
             }
-            if (!__any_sync(ALL_LANES, weights[0] > S(0) || weights[1] > S(0))) continue;
             S sums[SUMS] = {moments.one, moments.u, moments.dy, moments.u_u, moments.u_dy, moments.dy_dy};
 #pragma unroll
             for (int c = 0; c < CHANNELS; ++c) sums[MOMENTS + c] = v_value[c];
             if (ABSOLUTE) sums[SUMS - 2] = absolute[0], sums[SUMS - 1] = absolute[1];
             TransposedSum<SUMS>::run(sums, lane);
-            S* gradients = at<S>(a.intersection_gradients) + int64_t(slots[i]) * floats;
-            if (target >= 0) add_to(a.deterministic, gradients + target, sums[0]);
+            S* gradients = at<S>(a.intersection_gradients) + int64_t(DETERMINISTIC ? slots[i] : gaussian.row) * floats;
+            if (target >= 0) add_to<DETERMINISTIC>(gradients + target, sums[0]);
             if (WITH_FEATURES && a.v_image_features) {
                 for (int first = 0; first < features; first += FEATURES) {
                     S v_features[FEATURES];
@@ -160,15 +177,15 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArgu
                         v_features[c] = S(0);
                         if (first + c >= features) continue;
                         for (int k = 0; k < PIXELS; ++k)
-                            if (weights[k] > S(0))
+                            if (step[k].weight > S(0))
                                 v_features[c] +=
-                                    weights[k] *
+                                    step[k].weight *
                                     at<const S>(a.v_image_features)[features * place.pixel(a, k) + first + c];
                     }
                     TransposedSum<FEATURES>::run(v_features, lane);
                     if (owned_feature >= 0 && first + owned_feature < features)
-                        add_to(a.deterministic, gradients + MOMENTS + channels - features + first + owned_feature,
-                               v_features[0]);
+                        add_to<DETERMINISTIC>(gradients + MOMENTS + channels - features + first + owned_feature,
+                                              v_features[0]);
                 }
             }
         }
@@ -176,23 +193,19 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArgu
     }
 }
 
-template <class S, int CHANNELS, bool WITH_FEATURES> void launch(const RenderArguments& a, int first, int sub_tiles) {
-    const dim3 grid(unsigned(TileGrid(a).count() * a.cameras)), block(unsigned(sub_tiles * WARP));
-    if (a.v_mean2d_abs)
-        SPLAT_LAUNCH((composite_backward<S, CHANNELS, WITH_FEATURES, true>), grid, block, stream_of(a), a, first);
-    else
-        SPLAT_LAUNCH((composite_backward<S, CHANNELS, WITH_FEATURES, false>), grid, block, stream_of(a), a, first);
+template <class S, int CHANNELS, bool WITH_FEATURES, bool ABSOLUTE> void launch(const RenderArguments& a) {
+    const dim3 grid(unsigned(TileGrid(a).count() * a.cameras));
+    const Thresholds<S> thresholds(a);
+    if (!a.deterministic)
+        SPLAT_LAUNCH((composite_backward<S, CHANNELS, WITH_FEATURES, ABSOLUTE, false>), grid, dim3(SUB_TILES * WARP),
+                     stream_of(a), a, thresholds, 0);
+    for (int sub_tile = 0; a.deterministic && sub_tile < SUB_TILES; ++sub_tile)
+        SPLAT_LAUNCH((composite_backward<S, CHANNELS, WITH_FEATURES, ABSOLUTE, true>), grid, dim3(WARP), stream_of(a),
+                     a, thresholds, sub_tile);
 }
 
-void launch_any(const RenderArguments& a, int first, int sub_tiles) {
-    if (a.is_double)
-        launch<double, 4, true>(a, first, sub_tiles);
-    else if (a.features_count)
-        launch<float, 4, true>(a, first, sub_tiles);
-    else if (a.with_depth)
-        launch<float, 4, false>(a, first, sub_tiles);
-    else
-        launch<float, 3, false>(a, first, sub_tiles);
+template <class S, int CHANNELS, bool WITH_FEATURES> void launch(const RenderArguments& a) {
+    a.v_mean2d_abs ? launch<S, CHANNELS, WITH_FEATURES, true>(a) : launch<S, CHANNELS, WITH_FEATURES, false>(a);
 }
 
 }  // namespace
@@ -212,8 +225,14 @@ void cuda::rasterize_backward(const RenderArguments& a) {
     if (bytes)
         check_cuda(cudaMemsetAsync(at<char>(a.intersection_gradients), 0, bytes, stream_of(a)), "rasterize_backward");
     if (a.cameras == 0) return;
-    if (!a.deterministic) return launch_any(a, 0, SUB_TILES);
-    for (int sub_tile = 0; sub_tile < SUB_TILES; ++sub_tile) launch_any(a, sub_tile, 1);
+    if (a.is_double)
+        launch<double, 4, true>(a);
+    else if (a.features_count)
+        launch<float, 4, true>(a);
+    else if (a.with_depth)
+        launch<float, 4, false>(a);
+    else
+        launch<float, 3, false>(a);
 }
 
 }  // namespace splat

@@ -14,15 +14,13 @@ constexpr int FEATURES = 8;  // channels of one launch
 
 // CHANNELS: 3 for color, 4 for color and depth, FEATURES for the features from first_feature on.
 template <class S, int CHANNELS>
-__global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, const unsigned long long* totals,
-                                                             int first_feature) {
+__global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, Thresholds<S> thresholds,
+                                                             const unsigned long long* totals, int first_feature) {
     constexpr bool colors = CHANNELS != FEATURES;
     __shared__ Staged<S, CHANNELS> staged_by_warp[SUB_TILES][WARP];
     const int warp = int(threadIdx.x / WARP), lane = lane_index();
     Staged<S, CHANNELS>* staged = staged_by_warp[warp];
     const SubTile<S> place(a, int64_t(blockIdx.x), warp);
-    const BlendSettings<S> settings = blend_settings<S>(a);
-    const S log2_alpha_min = log_base2(settings.alpha_min);
 
     S transmittance[PIXELS], image[PIXELS][CHANNELS], median[PIXELS];
 #pragma unroll
@@ -37,7 +35,7 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, 
         Staged<S, CHANNELS> mine;
         S depth, rgb[3];
         const bool exists = list.take(mine.footprint, depth, rgb, mine.row);
-        const bool hit = exists && place.touched_by(mine.footprint, log2_alpha_min);
+        const bool hit = exists && place.touched_by(mine.footprint, thresholds.log2_alpha_min);
         const unsigned hits = __ballot_sync(ALL_LANES, hit);
         if (hit) {
             if (colors) {
@@ -61,7 +59,8 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, 
                 const FootprintRow<S> row =
                     footprint_row(gaussian.footprint, S(place.row(k)) + S(0.5) - gaussian.footprint.y);
                 const S before = transmittance[k];
-                const Blend<S> step = blend(footprint_sample(gaussian.footprint, row, dx).alpha, before, settings);
+                const Blend<S> step =
+                    blend(footprint_sample(gaussian.footprint, row, dx).alpha, before, thresholds.blend);
                 transmittance[k] = step.transmittance;
 #pragma unroll
                 for (int c = 0; c < CHANNELS; ++c) image[k][c] += step.weight * gaussian.values[c];
@@ -101,7 +100,7 @@ __global__ __launch_bounds__(SUB_TILES* WARP) void composite(RenderArguments a, 
 template <class S, int CHANNELS> void launch(const RenderArguments& a, int first_feature) {
     const int64_t tiles = TileGrid(a).count() * a.cameras;
     SPLAT_LAUNCH((composite<S, CHANNELS>), dim3(unsigned(tiles)), dim3(SUB_TILES * WARP), stream_of(a), a,
-                 ProjectScratch(a).totals, first_feature);
+                 Thresholds<S>(a), ProjectScratch(a).totals, first_feature);
 }
 
 }  // namespace

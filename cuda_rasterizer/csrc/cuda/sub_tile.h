@@ -38,45 +38,55 @@ template <class S> struct SubTile {
     }
 };
 
+// What the compositors compare with, in their own precision: from the host, so that no loop converts it.
+template <class S> struct Thresholds {
+    BlendSettings<S> blend;
+    S log2_alpha_min;
+    explicit Thresholds(const RenderArguments& a)
+        : blend(blend_settings<S>(a)), log2_alpha_min(log_base2(blend.alpha_min)) {}
+};
+
 // The list of a tile, 32 entries at a time, fetched two steps ahead: while a warp works on one group, the records of the
 // next are on their way, and the indices of the one after that.
 template <class S> class TileList {
   public:
     SPLAT_DEVICE TileList(const RenderArguments& a, int64_t tile)
-        : intersections_(at<const uint32_t>(a.intersections)),
-          projected_(at<const Projected<Footprint<S>>>(a.projected)),
-          place_(at<const int64_t>(a.tile_offsets)[tile] + lane_index()),
-          end_(at<const int64_t>(a.tile_offsets)[tile + 1]) {
-        next_row_ = row_at(place_);
-        fetch(next_row_, place_);
-        next_row_ = row_at(place_ + WARP);
+        : projected_(at<const Projected<Footprint<S>>>(a.projected)) {
+        const int64_t first = at<const int64_t>(a.tile_offsets)[tile],
+                      end = at<const int64_t>(a.tile_offsets)[tile + 1];
+        entry_ = at<const uint32_t>(a.intersections) + first + lane_index();
+        left_ = int(end - first);
+        own_ = left_ - lane_index();
+        next_row_ = row_at(0);
+        fetch(next_row_);
+        next_row_ = row_at(WARP);
     }
     // The same for all lanes.
-    SPLAT_DEVICE bool done() const { return place_ - lane_index() >= end_; }
+    SPLAT_DEVICE bool done() const { return left_ <= 0; }
 
     // This lane's entry of the present group; goes on to the next group.
     SPLAT_DEVICE bool take(Footprint<S>& footprint, S& depth, S (&rgb)[3], uint32_t& row) {
-        const bool exists = place_ < end_;
+        const bool exists = own_ > 0;
         footprint = footprint_, depth = depth_, row = row_;
         rgb[0] = rgb_[0], rgb[1] = rgb_[1], rgb[2] = rgb_[2];
-        place_ += WARP;
-        fetch(next_row_, place_);
-        next_row_ = row_at(place_ + WARP);
+        entry_ += WARP, left_ -= WARP, own_ -= WARP;
+        fetch(next_row_);
+        next_row_ = row_at(WARP);
         return exists;
     }
 
   private:
-    SPLAT_DEVICE uint32_t row_at(int64_t place) const { return place < end_ ? intersections_[place] : 0; }
-    SPLAT_DEVICE void fetch(uint32_t row, int64_t place) {
+    SPLAT_DEVICE uint32_t row_at(int ahead) const { return own_ > ahead ? entry_[ahead] : 0; }
+    SPLAT_DEVICE void fetch(uint32_t row) {
         row_ = row;
-        if (place >= end_) return;
+        if (own_ <= 0) return;
         const Projected<Footprint<S>>& p = projected_[row];
         footprint_ = p.footprint, depth_ = p.depth;
         rgb_[0] = p.rgb[0], rgb_[1] = p.rgb[1], rgb_[2] = p.rgb[2];
     }
-    const uint32_t* intersections_;
     const Projected<Footprint<S>>* projected_;
-    int64_t place_, end_;
+    const uint32_t* entry_;  // this lane's of the present group
+    int left_, own_;         // entries from the group's first on, and from this lane's own on
     uint32_t next_row_, row_ = 0;
     Footprint<S> footprint_ = {};
     S depth_ = S(0), rgb_[3] = {};

@@ -38,11 +38,11 @@ template <int N, int OFFSET = WARP / 2> struct TransposedSum {
 #pragma unroll
         for (int i = 0; i < HALF; ++i) {
             const S low = values[i];
-            if (N == 1) {
-                values[i] = low + __shfl_xor_sync(ALL_LANES, low, OFFSET);
-            } else {
-                const S high = i + HALF < N ? values[i + HALF] : S(0);
+            if (i + HALF < N) {
+                const S high = values[i + HALF];
                 values[i] = (upper ? high : low) + __shfl_xor_sync(ALL_LANES, upper ? low : high, OFFSET);
+            } else {  // without a partner: both halves have the sum, and only the lower one owns it
+                values[i] = low + __shfl_xor_sync(ALL_LANES, low, OFFSET);
             }
         }
         TransposedSum<HALF, OFFSET / 2>::run(values, lane);

@@ -40,7 +40,7 @@ template <class V> SPLAT_HD V removal_change(const Blend<V>& step, V value, V re
 // that transmittance. Where alpha was clamped the gradient is zero.
 template <class S, class V>
 SPLAT_HD V blend_vjp(const Blend<V>& step, V alpha_unclamped, V dot, V remaining, const BlendSettings<S>& settings) {
-    const V v = remaining * (step.alpha / (S(1) - step.alpha)) - step.weight * dot;
+    const V v = remaining * approximate_quotient(step.alpha, S(1) - step.alpha) - step.weight * dot;
     return select((step.weight > S(0)) & (alpha_unclamped < settings.alpha_max), v, V{});
 }
 

@@ -61,6 +61,11 @@ SPLAT_HD FootprintSample<V> footprint_sample(const GaussianFootprint<S>& f, cons
 template <class V> struct FootprintMoments {
     V one, u, dy, u_u, u_dy, dy_dy;
 
+    // Those of one pixel, or of a vector of pixels.
+    template <class S> static SPLAT_HD FootprintMoments of(V v_sigma, const FootprintSample<V>& sample, S y) {
+        const V v_u = v_sigma * sample.u, v_dy = v_sigma * y;
+        return {v_sigma, v_u, v_dy, v_u * sample.u, v_u * y, v_dy * y};
+    }
     template <class S> SPLAT_HD void add(V v_sigma, const FootprintSample<V>& sample, S y) {
         const V v_u = v_sigma * sample.u, v_dy = v_sigma * y;
         one += v_sigma, u += v_u, dy += v_dy;
@@ -159,13 +164,13 @@ template <class S> SPLAT_HD Interval<S> footprint_rows(const GaussianFootprint<S
 template <class S> SPLAT_HD bool footprint_touches(const GaussianFootprint<S>& f, S reach, S x0, S x1, S y0, S y1) {
     const S left = x0 - f.x, right = x1 - f.x, top = y0 - f.y, bottom = y1 - f.y;
     const S dx = clamp(S(0), left, right), dy = clamp(S(0), top, bottom);
-    const S foot_y = clamp(-f.l11 * f.l12 * dx / (f.l12 * f.l12 + f.l22 * f.l22), top, bottom);
-    const S foot_x = clamp(-f.l12 * dy / f.l11, left, right);
+    const S foot_y = clamp(approximate_quotient(-f.l11 * f.l12 * dx, f.l12 * f.l12 + f.l22 * f.l22), top, bottom);
+    const S foot_x = clamp(approximate_quotient(-f.l12 * dy, f.l11), left, right);
     const S u0 = f.l11 * dx + f.l12 * foot_y, v0 = f.l22 * foot_y, u1 = f.l11 * foot_x + f.l12 * dy, v1 = f.l22 * dy;
     const S nearest = smaller(u0 * u0 + v0 * v0, u1 * u1 + v1 * v1);
     // Far from the center of a needle u is a small difference of large numbers: allow for their rounding.
     const S rounding = S(1e-6) * (magnitude(f.l11 * foot_x) + magnitude(f.l12 * foot_y) + magnitude(f.l11 * dx));
-    return nearest <= reach + rounding * (S(1) + square_root(nearest));
+    return nearest <= reach + rounding * (S(1) + approximate_root(nearest));
 }
 
 SPLAT_NAMESPACE_END
