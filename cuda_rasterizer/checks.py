@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def check_shape(name: str, tensor: Tensor, expected: Sequence[int], meaning: str = "") -> None:
-    if tuple(tensor.shape) != tuple(expected):
+    if tensor.shape != tuple(expected):
         detail = f" ({meaning})" if meaning else ""
         raise ValueError(f"{name} must have shape {list(expected)}{detail}, got {list(tensor.shape)}")
 

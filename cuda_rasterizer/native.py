@@ -79,9 +79,14 @@ def is_cuda(device: torch.device) -> bool:
     return device.type == "cuda" or hasattr(load(), "set_seed")
 
 
+def has_cuda(module: ModuleType) -> bool:
+    """Whether a build has kernels for GPUs. Asked for every launch, so nothing of the driver is."""
+    return hasattr(module, "CUDA_TOOLKIT")
+
+
 def describe_cuda(module: ModuleType) -> dict[str, Any] | None:
     """The CUDA half of a build: toolkit, architectures, driver; None where there are no CUDA kernels."""
-    if not hasattr(module, "CUDA_TOOLKIT"):
+    if not has_cuda(module):
         return None
 
     def version(number: int) -> str | None:

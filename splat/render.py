@@ -1,6 +1,7 @@
 """render: Gaussians and cameras in, images out, differentiable in everything that makes sense to differentiate."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -66,8 +67,9 @@ def render(
         facing = facing_normals(gaussians, camera)  # [C, N, 3]
         extra = facing if features is None else torch.cat([facing, features.expand(batch, *features.shape)], dim=-1)
     probe_shape = (len(gaussians), 2) if single else (batch, len(gaussians), 2)
-    probe = gaussians.means.new_zeros(probe_shape, requires_grad=True) if statistics else None
-    abs_probe = gaussians.means.new_zeros(probe_shape, requires_grad=True) if statistics and absgrad else None
+    # Nobody reads the probes, only their gradients.
+    probe = gaussians.means.new_empty(probe_shape, requires_grad=True) if statistics else None
+    abs_probe = gaussians.means.new_empty(probe_shape, requires_grad=True) if statistics and absgrad else None
     image = rasterize(
         Inputs(
             **gaussians.tensors(),
@@ -106,7 +108,7 @@ def as_batch(cameras: Camera | Sequence[Camera]) -> Camera:
     """Any way of giving cameras, as one batched camera."""
     if not isinstance(cameras, Camera):
         return Camera.stack(cameras)
-    return cameras if cameras.batched else Camera.stack([cameras])
+    return cameras if cameras.batched else replace(cameras, viewmat=cameras.viewmat[None], K=cameras.K[None])
 
 
 def as_background(background: Tensor | Sequence[float] | None, like: Tensor, batch: int) -> Tensor:  # [C, 3]

@@ -1,5 +1,7 @@
 """Everything about the inputs of a render, by name, that the kernels take for granted."""
 
+import torch
+
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.checks import check_device, check_floats, check_range, check_shape
 from splat.cuda_rasterizer.ops.schema import Inputs
@@ -30,6 +32,8 @@ def check_inputs(inputs: Inputs, width: int, height: int, sh_degree: int) -> Non
     stored = round((sh_rest.shape[1] + 1) ** 0.5) - 1
     check_range("sh_degree", sh_degree, 0, stored, "the scene has no more coefficients")
     check_range("sh_degree", sh_degree, 0, module.SH_DEGREE_MAX, "the kernels evaluate no more")
-    tensors = inputs._asdict()
-    check_floats(tensors)
-    check_device(tensors)
+    dtype, device = means.dtype, means.device
+    alike = all(t is None or (t.dtype == dtype and t.device == device) for t in inputs)
+    if not alike or dtype not in (torch.float32, torch.float64):  # which of them, and what to do
+        check_floats(inputs._asdict())
+        check_device(inputs._asdict())

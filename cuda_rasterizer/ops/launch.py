@@ -27,7 +27,7 @@ def on(device: torch.device, arguments: Any) -> Any:
         RuntimeError: the build has no CUDA kernels.
     """
     if device.type == "cuda":
-        if native.describe_cuda(native.load()) is None:
+        if not native.has_cuda(native.load()):
             raise RuntimeError(
                 "the tensors are on a CUDA device, and this build has no CUDA kernels. Install the CUDA toolkit (nvcc) and "
                 "run `pip install .` again, or move the scene to the CPU with .to('cpu'); `splat doctor` tells more"

@@ -65,7 +65,7 @@ def test_no_gpu_is_explained():
 
 
 def test_a_build_without_cuda_names_the_remedy(monkeypatch):
-    monkeypatch.setattr(native, "describe_cuda", lambda module: None)
+    monkeypatch.setattr(native, "has_cuda", lambda module: False)
     with pytest.raises(RuntimeError, match=r"no CUDA kernels.*nvcc.*\.to\('cpu'\)"):
         launch.on(torch.device("cuda", 0), native.load().RenderArguments())
 

@@ -6,12 +6,41 @@
 
 namespace splat {
 
+namespace {
+
+// The latest answers of a question to CUB, which takes microseconds and is asked several times a render.
+class Answers {
+  public:
+    template <class Ask> size_t of(int64_t count, Ask ask) {
+        int device = 0;
+        check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+        for (const Answer& answer : answers_)
+            if (answer.count == count && answer.device == device) return answer.bytes;
+        next_ = (next_ + 1) % 4;
+        answers_[next_] = {count, device, ask()};
+        return answers_[next_].bytes;
+    }
+
+  private:
+    struct Answer {
+        int64_t count = -1;
+        int device = -1;
+        size_t bytes = 0;
+    } answers_[4];
+    int next_ = 0;
+};
+
+}  // namespace
+
 size_t exclusive_sum_bytes(int64_t count) {
-    size_t bytes = 0;
-    check_cuda(cub::DeviceScan::ExclusiveSum(nullptr, bytes, static_cast<const uint32_t*>(nullptr),
-                                             static_cast<uint32_t*>(nullptr), count),
-               "exclusive_sum");
-    return bytes;
+    thread_local Answers answers;
+    return answers.of(count, [&] {
+        size_t bytes = 0;
+        check_cuda(cub::DeviceScan::ExclusiveSum(nullptr, bytes, static_cast<const uint32_t*>(nullptr),
+                                                 static_cast<uint32_t*>(nullptr), count),
+                   "exclusive_sum");
+        return bytes;
+    });
 }
 
 void exclusive_sum(void* scratch, size_t bytes, const uint32_t* in, uint32_t* out, int64_t count, cudaStream_t stream) {
@@ -19,11 +48,15 @@ void exclusive_sum(void* scratch, size_t bytes, const uint32_t* in, uint32_t* ou
 }
 
 template <class Key> size_t stable_sort_bytes(int64_t count) {
-    size_t bytes = 0;
-    cub::DoubleBuffer<Key> keys(nullptr, nullptr);
-    cub::DoubleBuffer<uint32_t> values(nullptr, nullptr);
-    check_cuda(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, values, count, 0, int(sizeof(Key)) * 8), "sort");
-    return bytes;
+    thread_local Answers answers;
+    return answers.of(count, [&] {
+        size_t bytes = 0;
+        cub::DoubleBuffer<Key> keys(nullptr, nullptr);
+        cub::DoubleBuffer<uint32_t> values(nullptr, nullptr);
+        check_cuda(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, values, count, 0, int(sizeof(Key)) * 8),
+                   "sort");
+        return bytes;
+    });
 }
 
 template <class Key>
