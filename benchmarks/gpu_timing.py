@@ -59,7 +59,7 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
         before = stopwatch.mark()
         result = run(stage, arguments)
         times[stage].append(stopwatch.since(before))
-        if stage == "project":
+        if stage in ("project", "count"):  # the latter where the former was only a guess
             counts.update(intersections=arguments.intersection_count, visible=arguments.visible_count)
         return result
 

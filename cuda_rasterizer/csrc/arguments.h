@@ -39,9 +39,10 @@ struct RenderArguments {
     uint64_t background = 0;       // [C, 3]
     uint64_t pixel_weights = 0;    // [C, H, W] how much every pixel counts, for contribution
 
-    // How many intersections there are. project() tells both, unless intersection_capacity is given: then nobody waits for the device,
-    // there is room for so many, and an image that needs more becomes NaN.
-    int64_t intersection_count = 0, visible_count = 0, intersection_capacity = 0;
+    // How many intersections and drawn rows there are. project() tells both, unless intersection_capacity is given: then
+    // nobody waits for the device, there is room for so many, and an image that needs more becomes NaN. With
+    // visible_capacity, a guess too, count() can be asked after the later stages have been started.
+    int64_t intersection_count = 0, visible_count = 0, intersection_capacity = 0, visible_capacity = 0;
 
     // Kept from the forward for the backward
     uint64_t projected = 0;  // [C, N] records of projected_bytes
@@ -129,6 +130,7 @@ struct Kernels {
     int64_t (*gradient_rows)(const RenderArguments&);
     int64_t (*intersection_gradient_floats)(const RenderArguments&);
     void (*project)(RenderArguments&);  // tells intersection_count and visible_count
+    void (*count)(RenderArguments&);    // after project with a visible_capacity: the true counts, waiting for them
     void (*bin)(const RenderArguments&);
     void (*rasterize_forward)(const RenderArguments&);
     void (*contribution)(const RenderArguments&);  // after rasterize_forward

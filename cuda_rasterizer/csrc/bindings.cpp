@@ -94,7 +94,7 @@ NB_MODULE(_splat_native, m) {
         SPLAT_FIELD(gaussians) SPLAT_FIELD(cameras) SPLAT_FIELD(width) SPLAT_FIELD(height) SPLAT_FIELD(sh_degree)
         SPLAT_FIELD(sh_rest_count) SPLAT_FIELD(features_count) SPLAT_FIELD(features_per_camera) SPLAT_FIELD(with_depth)
         SPLAT_FIELD(antialiased) SPLAT_FIELD(is_double) SPLAT_FIELD(deterministic) SPLAT_FIELD(threads) SPLAT_FIELD(device)
-        SPLAT_FIELD(stream) SPLAT_FIELD(intersection_count) SPLAT_FIELD(visible_count) SPLAT_FIELD(intersection_capacity) SPLAT_FIELD(near) SPLAT_FIELD(far)
+        SPLAT_FIELD(stream) SPLAT_FIELD(intersection_count) SPLAT_FIELD(visible_count) SPLAT_FIELD(intersection_capacity) SPLAT_FIELD(visible_capacity) SPLAT_FIELD(near) SPLAT_FIELD(far)
         SPLAT_FIELD(eps2d) SPLAT_FIELD(alpha_max) SPLAT_FIELD(alpha_min) SPLAT_FIELD(transmittance_min)
         SPLAT_FIELD(frustum_margin) SPLAT_FIELD(means) SPLAT_FIELD(quats) SPLAT_FIELD(log_scales)
         SPLAT_FIELD(logit_opacities) SPLAT_FIELD(sh0) SPLAT_FIELD(sh_rest) SPLAT_FIELD(features) SPLAT_FIELD(viewmats)
@@ -141,6 +141,7 @@ NB_MODULE(_splat_native, m) {
     SPLAT_SIZE(intersection_gradient_floats);
 #undef SPLAT_SIZE
     m.def("project", [](RenderArguments& a) { kernels_for(a).project(a); }, Release());
+    m.def("count", [](RenderArguments& a) { kernels_for(a).count(a); }, Release());
     m.def("bin", [](const RenderArguments& a) { kernels_for(a).bin(a); }, Release());
     m.def("rasterize_forward", [](const RenderArguments& a) { kernels_for(a).rasterize_forward(a); }, Release());
     m.def("contribution", [](const RenderArguments& a) { kernels_for(a).contribution(a); }, Release());

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from splat.cuda_rasterizer import native
-from splat.cuda_rasterizer.ops import launch, memory
+from splat.cuda_rasterizer.ops import guesses, launch, memory
 from splat.cuda_rasterizer.ops.schema import Inputs, Limits, Options, Outputs, register
 
 
@@ -33,9 +33,36 @@ def draw(inputs: Inputs, options: Options, limits: Limits) -> Drawn:
     kept += launch.addresses(
         arguments, {name: tensor for name, tensor in made.items() if tensor.numel() and name != "intersections"}
     )
+    rows, kind, guess = inputs.means.shape[0] * inputs.viewmats.shape[0], None, None
     if native.is_cuda(inputs.means.device):
         arguments.intersection_capacity = limits.intersection_capacity
+        if not limits.intersection_capacity and not options.deterministic:  # which would pay for what is not used
+            kind = (inputs.means.device, *inputs.means.shape, len(inputs.viewmats), options.width, options.height)
+            guess = guesses.room(kind, guesses.Counts(limits.max_intersections, rows))
+    if guess is not None:
+        arguments.intersection_capacity, arguments.visible_capacity = guess
     launch.run("project", arguments)
+    finished = _composite(inputs, options, limits, arguments, outputs, kept)
+    if guess is not None:
+        launch.run("count", arguments)
+        if arguments.intersection_count > guess.intersections or arguments.visible_count > guess.visible:
+            finished = _composite(inputs, options, limits, arguments, outputs, kept)
+    if kind is not None:
+        guesses.learn(kind, guesses.Counts(arguments.intersection_count, arguments.visible_count))
+    return Drawn(arguments, finished, kept)
+
+
+def _composite(
+    inputs: Inputs, options: Options, limits: Limits, arguments: Any, outputs: Outputs, kept: list[Tensor]
+) -> Outputs:
+    """The stages after projection, with room for as many intersections as the arguments say.
+
+    Args:
+        kept: what must outlive the stages is added.
+
+    Raises:
+        TooManyIntersectionsError: there are more than limits.max_intersections.
+    """
     intersections = arguments.intersection_count
     if intersections > limits.max_intersections:
         raise memory.TooManyIntersectionsError(
@@ -44,14 +71,12 @@ def draw(inputs: Inputs, options: Options, limits: Limits) -> Drawn:
             "smaller image, or raise RenderSettings.max_intersections"
         )
     with memory.explained(options, intersections):
-        outputs = outputs._replace(
-            intersections=memory.empty(outputs.intersections, intersections, outputs.intersections.shape[1])
-        )
-        scratch = memory.scratch(inputs.means, module.forward_scratch_bytes(arguments))
-    kept += launch.addresses(arguments, {"intersections": outputs.intersections, "scratch": scratch})
+        room = memory.empty(outputs.intersections, intersections, outputs.intersections.shape[1])
+        scratch = memory.scratch(inputs.means, native.load().forward_scratch_bytes(arguments))
+    kept += launch.addresses(arguments, {"intersections": room, "scratch": scratch})
     launch.run("bin", arguments)
     launch.run("rasterize_forward", arguments)
-    return Drawn(arguments, outputs, kept)
+    return outputs._replace(intersections=room)
 
 
 def _outputs(inputs: Inputs, options: Options, intersections: Any, arguments: Any) -> Outputs:

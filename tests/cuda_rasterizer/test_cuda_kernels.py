@@ -8,7 +8,9 @@ from scenes import assert_agree, cameras, cloud, draw
 from splat import Camera, RenderSettings
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
+from splat.cuda_rasterizer.ops import guesses
 from splat.cuda_rasterizer.ops.adam import adam_step
+from splat.cuda_rasterizer.ops.guesses import Counts
 from splat.reference import render as reference
 
 F64 = torch.float64
@@ -80,6 +82,33 @@ def test_capacity_that_is_enough_changes_nothing(gpu):
     roomy = drawn(gpu, settings=RenderSettings(deterministic=True, intersection_capacity=50_000), **OPTIONS)
     for name, value in exact.items():
         assert torch.equal(roomy[name], value), name
+
+
+@pytest.mark.parametrize("likely", [Counts(1, 1), Counts(500, 1), Counts(1, 1000), Counts(90_000, 1000)])
+def test_a_guess_changes_nothing(gpu, likely, monkeypatch):
+    """Whether it was enough or not."""
+    exact = drawn(gpu, settings=RenderSettings(deterministic=True), **OPTIONS)
+    monkeypatch.setattr(guesses, "room", lambda kind, most: likely)
+    actual = drawn(gpu, **OPTIONS)
+    assert_agree(actual, exact, 1e-5)
+    for image in ("rgb", "alpha", "depth", "median_depth", "features"):
+        assert torch.equal(actual[image], exact[image]), image
+
+
+def test_what_renders_need_is_learned():
+    most = Counts(10**9, 10**6)
+    assert guesses.room("a", most) is None
+    guesses.learn("a", Counts(100_000, 2000))
+    first = guesses.room("a", most)
+    assert first is not None and 110_000 < first.intersections < 130_000 and 2000 < first.visible < 10_000
+    for _ in range(300):
+        guesses.learn("a", Counts(50_000, 2000))
+    later = guesses.room("a", most)
+    assert later is not None and 50_000 < later.intersections < 65_000
+    assert guesses.room("a", Counts(40_000, 100)) == Counts(40_000, 100)
+    for kind in range(guesses.REMEMBERED):
+        guesses.learn(kind, Counts(1, 1))
+    assert guesses.room("a", most) is None
 
 
 @pytest.mark.parametrize("deterministic", [False, True])

@@ -21,6 +21,7 @@ int64_t intersection_gradient_floats(const RenderArguments& a) {
     return Footprint<float>::MOMENTS + channels_of(a) + (a.v_mean2d_abs ? 2 : 0);
 }
 void project_any(RenderArguments& a) { a.is_double ? project<double>(a) : project<float>(a); }
+void count_already_told(RenderArguments&) {}
 void bin_any(const RenderArguments& a) { a.is_double ? bin<double>(a) : bin<float>(a); }
 void forward_any(const RenderArguments& a) { a.is_double ? rasterize_forward<double>(a) : rasterize_forward<float>(a); }
 void contribution_any(const RenderArguments& a) { a.is_double ? contribution<double>(a) : contribution<float>(a); }
@@ -45,6 +46,7 @@ const Kernels SPLAT_TABLE(SPLAT_VARIANT) = {SPLAT_NAME(SPLAT_VARIANT),
                                             gradient_rows,
                                             intersection_gradient_floats,
                                             project_any,
+                                            count_already_told,
                                             bin_any,
                                             forward_any,
                                             contribution_any,

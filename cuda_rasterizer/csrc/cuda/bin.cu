@@ -53,7 +53,8 @@ struct BinScratch {
 
 // Lists the drawn rows in index order: a block knows from the scan where its rows begin.
 template <class Key>
-__global__ __launch_bounds__(PROJECT_THREADS) void compact(ProjectScratch from, Key* keys, uint32_t* rows) {
+__global__ __launch_bounds__(PROJECT_THREADS) void compact(ProjectScratch from, Key* keys, uint32_t* rows,
+                                                              int64_t capacity) {
     __shared__ uint32_t warp_counts[PROJECT_THREADS / WARP];
     const int64_t row = int64_t(blockIdx.x) * PROJECT_THREADS + threadIdx.x;
     const Key key = row < from.rows ? reinterpret_cast<const Key*>(from.keys)[row] : Key(~Key(0));
@@ -65,7 +66,7 @@ __global__ __launch_bounds__(PROJECT_THREADS) void compact(ProjectScratch from, 
     if (!drawn) return;
     uint32_t place = from.block_offsets[blockIdx.x] + uint32_t(__popc(ballot & lanes_below(lane_index())));
     for (int w = 0; w < warp; ++w) place += warp_counts[w];
-    keys[place] = key, rows[place] = uint32_t(row);
+    if (place < capacity) keys[place] = key, rows[place] = uint32_t(row);
 }
 
 template <class S>
@@ -195,7 +196,7 @@ template <class S> void bin_rows(const RenderArguments& a) {
         exclusive_sum(from.scan, from.scan_bytes, from.block_visible, from.block_offsets, from.blocks, stream);
         if (a.intersection_capacity) check_cuda(cudaMemsetAsync(keys, 0xff, depth_bytes, stream), "bin");
         SPLAT_LAUNCH((compact<Depth>), dim3(unsigned(from.blocks)), dim3(PROJECT_THREADS), stream, from, keys,
-                     scratch.rows[0]);
+                     scratch.rows[0], a.visible_count);
         Depth* sorted = keys;
         stable_sort(scratch.temporary, scratch.temporary_bytes, keys, other, scratch.rows[0], scratch.rows[1],
                     a.visible_count, int(sizeof(Depth)) * 8, stream, &sorted);

@@ -4,6 +4,8 @@
 // ones by its whole warp, a row of tiles per lane. Color is evaluated only for Gaussians that touch a tile: with 48
 // coefficients each it would otherwise be most of the traffic. A block leaves the number of its drawn rows, so that
 // `compact` can list them in order. No shared memory; bound by memory.
+#include <vector>
+
 #include "cuda/sort.h"
 #include "cuda/stages.h"
 
@@ -109,15 +111,34 @@ template <class S> __global__ __launch_bounds__(PROJECT_THREADS) void project_ro
     }
 }
 
-// Where the host reads the two totals: page-locked, so that they come without a detour. One per thread, never freed.
-unsigned long long* locked_totals() {
-    thread_local unsigned long long* totals = nullptr;
-    if (!totals) {
+// Where the host reads the two totals of its latest render: page-locked, so that they come without a detour, and an event
+// that tells when they are there. One per thread and device, never freed.
+struct Mailbox {
+    unsigned long long* totals = nullptr;
+    cudaEvent_t arrived = nullptr;
+};
+
+Mailbox& mailbox(int64_t device) {
+    thread_local std::vector<Mailbox> boxes;
+    const size_t place = device < 0 ? 0 : size_t(device);
+    if (boxes.size() <= place) boxes.resize(place + 1);
+    Mailbox& box = boxes[place];
+    if (!box.totals) {
         void* memory = nullptr;
-        check_cuda(cudaMallocHost(&memory, 2 * sizeof(*totals)), "project");
-        totals = static_cast<unsigned long long*>(memory);
+        check_cuda(cudaMallocHost(&memory, 2 * sizeof(*box.totals)), "project");
+        check_cuda(cudaEventCreateWithFlags(&box.arrived, cudaEventDisableTiming), "project");
+        box.totals = static_cast<unsigned long long*>(memory);
     }
-    return totals;
+    return box;
+}
+
+// Starts the way of the totals to the host.
+void send_totals(const RenderArguments& a, const ProjectScratch& scratch) {
+    Mailbox& box = mailbox(a.device);
+    check_cuda(cudaMemcpyAsync(box.totals, scratch.totals, 2 * sizeof(*box.totals), cudaMemcpyDeviceToHost,
+                               stream_of(a)),
+               "project");
+    check_cuda(cudaEventRecord(box.arrived, stream_of(a)), "project");
 }
 
 }  // namespace
@@ -134,12 +155,18 @@ void cuda::project(RenderArguments& a) {
         SPLAT_LAUNCH((project_rows<double>), dim3(unsigned(scratch.blocks)), dim3(PROJECT_THREADS), stream, a, scratch);
     else
         SPLAT_LAUNCH((project_rows<float>), dim3(unsigned(scratch.blocks)), dim3(PROJECT_THREADS), stream, a, scratch);
-    a.visible_count = scratch.rows, a.intersection_count = a.intersection_capacity;
-    if (a.intersection_capacity) return;
-    unsigned long long* totals = locked_totals();
-    check_cuda(cudaMemcpyAsync(totals, scratch.totals, 2 * sizeof(*totals), cudaMemcpyDeviceToHost, stream), "project");
-    check_cuda(cudaStreamSynchronize(stream), "project");
-    a.visible_count = int64_t(totals[0]), a.intersection_count = int64_t(totals[1]);
+    const bool guessed = a.visible_capacity > 0;
+    if (guessed || !a.intersection_capacity) send_totals(a, scratch);
+    if (!a.intersection_capacity) return count(a);
+    a.visible_count = guessed && a.visible_capacity < scratch.rows ? a.visible_capacity : scratch.rows;
+    a.intersection_count = a.intersection_capacity;
+}
+
+// The true counts of this thread's latest project.
+void cuda::count(RenderArguments& a) {
+    const Mailbox& box = mailbox(a.device);
+    check_cuda(cudaEventSynchronize(box.arrived), "project");
+    a.visible_count = int64_t(box.totals[0]), a.intersection_count = int64_t(box.totals[1]);
 }
 
 }  // namespace splat

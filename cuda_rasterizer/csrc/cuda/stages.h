@@ -54,6 +54,7 @@ template <class S, int CHANNELS> struct alignas(16) Staged {
 
 namespace cuda {
 void project(RenderArguments& a);
+void count(RenderArguments& a);
 int64_t forward_scratch_bytes(const RenderArguments& a);
 void bin(const RenderArguments& a);
 void rasterize_forward(const RenderArguments& a);
