@@ -1,4 +1,4 @@
-// How the host side of csrc/cuda speaks to CUDA: errors as exceptions, and the one macro that starts a kernel. Compiled
+// How the host side of csrc/cuda speaks to CUDA: errors as exceptions, and the macros that start a kernel. Compiled
 // by nvcc for a GPU, or by g++ for the emulation.
 #pragma once
 
@@ -10,6 +10,7 @@
 #if defined(SPLAT_EMULATION)
 #include "emulation/cuda_on_cpu.h"
 #else
+#include <cuda_pipeline_primitives.h>
 #include <cuda_runtime.h>
 #endif
 
@@ -19,11 +20,14 @@ namespace splat {
 void check_cuda(cudaError_t status, const char* what);
 
 #if !defined(SPLAT_EMULATION)
-#define SPLAT_LAUNCH(kernel, grid, block, stream, ...)    \
-    do {                                                  \
-        kernel<<<grid, block, 0, stream>>>(__VA_ARGS__);  \
-        ::splat::check_cuda(cudaGetLastError(), #kernel); \
+// With so many bytes of dynamic shared memory, 48 KB at most, which the kernel names by SPLAT_DYNAMIC_SHARED.
+#define SPLAT_LAUNCH_SHARED(kernel, grid, block, bytes, stream, ...) \
+    do {                                                             \
+        kernel<<<grid, block, bytes, stream>>>(__VA_ARGS__);         \
+        ::splat::check_cuda(cudaGetLastError(), #kernel);            \
     } while (0)
+#define SPLAT_DYNAMIC_SHARED(name) extern __shared__ __align__(16) unsigned char name[]
+#define SPLAT_LAUNCH(kernel, grid, block, stream, ...) SPLAT_LAUNCH_SHARED(kernel, grid, block, 0, stream, __VA_ARGS__)
 #endif
 
 // Works on one device, and goes back to the caller's: torch shares the current device of a thread with us.

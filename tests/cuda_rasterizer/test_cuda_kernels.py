@@ -77,6 +77,35 @@ def test_image_and_loss_never_depend_on_the_order(gpu):
     assert all(torch.equal(loss, losses[0]) for loss in losses)
 
 
+@pytest.mark.parametrize("per_camera", [False, True])
+@pytest.mark.parametrize("stored, evaluated", [(0, 0), (1, 1), (2, 2), (3, 0), (3, 2), (3, 3), (4, 4)])
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_camera_alone(gpu, dtype, stored, evaluated, per_camera):
+    """Without gradients with respect to the camera another kernel does the same."""
+    generator = torch.Generator().manual_seed(6)
+    start = cloud(150, sh_degree=stored, dtype=F64)
+    start.means[::3] += 1000  # not seen
+    weights = torch.randn(1, 29, 37, 7, generator=generator, dtype=F64).to(gpu, dtype)
+    shape = (1, 150, 3) if per_camera else (150, 3)
+    start_features = torch.randn(shape, generator=generator, dtype=F64)
+    results = []
+    for alone in (False, True):
+        gaussians = start.to(gpu, dtype).requires_grad_()
+        features = start_features.to(gpu, dtype).requires_grad_()
+        camera = cameras(1).to(gpu, dtype)
+        view = Camera(camera.viewmat.requires_grad_(not alone), camera.K, camera.width, camera.height)
+        settings = RenderSettings(deterministic=True)
+        options = {"sh_degree": evaluated, "features": features, "depth": True, "statistics": True, "absgrad": True}
+        drawn = splat.render(gaussians, view, settings=settings, **options)
+        (torch.cat([drawn.rgb, drawn.depth[..., None], drawn.features], dim=-1) * weights).sum().backward()
+        assert (camera.viewmat.grad is None) == alone
+        tensors = {**gaussians.tensors(), "features": features}
+        results.append({name: tensor.grad for name, tensor in tensors.items()})
+        results[-1] |= {"mean2d": drawn.statistics.mean2d_grad, "absolute": drawn.statistics.mean2d_absgrad}
+    assert_agree(results[1], results[0], 1e-5 if dtype == torch.float32 else 1e-12)
+    assert all(bool((gradient[::3] == 0).all()) for gradient in (results[1]["means"], results[1]["sh_rest"]))
+
+
 def test_capacity_that_is_enough_changes_nothing(gpu):
     exact = drawn(gpu, settings=RenderSettings(deterministic=True), **OPTIONS)
     roomy = drawn(gpu, settings=RenderSettings(deterministic=True, intersection_capacity=50_000), **OPTIONS)

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "emulation/fibers.h"
 
@@ -74,6 +75,11 @@ template <class T> T from_bits(uint64_t bits) {
     return value;
 }
 inline int lane() { return int(current->linear % 32); }
+// As little to be relied on as the GPU's: every launch finds all bits set, which is NaN.
+struct DynamicShared {
+    uint64_t pair[2] = {~uint64_t(0), ~uint64_t(0)};
+};
+inline thread_local std::vector<DynamicShared> dynamic_shared;
 }  // namespace emulation
 
 inline void __syncthreads() { emulation::barrier(0); }
@@ -115,5 +121,14 @@ template <class T> T atomicMax(T* to, T value) {
     return before;
 }
 
+// Asynchronous copies are done on the spot.
+inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes) { memcpy(to, from, bytes); }
+inline void __pipeline_commit() {}
+inline void __pipeline_wait_prior(size_t) {}
+
+#define SPLAT_DYNAMIC_SHARED(name) \
+    unsigned char* const name = reinterpret_cast<unsigned char*>(emulation::dynamic_shared.data())
+#define SPLAT_LAUNCH_SHARED(kernel, grid, block, bytes, stream, ...) \
+    (emulation::dynamic_shared.assign((bytes) / 16 + 1, {}), SPLAT_LAUNCH(kernel, grid, block, stream, __VA_ARGS__))
 #define SPLAT_LAUNCH(kernel, grid, block, stream, ...) \
     ((void)(stream), emulation::run_grid(grid, block, [&] { (kernel)(__VA_ARGS__); }))
