@@ -9,7 +9,7 @@ from gpu_timing import Stopwatch, peak_memory, stage_times
 
 import splat
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
-from splat.cuda_rasterizer.ops.adam import adam_step
+from splat.cuda_rasterizer.ops.adam import adam_steps
 
 DISTRIBUTIONS = {  # mean and spread of log scales, and the fraction of Gaussians a hundred times larger
     "splat-like": (-4.6, 0.6, 0.0),
@@ -60,8 +60,10 @@ class Ours:
         self.steps += 1
         result = splat.render(self.leaves, self.camera, statistics=True, settings=self.settings)
         l1_ssim_loss(result.rgb[None], self.target).backward()
-        for name, parameter in self.leaves.tensors().items():
-            adam_step(parameter.detach(), parameter.grad, *self.moments[name], step=self.steps, lr=1e-7)
+        leaves = self.leaves.tensors()
+        parameters, gradients = [leaf.detach() for leaf in leaves.values()], [leaf.grad for leaf in leaves.values()]
+        moments = zip(*(self.moments[name] for name in leaves), strict=True)
+        adam_steps(parameters, gradients, *moments, [1e-7] * len(leaves), step=self.steps)
 
     def zero(self) -> None:
         for tensor in self.leaves.tensors().values():

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-ABI = 7
+ABI = 8
 """Number of the layout shared with csrc/bindings.cpp."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from splat.cuda_rasterizer.ops.adam import FusedAdam, adam_step
+from splat.cuda_rasterizer.ops.adam import FusedAdam, adam_steps
 from splat.cuda_rasterizer.ops.schema import PARAMETERS
 from splat.gaussians import Gaussians
 from splat.training.learned_mask import MASK, MASK_START
@@ -59,19 +59,17 @@ class GaussianOptimizer:
     ) -> None:
         """One step with the gradients of `leaves`; rows that are not `visible` ([N] bool, if given) are left alone."""
         self.steps += 1
-        for name, leaf in leaves.items():
-            if leaf.grad is None:
-                continue
-            adam_step(
-                self.parameters[name],
-                leaf.grad,
-                self.exp_avg[name],
-                self.exp_avg_sq[name],
-                step=self.steps,
-                lr=learning_rates[name],
-                eps=self.EPS,
-                visible=visible,
-            )
+        gradients = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+        adam_steps(
+            [self.parameters[name] for name in gradients],
+            list(gradients.values()),
+            [self.exp_avg[name] for name in gradients],
+            [self.exp_avg_sq[name] for name in gradients],
+            [learning_rates[name] for name in gradients],
+            step=self.steps,
+            eps=self.EPS,
+            visible=visible,
+        )
 
     def keep(self, rows: Tensor) -> None:
         """Keep some Gaussians, by mask or index."""

@@ -103,20 +103,29 @@ struct LossArguments {
     uint64_t target = 0;   // [C, H, W, 3] float in 0..1, or uint8
     uint64_t v_image = 0;  // [C, H, W, 3] gradient of the loss by the image, or 0
     uint64_t sums = 0;     // [2] double: mean absolute error, mean SSIM
+    uint64_t loss = 0;     // [1] float: (1 - ssim_weight) * l1 + ssim_weight * (1 - ssim), or 0
     uint64_t scratch = 0;
 };
 
-// One Adam step of a parameter with `rows` rows of `columns` floats.
-struct AdamArguments {
+// A parameter that a step of Adam changes, with `rows` rows of `columns` floats.
+struct AdamParameter {
     int64_t rows = 0, columns = 0;
+    double lr = 0;
+    uint64_t parameter = 0, gradient = 0, exp_avg = 0, exp_avg_sq = 0;
+};
+constexpr int ADAM_PARAMETERS_MAX = 8;
+
+// One Adam step of several parameters.
+struct AdamArguments {
     int64_t threads = 1;
     int64_t device = -1;
     uint64_t stream = 0;
-    double lr = 0, beta1 = 0, beta2 = 0, eps = 0;
-    int64_t step = 1;  // counted from 1
-    uint64_t parameter = 0, gradient = 0, exp_avg = 0, exp_avg_sq = 0;
-    uint64_t visible = 0;  // [rows] bool: other rows are left alone; 0: all rows
-    uint64_t clock = 0;    // [2] double on the device: step and lr, in place of the numbers above
+    double beta1 = 0, beta2 = 0, eps = 0;
+    int64_t step = 1;      // counted from 1
+    uint64_t visible = 0;  // [rows] bool, the same rows for all parameters: other rows are left alone; 0: all rows
+    uint64_t clock = 0;    // [2] double on the device: step, in place of the number above, and a factor of all lr
+    int64_t parameters = 0;
+    AdamParameter parameter[ADAM_PARAMETERS_MAX];
 };
 
 // What one instruction set, or one device, offers.

@@ -26,7 +26,7 @@ using namespace splat;
 namespace {
 
 // Raised when a struct, function or constant here changes: cuda_rasterizer/native.py refuses a module of another number.
-constexpr int ABI = 7;
+constexpr int ABI = 8;
 
 const Kernels* chosen = nullptr;
 
@@ -71,6 +71,7 @@ NB_MODULE(_splat_native, m) {
     m.attr("IMAGE_SIDE_MAX") = IMAGE_SIDE_MAX;
     m.attr("SH_DEGREE_MAX") = SH_DEGREE_MAX;
     m.attr("CONTRIBUTIONS") = CONTRIBUTIONS;
+    m.attr("ADAM_PARAMETERS_MAX") = ADAM_PARAMETERS_MAX;
     m.attr("COMPILER") = __VERSION__;
     m.attr("COMPILED_VARIANTS") = compiled_variants();
     choose("");
@@ -123,12 +124,21 @@ NB_MODULE(_splat_native, m) {
 #define SPLAT_FIELD(name) .def_rw(#name, &AdamArguments::name)
     nb::class_<AdamArguments>(m, "AdamArguments")
         .def(nb::init<>())
-        SPLAT_FIELD(rows) SPLAT_FIELD(columns) SPLAT_FIELD(threads) SPLAT_FIELD(device) SPLAT_FIELD(stream) SPLAT_FIELD(lr) SPLAT_FIELD(beta1) SPLAT_FIELD(beta2)
-        SPLAT_FIELD(eps) SPLAT_FIELD(step) SPLAT_FIELD(parameter) SPLAT_FIELD(gradient) SPLAT_FIELD(exp_avg)
-        SPLAT_FIELD(exp_avg_sq) SPLAT_FIELD(visible) SPLAT_FIELD(clock);
+        SPLAT_FIELD(threads) SPLAT_FIELD(device) SPLAT_FIELD(stream) SPLAT_FIELD(beta1) SPLAT_FIELD(beta2) SPLAT_FIELD(eps)
+        SPLAT_FIELD(step) SPLAT_FIELD(visible) SPLAT_FIELD(clock)
 #undef SPLAT_FIELD
-
-    // clang-format on
+        // clang-format on
+        .def(
+            "add",
+            [](AdamArguments& a, int64_t rows, int64_t columns, double lr, uint64_t parameter, uint64_t gradient,
+               uint64_t exp_avg, uint64_t exp_avg_sq) {
+                if (a.parameters >= ADAM_PARAMETERS_MAX)
+                    throw std::invalid_argument("one call steps at most " + std::to_string(ADAM_PARAMETERS_MAX) +
+                                                " parameters");
+                a.parameter[a.parameters++] = {rows, columns, lr, parameter, gradient, exp_avg, exp_avg_sq};
+            },
+            nb::arg("rows"), nb::arg("columns"), nb::arg("lr"), nb::arg("parameter"), nb::arg("gradient"),
+            nb::arg("exp_avg"), nb::arg("exp_avg_sq"), "One more parameter to step.");
 
     using Release = nb::call_guard<nb::gil_scoped_release>;
 #define SPLAT_SIZE(name) m.def(#name, [](const RenderArguments& a) { return kernels_for(a).name(a); })

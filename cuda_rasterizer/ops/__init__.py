@@ -10,7 +10,7 @@ One module an operator, which importing it registers: nothing else is needed bef
     backward_adam.py rasterize_backward_adam: a step of Adam takes the place of the gradients
     contribution.py  contribution
     loss.py          l1_ssim
-    adam.py          adam_step
+    adam.py          adam_step: of several parameters at once
 
 Scratch memory and streams come from torch and live here; the kernels get addresses. The operators know nothing of
 autograd: see autograd.py, which imports them. They import native.py and checks.py.

@@ -1,4 +1,4 @@
-"""adam_step: Adam in place (Kingma and Ba 2015), of one parameter; and what a step inside the backward of a render takes."""
+"""adam_step: Adam in place (Kingma and Ba 2015), of several parameters at once; and what a step inside the backward takes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -41,42 +41,45 @@ class FusedAdam(NamedTuple):
 
 
 class AdamStep(NamedTuple):
-    """What `adam_step` takes."""
+    """What the operator `adam_step` takes. The lists have an element for every parameter."""
 
-    parameter: Tensor
-    gradient: Tensor
-    exp_avg: Tensor
-    exp_avg_sq: Tensor
+    parameters: list[Tensor]
+    gradients: list[Tensor]
+    exp_avg: list[Tensor]
+    exp_avg_sq: list[Tensor]
+    lr: list[float]
     visible: Tensor | None
     clock: Tensor | None
     step: int
-    lr: float
     beta1: float
     beta2: float
     eps: float
 
 
 def step_in_place(take: AdamStep) -> NoResults:
-    """Run the kernel."""
-    parameter = take.parameter
-    if parameter.numel() == 0:
-        return NoResults()
-    arguments = launch.on(parameter.device, native.load().AdamArguments())
-    arguments.rows = parameter.shape[0]
-    arguments.columns = parameter.numel() // parameter.shape[0]
-    arguments.step, arguments.lr, arguments.eps = take.step, take.lr, take.eps
-    arguments.beta1, arguments.beta2 = take.beta1, take.beta2
-    tensors = {
-        "parameter": parameter,
-        "gradient": take.gradient,
-        "exp_avg": take.exp_avg,
-        "exp_avg_sq": take.exp_avg_sq,
-        "visible": take.visible,
-        "clock": take.clock,
-    }
-    kept = launch.addresses(arguments, tensors)
-    launch.run("adam", arguments)
-    del kept
+    """Run the kernel, on as many parameters at once as it takes."""
+    module = native.load()
+    groups = zip(take.parameters, take.gradients, take.exp_avg, take.exp_avg_sq, take.lr, strict=True)
+    every = [group for group in groups if group[0].numel() > 0]
+    for begin in range(0, len(every), module.ADAM_PARAMETERS_MAX):
+        some = every[begin : begin + module.ADAM_PARAMETERS_MAX]
+        arguments = launch.on(some[0][0].device, module.AdamArguments())
+        arguments.step, arguments.eps = take.step, take.eps
+        arguments.beta1, arguments.beta2 = take.beta1, take.beta2
+        kept = launch.addresses(arguments, {"visible": take.visible, "clock": take.clock})
+        for parameter, gradient, exp_avg, exp_avg_sq, lr in some:
+            kept.append(gradient.contiguous())
+            arguments.add(
+                rows=parameter.shape[0],
+                columns=parameter.numel() // parameter.shape[0],
+                lr=lr,
+                parameter=parameter.data_ptr(),
+                gradient=kept[-1].data_ptr(),
+                exp_avg=exp_avg.data_ptr(),
+                exp_avg_sq=exp_avg_sq.data_ptr(),
+            )
+        launch.run("adam", arguments)
+        del kept
     return NoResults()
 
 
@@ -86,8 +89,87 @@ _operator = register(
     lambda _: NoResults(),
     takes=(AdamStep,),
     gives=NoResults,
-    changes=("parameter", "exp_avg", "exp_avg_sq"),
+    changes=("parameters", "exp_avg", "exp_avg_sq"),
 )
+
+
+def adam_steps(
+    parameters: Sequence[Tensor],  # each [N, ...] float32, contiguous, changed in place
+    gradients: Sequence[Tensor],  # like parameters
+    exp_avg: Sequence[Tensor],  # like parameters, changed in place
+    exp_avg_sq: Sequence[Tensor],  # like parameters, changed in place
+    lr: Sequence[float],  # a learning rate for each
+    *,
+    step: int = 1,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-15,
+    visible: Tensor | None = None,  # [N] bool
+    clock: Tensor | None = None,  # [2] float64
+) -> None:
+    """One step of Adam (Kingma and Ba 2015) of several parameters in place, in one kernel.
+
+    Args:
+        step: number of this step, counted from 1, for the bias correction.
+        clock: the step, and a factor that all learning rates are multiplied with, on the parameters' device. They are
+            read when the kernel runs, instead of `step` and 1: a captured CUDA graph can be replayed as they change.
+        visible: rows that are not are left alone, moments included (sparse Adam); all rows unless given. All parameters
+            then have the same rows.
+
+    Raises:
+        ValueError: a tensor is not float32, not contiguous, or not of its parameter's shape; the lists are not equally
+            long; the parameters are not on one device.
+    """
+    if not len(parameters) == len(gradients) == len(exp_avg) == len(exp_avg_sq) == len(lr):
+        raise ValueError(
+            f"adam_step: gradients, moments and lr must be as many as parameters, got {len(parameters)} parameters, "
+            f"{len(gradients)} gradients, {len(exp_avg)} exp_avg, {len(exp_avg_sq)} exp_avg_sq, {len(lr)} lr"
+        )
+    if not parameters:
+        return
+    device = parameters[0].device
+    for group in zip(parameters, gradients, exp_avg, exp_avg_sq, strict=True):
+        _check(group, device, visible)
+    if clock is not None and (clock.dtype != torch.float64 or clock.shape != (2,) or clock.device != device):
+        raise ValueError(
+            f"adam_step: clock must be float64 [2] on {device}, got {clock.dtype} {list(clock.shape)} on {clock.device}"
+        )
+    if step < 1:
+        raise ValueError(f"adam_step: step is counted from 1, got {step}")
+    with torch.no_grad():
+        _operator(
+            AdamStep(
+                parameters=list(parameters),
+                gradients=list(gradients),
+                exp_avg=list(exp_avg),
+                exp_avg_sq=list(exp_avg_sq),
+                lr=list(lr),
+                visible=visible,
+                clock=clock,
+                step=step,
+                beta1=beta1,
+                beta2=beta2,
+                eps=eps,
+            )
+        )
+
+
+def _check(group: tuple[Tensor, Tensor, Tensor, Tensor], device: torch.device, visible: Tensor | None) -> None:
+    """Of a parameter, its gradient and its moments."""
+    parameter = group[0]
+    for name, tensor in zip(("parameter", "gradient", "exp_avg", "exp_avg_sq"), group, strict=True):
+        if tensor.dtype != torch.float32 or tensor.shape != parameter.shape:
+            raise ValueError(
+                f"adam_step: {name} must be float32 of shape {list(parameter.shape)}, got {tensor.dtype} {list(tensor.shape)}"
+            )
+        if name != "gradient" and not tensor.is_contiguous():
+            raise ValueError(f"adam_step: {name} is changed in place and must be contiguous")
+        if tensor.device != device:
+            raise ValueError(f"adam_step: {name} must be on {device} as the first parameter, got {tensor.device}")
+    if visible is not None and (visible.dtype != torch.bool or visible.shape != parameter.shape[:1]):
+        raise ValueError(
+            f"adam_step: visible must be bool of shape {list(parameter.shape[:1])}, got {visible.dtype} {list(visible.shape)}"
+        )
 
 
 def adam_step(
@@ -97,60 +179,24 @@ def adam_step(
     exp_avg_sq: Tensor,  # like parameter, changed in place
     *,
     step: int = 1,
-    lr: float = 0.0,
+    lr: float = 1.0,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-15,
     visible: Tensor | None = None,  # [N] bool
     clock: Tensor | None = None,  # [2] float64
 ) -> None:
-    """One step of Adam (Kingma and Ba 2015) in place, fused.
-
-    Args:
-        step: number of this step, counted from 1, for the bias correction.
-        clock: step and lr on the parameter's device, read when the kernel runs instead of the two numbers: a captured
-            CUDA graph can be replayed as they change.
-        visible: rows that are not are left alone, moments included (sparse Adam); all rows unless given.
-
-    Raises:
-        ValueError: a tensor is not float32, not contiguous, or not of the parameter's shape.
-    """
-    for name, tensor in {
-        "parameter": parameter,
-        "gradient": gradient,
-        "exp_avg": exp_avg,
-        "exp_avg_sq": exp_avg_sq,
-    }.items():
-        if tensor.dtype != torch.float32 or tensor.shape != parameter.shape:
-            raise ValueError(
-                f"adam_step: {name} must be float32 of shape {list(parameter.shape)}, got {tensor.dtype} {list(tensor.shape)}"
-            )
-        if name != "gradient" and not tensor.is_contiguous():
-            raise ValueError(f"adam_step: {name} is changed in place and must be contiguous")
-    if visible is not None and (visible.dtype != torch.bool or visible.shape != parameter.shape[:1]):
-        raise ValueError(
-            f"adam_step: visible must be bool of shape {list(parameter.shape[:1])}, got {visible.dtype} {list(visible.shape)}"
-        )
-    if clock is not None and (clock.dtype != torch.float64 or clock.shape != (2,) or clock.device != parameter.device):
-        raise ValueError(
-            f"adam_step: clock must be float64 [2] on {parameter.device}, got {clock.dtype} {list(clock.shape)} "
-            f"on {clock.device}"
-        )
-    if step < 1:
-        raise ValueError(f"adam_step: step is counted from 1, got {step}")
-    with torch.no_grad():
-        _operator(
-            AdamStep(
-                parameter=parameter,
-                gradient=gradient,
-                exp_avg=exp_avg,
-                exp_avg_sq=exp_avg_sq,
-                visible=visible,
-                clock=clock,
-                step=step,
-                lr=lr,
-                beta1=beta1,
-                beta2=beta2,
-                eps=eps,
-            )
-        )
+    """`adam_steps` of one parameter. With a clock, whose second number `lr` is multiplied with, `lr` may be left out."""
+    adam_steps(
+        [parameter],
+        [gradient],
+        [exp_avg],
+        [exp_avg_sq],
+        [lr],
+        step=step,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        visible=visible,
+        clock=clock,
+    )

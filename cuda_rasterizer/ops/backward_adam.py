@@ -29,24 +29,21 @@ def _rasterize_backward_adam(
     visible = None
     if fused.visible_only:
         visible = (state.intersection_offsets.diff() > 0).view(-1, len(inputs.means)).any(dim=0)
-    for parameter, gradient, exp_avg, exp_avg_sq, lr in zip(
-        inputs.parameters, gradients.parameters, fused.exp_avg, fused.exp_avg_sq, fused.lr, strict=True
-    ):
-        step_in_place(
-            AdamStep(
-                parameter=parameter,
-                gradient=gradient,
-                exp_avg=exp_avg,
-                exp_avg_sq=exp_avg_sq,
-                visible=visible,
-                clock=None,
-                step=fused.step,
-                lr=lr,
-                beta1=fused.beta1,
-                beta2=fused.beta2,
-                eps=fused.eps,
-            )
+    step_in_place(
+        AdamStep(
+            parameters=list(inputs.parameters),
+            gradients=list(gradients.parameters),
+            exp_avg=fused.exp_avg,
+            exp_avg_sq=fused.exp_avg_sq,
+            lr=fused.lr,
+            visible=visible,
+            clock=None,
+            step=fused.step,
+            beta1=fused.beta1,
+            beta2=fused.beta2,
+            eps=fused.eps,
         )
+    )
     return gradients.others
 
 

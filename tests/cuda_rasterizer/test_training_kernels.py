@@ -7,7 +7,7 @@ import splat
 from scenes import cameras, cloud
 from splat import Gaussians, RenderSettings
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
-from splat.cuda_rasterizer.ops.adam import adam_step
+from splat.cuda_rasterizer.ops.adam import adam_step, adam_steps
 from splat.cuda_rasterizer.ops.schema import PARAMETERS
 from splat.image_metrics import ssim
 from splat.training.optimizer import GaussianOptimizer
@@ -32,7 +32,7 @@ def plain_loss(image: torch.Tensor, target: torch.Tensor, weight: float) -> torc
     return (1 - weight) * (x - y).abs().mean() + weight * (1 - similarity.mean())
 
 
-@pytest.mark.parametrize("size", [(1, 40, 50), (3, 17, 23), (1, 1, 1), (2, 3, 5), (1, 64, 300)])
+@pytest.mark.parametrize("size", [(1, 40, 50), (3, 17, 23), (1, 1, 1), (2, 3, 5), (1, 64, 300), (2, 30, 150)])
 @pytest.mark.parametrize("weight", [0.0, 0.2, 1.0])
 def test_loss_and_its_gradient(device, size, weight):
     image, target = images(*size)
@@ -112,15 +112,52 @@ def test_adam_is_torchs_adam(device, shape):
 
 def test_adam_reads_a_clock_on_the_device(device):
     by_number, by_clock = ([torch.full((300, 3), v, device=device) for v in (1.0, 0.1, 0.2)] for _ in range(2))
-    clock = torch.tensor([1.0, 0.5], dtype=torch.float64, device=device)
+    clock = torch.tensor([1.0, 0.25], dtype=torch.float64, device=device)
     for step, lr in ((1, 0.5), (2, 0.25)):
         gradient = torch.randn(300, 3, generator=torch.Generator().manual_seed(step)).to(device)
         adam_step(by_number[0], gradient, *by_number[1:], step=step, lr=lr)
-        adam_step(by_clock[0], gradient, *by_clock[1:], clock=clock)
-        clock += torch.tensor([1.0, -0.25], dtype=torch.float64, device=device)
+        adam_step(by_clock[0], gradient, *by_clock[1:], lr=2.0, clock=clock)  # the clock has a factor
+        clock += torch.tensor([1.0, -0.125], dtype=torch.float64, device=device)
     assert all(torch.equal(a, b) for a, b in zip(by_number, by_clock, strict=True))
     with pytest.raises(ValueError, match="clock must be float64"):
         adam_step(by_clock[0], gradient, *by_clock[1:], clock=clock.float())
+
+
+SHAPES = [(33, 3), (33, 4), (33,), (33, 15, 3), (33, 0, 3), (33, 1), (33, 3), (33, 7), (33, 2), (33, 40)]
+"""More than the kernel takes at once, and one without numbers."""
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("clocked", [False, True])
+@pytest.mark.parametrize("offset", [0, 1])  # numbers that are not aligned are read one by one
+def test_adam_of_several_parameters_is_adam_of_each(device, sparse, clocked, offset):
+    generator = torch.Generator().manual_seed(2)
+
+    def tensors(positive: bool = False) -> list[torch.Tensor]:
+        made = []
+        for shape in SHAPES:
+            count = torch.Size(shape).numel()
+            values = torch.randn(count + offset, generator=generator).to(device)[offset:].view(shape)
+            made.append(values.abs_() if positive else values)
+        return made
+
+    parameters, gradients, exp_avg, exp_avg_sq = tensors(), tensors(), tensors(), tensors(positive=True)
+    rates = [0.01 * (k + 1) for k in range(len(SHAPES))]
+    visible = torch.rand(33, generator=generator).to(device) < 0.5 if sparse else None
+    clock = torch.tensor([4.0, 0.5], dtype=torch.float64, device=device) if clocked else None
+    how = {"visible": visible, "clock": clock, "step": 4}
+    one_by_one = [[t.clone() for t in group] for group in (parameters, exp_avg, exp_avg_sq)]
+    for p, gradient, m, v, lr in zip(one_by_one[0], gradients, *one_by_one[1:], rates, strict=True):
+        adam_step(p, gradient, m, v, lr=lr, **how)
+    before = [t.clone() for t in parameters]
+    adam_steps(parameters, gradients, exp_avg, exp_avg_sq, rates, **how)
+    for actual, expected in zip((parameters, exp_avg, exp_avg_sq), one_by_one, strict=True):
+        for a, e in zip(actual, expected, strict=True):
+            torch.testing.assert_close(a, e, rtol=1e-6, atol=1e-7)
+    for after, old in zip(parameters, before, strict=True):
+        changed = (after != old).reshape(33, -1).any(dim=1) if after.numel() > 0 else visible
+        if sparse:
+            assert torch.equal(changed, visible)
 
 
 def test_sparse_adam_leaves_the_others_alone(device):
@@ -187,3 +224,8 @@ def test_adam_misuse_is_explained():
         adam_step(good, good, good.clone(), good.clone(), step=1, lr=0.1, visible=torch.ones(3, dtype=torch.bool))
     with pytest.raises(ValueError, match="counted from 1"):
         adam_step(good, good, good.clone(), good.clone(), step=0, lr=0.1)
+    with pytest.raises(ValueError, match="as many as parameters"):
+        adam_steps([good], [good], [good.clone()], [good.clone()], [0.1, 0.2])
+    with pytest.raises(ValueError, match="visible must be bool"):
+        others = [torch.ones(4, 3), torch.ones(5, 3)]
+        adam_steps(others, others, others, others, [0.1, 0.2], visible=torch.ones(4, dtype=torch.bool))

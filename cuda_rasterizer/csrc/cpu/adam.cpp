@@ -16,17 +16,18 @@ void update(const AdamStep& step, float* parameter, const float* gradient, float
     for (int64_t i = 0; i < count; ++i) adam_update(step, gradient[i], parameter[i], exp_avg[i], exp_avg_sq[i]);
 }
 
-}  // namespace
-
-void adam(const AdamArguments& a) {
-    const AdamStep step = adam_step_of(a);
+void adam_of(const AdamArguments& a, const AdamParameter& p) {
+    if (p.rows * p.columns == 0) return;
+    const double* clock = at<const double>(a.clock);
+    const AdamStep step =
+        make_adam_step(a.beta1, a.beta2, a.eps, clock ? clock[0] : double(a.step), clock ? p.lr * clock[1] : p.lr);
     const uint8_t* visible = at<const uint8_t>(a.visible);
-    const int64_t rows_per_task = a.columns < 16384 ? 16384 / a.columns : 1;
-    parallel_chunks(a.threads, a.rows, rows_per_task, [&](int64_t begin, int64_t end, int) {
+    const int64_t rows_per_task = p.columns < 16384 ? 16384 / p.columns : 1;
+    parallel_chunks(a.threads, p.rows, rows_per_task, [&](int64_t begin, int64_t end, int) {
         const auto update_rows = [&](int64_t first, int64_t last) {
-            const int64_t offset = first * a.columns;
-            update(step, at<float>(a.parameter) + offset, at<const float>(a.gradient) + offset,
-                   at<float>(a.exp_avg) + offset, at<float>(a.exp_avg_sq) + offset, (last - first) * a.columns);
+            const int64_t offset = first * p.columns;
+            update(step, at<float>(p.parameter) + offset, at<const float>(p.gradient) + offset,
+                   at<float>(p.exp_avg) + offset, at<float>(p.exp_avg_sq) + offset, (last - first) * p.columns);
         };
         if (!visible) return update_rows(begin, end);
         for (int64_t row = begin; row < end;) {  // runs of visible rows
@@ -36,6 +37,12 @@ void adam(const AdamArguments& a) {
             if (row > first) update_rows(first, row);
         }
     });
+}
+
+}  // namespace
+
+void adam(const AdamArguments& a) {
+    for (int64_t k = 0; k < a.parameters; ++k) adam_of(a, a.parameter[k]);
 }
 
 SPLAT_NAMESPACE_END

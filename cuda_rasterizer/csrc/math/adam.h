@@ -14,10 +14,6 @@ SPLAT_HD AdamStep make_adam_step(double beta1, double beta2, double eps, double 
     const double correction1 = 1.0 - pow(beta1, step), correction2 = 1.0 - pow(beta2, step);
     return {float(beta1), float(beta2), float(eps), float(lr / correction1), float(1.0 / sqrt(correction2))};
 }
-SPLAT_HD AdamStep adam_step_of(const AdamArguments& a) {
-    const double* clock = reinterpret_cast<const double*>(a.clock);
-    return make_adam_step(a.beta1, a.beta2, a.eps, clock ? clock[0] : double(a.step), clock ? clock[1] : a.lr);
-}
 
 SPLAT_HD void adam_update(const AdamStep& step, float gradient, float& parameter, float& exp_avg, float& exp_avg_sq) {
     const float m = step.beta1 * exp_avg + (1.0f - step.beta1) * gradient;

@@ -14,6 +14,16 @@ SPLAT_HD constexpr float ssim_tap(int k) {
     return taps[k];
 }
 
+SPLAT_HD float ssim_reciprocal(float x) {
+#if defined(__CUDA_ARCH__)
+    float y;  // one instruction, 1 ulp
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#else
+    return 1.0f / x;
+#endif
+}
+
 // The value, and its derivatives with respect to the blurred x, x^2 and x y.
 struct Ssim {
     float value, by_mean, by_square, by_product;
@@ -23,7 +33,7 @@ SPLAT_HD Ssim ssim_of(float mean_x, float mean_y, float xx, float yy, float xy) 
     constexpr float C1 = 0.01f * 0.01f, C2 = 0.03f * 0.03f;
     const float var_x = xx - mean_x * mean_x, var_y = yy - mean_y * mean_y, cov = xy - mean_x * mean_y;
     const float A = 2 * mean_x * mean_y + C1, B = 2 * cov + C2;
-    const float D = 1.0f / (mean_x * mean_x + mean_y * mean_y + C1), E = 1.0f / (var_x + var_y + C2);
+    const float D = ssim_reciprocal(mean_x * mean_x + mean_y * mean_y + C1), E = ssim_reciprocal(var_x + var_y + C2);
     const float value = A * B * D * E;
     return {value, 2 * (mean_y * (B - A) * D * E - value * mean_x * (D - E)), -value * E, 2 * A * D * E};
 }
