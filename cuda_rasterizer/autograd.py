@@ -191,8 +191,7 @@ class _L1SSIM(torch.autograd.Function):
         image_needs_it, _, _ = ctx.needs_input_grad
         parts = l1_ssim(Comparison(image, target, ssim_weight, gradient_wanted=image_needs_it))
         ctx.save_for_backward(parts.gradient)
-        l1, ssim = parts.sums.unbind()
-        return ((1 - ssim_weight) * l1 + ssim_weight * (1 - ssim)).to(image.dtype)
+        return parts.loss
 
     @staticmethod
     @once_differentiable

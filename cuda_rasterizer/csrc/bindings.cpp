@@ -118,7 +118,7 @@ NB_MODULE(_splat_native, m) {
         .def(nb::init<>())
         SPLAT_FIELD(images) SPLAT_FIELD(width) SPLAT_FIELD(height) SPLAT_FIELD(target_is_uint8) SPLAT_FIELD(threads)
         SPLAT_FIELD(device) SPLAT_FIELD(stream)
-        SPLAT_FIELD(ssim_weight) SPLAT_FIELD(image) SPLAT_FIELD(target) SPLAT_FIELD(v_image) SPLAT_FIELD(sums)
+        SPLAT_FIELD(ssim_weight) SPLAT_FIELD(image) SPLAT_FIELD(target) SPLAT_FIELD(v_image) SPLAT_FIELD(sums) SPLAT_FIELD(loss)
         SPLAT_FIELD(scratch);
 #undef SPLAT_FIELD
 #define SPLAT_FIELD(name) .def_rw(#name, &AdamArguments::name)

@@ -179,20 +179,26 @@ def adam_step(
     exp_avg_sq: Tensor,  # like parameter, changed in place
     *,
     step: int = 1,
-    lr: float = 1.0,
+    lr: float | None = None,
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-15,
     visible: Tensor | None = None,  # [N] bool
     clock: Tensor | None = None,  # [2] float64
 ) -> None:
-    """`adam_steps` of one parameter. With a clock, whose second number `lr` is multiplied with, `lr` may be left out."""
+    """`adam_steps` of one parameter. With a clock, whose second number `lr` is multiplied with, `lr` may be left out.
+
+    Raises:
+        ValueError: as `adam_steps`; neither lr nor a clock is given.
+    """
+    if lr is None and clock is None:
+        raise ValueError("adam_step: give lr, or a clock that holds it")
     adam_steps(
         [parameter],
         [gradient],
         [exp_avg],
         [exp_avg_sq],
-        [lr],
+        [1.0 if lr is None else lr],
         step=step,
         beta1=beta1,
         beta2=beta2,

@@ -18,8 +18,9 @@ class Comparison(NamedTuple):
 
 
 class LossParts(NamedTuple):
-    """The two parts of the loss, and the gradient of their weighted sum."""
+    """The loss, its two parts, and its gradient."""
 
+    loss: Tensor  # [] float32
     sums: Tensor  # [2] float64: mean absolute error, mean SSIM
     gradient: Tensor  # as the image; empty if not wanted
 
@@ -27,6 +28,7 @@ class LossParts(NamedTuple):
 def _empty(comparison: Comparison) -> LossParts:
     image = comparison.image
     return LossParts(
+        loss=memory.empty(image, ()),
         sums=memory.empty(image, 2, dtype=torch.float64),
         gradient=memory.empty(image, image.shape if comparison.gradient_wanted else (0,)),
     )
@@ -42,6 +44,7 @@ def _l1_ssim(comparison: Comparison) -> LossParts:
     tensors: dict[str, Tensor | None] = {
         "image": image,
         "target": target,
+        "loss": parts.loss,
         "sums": parts.sums,
         "v_image": parts.gradient if comparison.gradient_wanted else None,
         "scratch": memory.scratch(image, module.loss_scratch_bytes(arguments)),

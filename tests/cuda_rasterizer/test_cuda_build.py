@@ -59,7 +59,8 @@ def test_no_gpu_is_explained():
     if native.describe_cuda(module) is None:
         pytest.skip("this build has no CUDA kernels")
     arguments = module.AdamArguments()
-    arguments.device, arguments.rows, arguments.columns = 0, 1, 1
+    arguments.device = 0
+    arguments.add(rows=1, columns=1, lr=1.0, parameter=0, gradient=0, exp_avg=0, exp_avg_sq=0)
     with pytest.raises(RuntimeError, match=r"CUDA reports for \w+: .*(driver|GPU)"):
         module.adam(arguments)
 

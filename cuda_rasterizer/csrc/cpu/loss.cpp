@@ -134,6 +134,7 @@ void loss(const LossArguments& a) {
     for (int64_t row = 0; row < total_rows; ++row)
         sums[0] += scratch.sums[2 * row], sums[1] += scratch.sums[2 * row + 1];
     sums[0] /= count, sums[1] /= count;
+    if (a.loss) *at<float>(a.loss) = float((1.0 - a.ssim_weight) * sums[0] + a.ssim_weight * (1.0 - sums[1]));
     if (!a.v_image) return;
 
     const float l1_weight = float((1.0 - a.ssim_weight) / count), ssim_weight = float(a.ssim_weight / count);

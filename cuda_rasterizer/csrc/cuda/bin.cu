@@ -54,7 +54,7 @@ struct BinScratch {
 // Lists the drawn rows in index order: a block knows from the scan where its rows begin.
 template <class Key>
 __global__ __launch_bounds__(PROJECT_THREADS) void compact(ProjectScratch from, Key* keys, uint32_t* rows,
-                                                              int64_t capacity) {
+                                                           int64_t capacity) {
     __shared__ uint32_t warp_counts[PROJECT_THREADS / WARP];
     const int64_t row = int64_t(blockIdx.x) * PROJECT_THREADS + threadIdx.x;
     const Key key = row < from.rows ? reinterpret_cast<const Key*>(from.keys)[row] : Key(~Key(0));

@@ -135,9 +135,9 @@ Mailbox& mailbox(int64_t device) {
 // Starts the way of the totals to the host.
 void send_totals(const RenderArguments& a, const ProjectScratch& scratch) {
     Mailbox& box = mailbox(a.device);
-    check_cuda(cudaMemcpyAsync(box.totals, scratch.totals, 2 * sizeof(*box.totals), cudaMemcpyDeviceToHost,
-                               stream_of(a)),
-               "project");
+    check_cuda(
+        cudaMemcpyAsync(box.totals, scratch.totals, 2 * sizeof(*box.totals), cudaMemcpyDeviceToHost, stream_of(a)),
+        "project");
     check_cuda(cudaEventRecord(box.arrived, stream_of(a)), "project");
 }
 
