@@ -20,6 +20,7 @@ from splat.cuda_rasterizer.ops.schema import (
     Options,
     OtherGradients,
     OutputGradients,
+    Outputs,
     Settings,
     State,
     Wanted,
@@ -85,6 +86,21 @@ class _Returned(NamedTuple):
 assert _Needs._fields == _Returned._fields == ("how", "mean2d_probe", "mean2d_abs_probe", *Inputs._fields)
 
 
+def _image(outputs: Outputs) -> RasterizedImage:
+    return RasterizedImage(
+        rgb=outputs.rgb,
+        alpha=1 - outputs.transmittance,
+        depth=outputs.depth,
+        median_depth=outputs.median_depth,
+        features=outputs.image_features,
+        radii=outputs.radii,
+    )
+
+
+def _needs_gradient(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in tensors)
+
+
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -95,14 +111,7 @@ class _Rasterize(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(outputs.radii)
         ctx.save_for_backward(*inputs, *outputs.state)
-        return RasterizedImage(
-            rgb=outputs.rgb,
-            alpha=1 - outputs.transmittance,
-            depth=outputs.depth,
-            median_depth=outputs.median_depth,
-            features=outputs.image_features,
-            radii=outputs.radii,
-        )
+        return _image(outputs)
 
     @staticmethod
     @once_differentiable
@@ -181,7 +190,10 @@ def rasterize(
     if adam is not None:
         adam.check(inputs.parameters)
     options = Options.of(settings, width=width, height=height, sh_degree=sh_degree, with_depth=with_depth)
-    how = _How(options, Limits.of(settings), adam)
+    limits = Limits.of(settings)
+    if not _needs_gradient(mean2d_probe, mean2d_abs_probe, *inputs):
+        return _image(rasterize_forward(inputs, options, limits))
+    how = _How(options, limits, adam)
     return RasterizedImage(*_Rasterize.apply(how, mean2d_probe, mean2d_abs_probe, *inputs))
 
 

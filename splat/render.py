@@ -78,8 +78,8 @@ def render(
             Ks=camera.K,
             background=as_background(background, gaussians.means, batch),
         ),
-        mean2d_probe=None if probe is None else probe.expand(batch, -1, -1),
-        mean2d_abs_probe=None if abs_probe is None else abs_probe.expand(batch, -1, -1),
+        mean2d_probe=probe[None] if single and probe is not None else probe,
+        mean2d_abs_probe=abs_probe[None] if single and abs_probe is not None else abs_probe,
         width=camera.width,
         height=camera.height,
         sh_degree=gaussians.sh_degree if sh_degree is None else sh_degree,
@@ -89,7 +89,7 @@ def render(
     )
 
     def view(tensor: Tensor) -> Tensor:
-        return tensor[0] if single else tensor
+        return tensor.squeeze(0) if single else tensor  # whose derivative copies nothing, as that of [0] would
 
     result = RenderResult(rgb=view(image.rgb), alpha=view(image.alpha))
     if depth:

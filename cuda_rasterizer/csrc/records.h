@@ -99,6 +99,12 @@ SPLAT_HD TileSpan tile_span(const F& f, typename F::Scalar reach, const TileRect
     return {first_pixel / TILE, last_pixel / TILE + 1};
 }
 
+// One band of harmonics. Nothing is indexed by a variable, so that Y stays in registers and the loads need not wait for
+// one another.
+template <int BAND, class S> SPLAT_HD void add_band(const S* rest, const S* Y, Vec3<S>& color) {
+    for (int k = BAND * BAND; k < (BAND + 1) * (BAND + 1); ++k) color = color + Y[k] * load3(rest + 3 * (k - 1));
+}
+
 // Color in a viewing direction (Kerbl et al. 2023): spherical harmonics plus 1/2, clamped at 0. False where a
 // coefficient is not finite.
 template <class S> SPLAT_HD bool shade(const RenderArguments& a, int64_t i, const PinholeCamera<S>& camera, S* rgb) {
@@ -108,7 +114,11 @@ template <class S> SPLAT_HD bool shade(const RenderArguments& a, int64_t i, cons
     sh_basis(degree, direction, Y);
     const S* rest = at<const S>(a.sh_rest) + 3 * a.sh_rest_count * i;
     Vec3<S> color = Y[0] * load3(at<const S>(a.sh0) + 3 * i);
-    for (int k = 1; k < sh_bases(degree); ++k, rest += 3) color = color + Y[k] * load3(rest);
+    static_assert(SH_DEGREE_MAX == 4, "a line per band");
+    if (degree >= 1) add_band<1>(rest, Y, color);
+    if (degree >= 2) add_band<2>(rest, Y, color);
+    if (degree >= 3) add_band<3>(rest, Y, color);
+    if (degree >= 4) add_band<4>(rest, Y, color);
     rgb[0] = larger(color.x + S(0.5), S(0)), rgb[1] = larger(color.y + S(0.5), S(0)),
     rgb[2] = larger(color.z + S(0.5), S(0));
     return is_finite(color.x) && is_finite(color.y) && is_finite(color.z);

@@ -69,13 +69,11 @@ __global__ __launch_bounds__(PROJECT_THREADS) void compact(ProjectScratch from, 
     if (place < capacity) keys[place] = key, rows[place] = uint32_t(row);
 }
 
-template <class S>
-__global__ __launch_bounds__(THREADS) void gather_counts(RenderArguments a, const DepthKey<S>* keys,
+template <class Key>
+__global__ __launch_bounds__(THREADS) void gather_counts(ProjectScratch from, int64_t count, const Key* keys,
                                                          const uint32_t* rows, uint32_t* counts) {
     const int64_t i = int64_t(blockIdx.x) * THREADS + threadIdx.x;
-    if (i >= a.visible_count) return;
-    counts[i] =
-        keys[i] == DepthKey<S>(~DepthKey<S>(0)) ? 0 : at<const Projected<Footprint<S>>>(a.projected)[rows[i]].tiles;
+    if (i < count) counts[i] = keys[i] == Key(~Key(0)) ? 0 : from.tiles[rows[i]];
 }
 
 // Writes the intersections of one row, where there is room, and never more than were counted: should a compiler round the
@@ -200,8 +198,8 @@ template <class S> void bin_rows(const RenderArguments& a) {
         Depth* sorted = keys;
         stable_sort(scratch.temporary, scratch.temporary_bytes, keys, other, scratch.rows[0], scratch.rows[1],
                     a.visible_count, int(sizeof(Depth)) * 8, stream, &sorted);
-        SPLAT_LAUNCH((gather_counts<S>), dim3(blocks_for(a.visible_count, THREADS)), dim3(THREADS), stream, a, sorted,
-                     scratch.rows[0], scratch.counts);
+        SPLAT_LAUNCH((gather_counts<Depth>), dim3(blocks_for(a.visible_count, THREADS)), dim3(THREADS), stream, from,
+                     a.visible_count, sorted, scratch.rows[0], scratch.counts);
         exclusive_sum(scratch.temporary, scratch.temporary_bytes, scratch.counts, scratch.offsets, a.visible_count,
                       stream);
     }

@@ -18,6 +18,7 @@ ProjectScratch::ProjectScratch(const RenderArguments& a) {
     block_visible = arena.take<uint32_t>(blocks);
     block_offsets = arena.take<uint32_t>(blocks);
     keys = arena.take<uint64_t>(a.is_double ? rows : (rows + 1) / 2);
+    tiles = arena.take<uint32_t>(rows);
     scan_bytes = exclusive_sum_bytes(blocks);
     scan = arena.take<char>(int64_t(scan_bytes));
     bytes = arena.bytes();
@@ -99,6 +100,7 @@ template <class S> __global__ __launch_bounds__(PROJECT_THREADS) void project_ro
             out = p;
         else
             out.tiles = 0;
+        if (p.tiles > 0) scratch.tiles[row] = p.tiles;
         at<S>(a.radii)[row] = radius;
         reinterpret_cast<DepthKey<S>*>(scratch.keys)[row] = p.tiles > 0 ? depth_key(p.depth) : ~DepthKey<S>(0);
     }

@@ -14,6 +14,7 @@ struct ProjectScratch {
     unsigned long long* totals;
     uint32_t *block_visible, *block_offsets;  // [blocks + 1]
     uint64_t* keys;                           // [C * N], 32-bit keys for float
+    uint32_t* tiles;                          // [C * N] touched by each drawn row
     void* scan;
     size_t scan_bytes;
     int64_t rows, blocks, bytes;
