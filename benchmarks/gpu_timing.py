@@ -47,8 +47,9 @@ class Stopwatch:
 
 
 def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str, float], dict[str, int]]:
-    """Milliseconds of every kernel call of a step, and counts: intersections, visible, evaluations."""
-    times: dict[str, list[Callable[[], float]]] = defaultdict(list)
+    """Milliseconds that a step spends in each stage, however often it calls it, and counts: intersections, visible,
+    evaluations."""
+    steps: list[dict[str, list[Callable[[], float]]]] = []
     counts: dict[str, int] = {}
     evaluations = torch.zeros(256, dtype=torch.int64, device=stopwatch.device)
     run = launch.run
@@ -58,7 +59,7 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
             arguments.evaluations = evaluations.zero_().data_ptr()
         before = stopwatch.mark()
         result = run(stage, arguments)
-        times[stage].append(stopwatch.since(before))
+        steps[-1][stage].append(stopwatch.since(before))
         if stage in ("project", "count"):  # the latter where the former was only a guess
             counts.update(intersections=arguments.intersection_count, visible=arguments.visible_count)
         return result
@@ -66,14 +67,15 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
     launch.run = timed
     try:
         for _ in range(stopwatch.rounds + 2):
+            steps.append(defaultdict(list))
             step()
     finally:
         launch.run = run
     counts["evaluations"] = int(evaluations.sum())
-    per_step = {stage: len(all_times) // (stopwatch.rounds + 2) for stage, all_times in times.items()}
+    measured = steps[2:]
     return {
-        stage: statistics.median([elapsed() for elapsed in all_times[2 * per_step[stage] :]]) * per_step[stage]
-        for stage, all_times in times.items()
+        stage: statistics.median(sum(elapsed() for elapsed in calls[stage]) for calls in measured)
+        for stage in dict.fromkeys(stage for calls in measured for stage in calls)
     }, counts
 
 
