@@ -9,7 +9,8 @@ from gpu_timing import Stopwatch, peak_memory, stage_times
 
 import splat
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
-from splat.cuda_rasterizer.ops.adam import adam_steps
+from splat.cuda_rasterizer.ops.adam import FusedAdam, adam_steps
+from splat.cuda_rasterizer.ops.schema import PARAMETERS
 
 DISTRIBUTIONS = {  # mean and spread of log scales, and the fraction of Gaussians a hundred times larger
     "splat-like": (-4.6, 0.6, 0.0),
@@ -44,7 +45,7 @@ def view(width: int, height: int, device: torch.device) -> splat.Camera:
 
 
 class Ours:
-    """The three things that are timed."""
+    """What is timed."""
 
     def __init__(self, scene: splat.Gaussians, camera: splat.Camera, settings: splat.RenderSettings) -> None:
         self.scene, self.camera, self.settings = scene, camera, settings
@@ -70,6 +71,15 @@ class Ours:
         parameters, gradients = [leaf.detach() for leaf in leaves.values()], [leaf.grad for leaf in leaves.values()]
         moments = zip(*(self.moments[name] for name in leaves), strict=True)
         adam_steps(parameters, gradients, *moments, [1e-7] * len(leaves), step=self.steps)
+
+    def fused_step(self) -> None:
+        """With Adam inside the backward."""
+        self.zero()
+        self.steps += 1
+        exp_avg, exp_avg_sq = zip(*(self.moments[name] for name in PARAMETERS), strict=True)
+        fused = FusedAdam(list(exp_avg), list(exp_avg_sq), [1e-7] * len(PARAMETERS), self.steps)
+        result = splat.render(self.leaves, self.camera, statistics=True, settings=self.settings, adam=fused)
+        l1_ssim_loss(result.rgb[None], self.target).backward()
 
     def zero(self) -> None:
         for tensor in self.leaves.tensors().values():
@@ -188,8 +198,10 @@ def case(
     ours = Ours(scene, camera, splat.RenderSettings())
     result: dict[str, Any] = {"gaussians": len(scene), "size": [camera.width, camera.height]}
     stages, counts = stage_times(stopwatch, ours.step)
-    measured = {what: stopwatch.measure(getattr(ours, what)) for what in ("forward", "forward_backward", "step")}
+    timed = ("forward", "forward_backward", "step", "fused_step")
+    measured = {what: stopwatch.measure(getattr(ours, what)) for what in timed}
     result |= {"counts": counts, "stages_ms": stages, "ms": measured, "peak_bytes": peak_memory(device, ours.step)}
+    result["fused_peak_bytes"] = peak_memory(device, ours.fused_step)
     result["floors"] = floors(stages, counts, scene, machine)
     result["accuracy"] = accuracy(scene, camera)
     result["deterministic"] = determinism(scene, camera, stopwatch)
@@ -199,11 +211,13 @@ def case(
         try:
             theirs = Gsplat(gsplat, scene, camera)
             result["gsplat_image_difference"] = relative_error(theirs.forward(), image.double())
-            peer = {what: stopwatch.measure(getattr(theirs, what)) for what in measured}
+            peer = {what: stopwatch.measure(getattr(theirs, what)) for what in timed[:3]}
             peak = peak_memory(device, theirs.step)
             result["gsplat"] = {"ms": peer, "peak_bytes": peak}
-            result["ratio"] = {what: peer[what] / measured[what] for what in measured}
+            result["ratio"] = {what: peer[what] / measured[what] for what in peer}
+            result["ratio"]["fused_step"] = peer["step"] / measured["fused_step"]
             result["ratio"]["memory"] = result["peak_bytes"] / peak if peak else None
+            result["ratio"]["fused_memory"] = result["fused_peak_bytes"] / peak if peak else None
         except Exception as error:  # a peer's failure is a result, not the end of the report
             result["gsplat"] = {"error": f"{type(error).__name__}: {error}"}
     return result

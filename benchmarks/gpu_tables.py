@@ -56,11 +56,11 @@ def cases_table(cases: Results) -> list[str]:
         "intersections",
         "forward ms",
         "+ backward ms",
-        "step ms",
-        "peak MB",
+        "step ms (Adam fused)",
+        "peak MB (Adam fused)",
         "error image / gradients",
         "deterministic",
-        "gsplat / ours: forward, + backward, step; memory ours / gsplat",
+        "gsplat / ours: forward, + backward, step (fused); memory ours / gsplat (fused)",
         "slowest stage",
     ]
     return table(header, ([name, *case_cells(r)] for name, r in cases.items()))
@@ -72,14 +72,16 @@ def case_cells(r: dict[str, Any]) -> list[str]:
     bound = f", {floor['times_floor']:.1f}x its {floor['limit']} floor" if floor and floor["times_floor"] else ""
     ratio = "not measured"
     if "ratio" in r:
-        ratio = f"{r['ratio']['forward']:.2f}, {r['ratio']['forward_backward']:.2f}, {r['ratio']['step']:.2f}"
-        ratio += f"; {r['ratio']['memory']:.2f}" if r["ratio"]["memory"] else ""
+        ratios = r["ratio"]
+        ratio = f"{ratios['forward']:.2f}, {ratios['forward_backward']:.2f}, {ratios['step']:.2f} ({ratios['fused_step']:.2f})"
+        ratio += f"; {ratios['memory']:.2f} ({ratios['fused_memory']:.2f})" if ratios["memory"] else ""
     elif "gsplat" in r:
         ratio = obstacle(r["gsplat"])[:60]
     return [
         f"{r['counts']['intersections']:,}",
-        *(f"{r['ms'][what]:.3f}" for what in ("forward", "forward_backward", "step")),
-        f"{r['peak_bytes'] / 1e6:.0f}",
+        *(f"{r['ms'][what]:.3f}" for what in ("forward", "forward_backward")),
+        f"{r['ms']['step']:.3f} ({r['ms']['fused_step']:.3f})",
+        f"{r['peak_bytes'] / 1e6:.0f} ({r['fused_peak_bytes'] / 1e6:.0f})",
         f"{r['accuracy']['image']:.1e} / {r['accuracy']['gradients']:.1e}",
         f"{'same bits' if r['deterministic']['same_bits'] else 'DIFFERENT'}, {r['deterministic']['slower']:+.0%}",
         ratio,

@@ -66,6 +66,8 @@ NB_MODULE(_splat_emulated, m) {
 #else
 NB_MODULE(_splat_native, m) {
 #endif
+    // At the interpreter's end torch's threads may still hold arguments of their last calls: no news for anybody.
+    nb::set_leak_warnings(false);
     m.attr("ABI") = ABI;
     m.attr("TILE") = TILE;
     m.attr("IMAGE_SIDE_MAX") = IMAGE_SIDE_MAX;
