@@ -10,7 +10,7 @@ SOURCES := $(shell find splat cuda_rasterizer datasets compression training view
 	! -name '.*' ! -name '*.pyc' ! -path '*/__pycache__/*' 2>/dev/null) pyproject.toml constraints.txt README.md
 CPP := $(shell find cuda_rasterizer/csrc -type f \( -name '*.h' -o -name '*.cpp' -o -name '*.cu' \) 2>/dev/null)
 
-.PHONY: help demo install emulation test slow fuzz sanitize sanitize-emulation docs docs-serve lint lint-rules lint-format lint-kernels lint-types format clean
+.PHONY: help demo install emulation test slow fuzz sanitize sanitize-emulation races docs docs-serve lint lint-rules lint-format lint-kernels lint-types format clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make slow     run the slow tests"
 	@echo "make fuzz     feed damaged files to the readers of all formats, until Ctrl-C"
 	@echo "make sanitize run the kernels' tests, CUDA emulated, with the address and undefined-behavior sanitizers (GCC)"
+	@echo "make races    run the tests of the emulated CUDA kernels where every race through memory is an error (GCC)"
 	@echo "make emulation build the CUDA kernels for the CPU, for the tests"
 	@echo "make install  set up only: the program is then $(BIN)/splat"
 	@echo "make lint     check style and types      make format  apply the style"
@@ -66,9 +67,9 @@ $(VENV)/.docs-tools: $(VENV)/.test-tools
 	@echo "installing the tools of the documentation"
 	$(call install_extra,docs)
 
-# The CUDA kernels, compiled by the C++ compiler for the CPU. $(1): folder, $(2): flags.
+# The CUDA kernels, compiled by the C++ compiler for the CPU. $(1): folder, $(2): flags, $(3): options of the build.
 define build_emulation
-$(BIN)/cmake -S cuda_rasterizer -B $(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPLAT_EMULATION=ON \
+$(BIN)/cmake -S cuda_rasterizer -B $(1) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPLAT_EMULATION=ON $(3) \
 	-DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_FLAGS="$(2)" -DPython_EXECUTABLE=$(abspath $(BIN))/python \
 	-Dnanobind_DIR=$$($(BIN)/python -m nanobind --cmake_dir) > $(1).log && $(BIN)/cmake --build $(1) >> $(1).log || \
 	{ cat $(1).log; exit 1; }
@@ -136,6 +137,11 @@ sanitize-emulation: $(VENV)/.test-tools
 	@mkdir -p build/sanitize/emulation
 	@$(call build_emulation,build/sanitize/emulation,$(SANITIZE))
 	$(SANITIZED) $(BIN)/pytest tests/cuda_rasterizer -p no:cacheprovider -k "emulated and not operators_keep"
+
+races: $(VENV)/.test-tools
+	@mkdir -p build/races
+	@$(call build_emulation,build/races,,-DSPLAT_RACES=ON)
+	SPLAT_EMULATION=build/races $(BIN)/pytest tests/cuda_rasterizer -p no:cacheprovider -k "emulated or test_emulation"
 
 # The variable silences an announcement of the theme, which is no warning about the documentation.
 docs: $(VENV)/.docs-tools

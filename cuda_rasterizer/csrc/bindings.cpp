@@ -62,6 +62,11 @@ template <class A> const Kernels& kernels_for(const A& a) {
 #if defined(SPLAT_EMULATION)
 NB_MODULE(_splat_emulated, m) {
     m.def("set_seed", &emulation::set_seed, nb::arg("seed"), "Order in which threads and blocks run.");
+#if defined(SPLAT_RACES)
+    m.attr("FINDS_RACES") = true;
+#else
+    m.attr("FINDS_RACES") = false;
+#endif
     m.def("run_faulty", &emulation::run_faulty, nb::arg("fault"), "A kernel with a fault that must be found.");
 #else
 NB_MODULE(_splat_native, m) {

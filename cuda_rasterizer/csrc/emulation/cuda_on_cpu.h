@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "emulation/fibers.h"
+#include "emulation/races.h"
 
 #define __global__
 #define __device__
@@ -17,8 +18,8 @@
 #define __launch_bounds__(...)
 #define __shared__ static  // one block runs at a time
 
-#define threadIdx (emulation::current->index)
-#define blockIdx (emulation::current->block)
+#define threadIdx (emulation::thread_index())
+#define blockIdx (emulation::block_index())
 #define blockDim (emulation::block_size)
 #define gridDim (emulation::grid_size)
 
@@ -62,7 +63,6 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cud
 }
 
 namespace emulation {
-enum Kind { SYNC, BALLOT, ALL, ANY, SHUFFLE, SHUFFLE_UP, SHUFFLE_DOWN, SHUFFLE_XOR };
 template <class T> uint64_t bits_of(T value) {
     static_assert(sizeof(T) <= 8, "at most 8 bytes");
     uint64_t bits = 0;
@@ -74,6 +74,8 @@ template <class T> T from_bits(uint64_t bits) {
     memcpy(&value, &bits, sizeof value);
     return value;
 }
+SPLAT_UNSEEN inline Index3 thread_index() { return current->index; }
+SPLAT_UNSEEN inline Index3 block_index() { return current->block; }
 inline int lane() { return int(current->linear % 32); }
 // As little to be relied on as the GPU's: every launch finds all bits set, which is NaN.
 struct DynamicShared {
@@ -110,19 +112,25 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __popcll(unsigned long long x) { return __builtin_popcountll(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __ffsll(long long x) { return __builtin_ffsll(x); }
-template <class T, class U> T atomicAdd(T* to, U value) {
+template <class T, class U> SPLAT_UNSEEN T atomicAdd(T* to, U value) {
+    emulation::touch(to, sizeof *to, emulation::Touch::ATOMIC);
     const T before = *to;
     *to = T(before + T(value));
     return before;
 }
-template <class T> T atomicMax(T* to, T value) {
+template <class T> SPLAT_UNSEEN T atomicMax(T* to, T value) {
+    emulation::touch(to, sizeof *to, emulation::Touch::ATOMIC);
     const T before = *to;
     *to = before < value ? value : before;
     return before;
 }
 
 // Asynchronous copies are done on the spot.
-inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes) { memcpy(to, from, bytes); }
+SPLAT_UNSEEN inline void __pipeline_memcpy_async(void* to, const void* from, size_t bytes) {
+    emulation::touch(from, bytes, emulation::Touch::READ);
+    emulation::touch(to, bytes, emulation::Touch::WRITE);
+    memcpy(to, from, bytes);
+}
 inline void __pipeline_commit() {}
 inline void __pipeline_wait_prior(size_t) {}
 
@@ -131,4 +139,4 @@ inline void __pipeline_wait_prior(size_t) {}
 #define SPLAT_LAUNCH_SHARED(kernel, grid, block, bytes, stream, ...) \
     (emulation::dynamic_shared.assign((bytes) / 16 + 1, {}), SPLAT_LAUNCH(kernel, grid, block, stream, __VA_ARGS__))
 #define SPLAT_LAUNCH(kernel, grid, block, stream, ...) \
-    ((void)(stream), emulation::run_grid(grid, block, [&] { (kernel)(__VA_ARGS__); }))
+    ((void)(stream), emulation::run_grid(#kernel, grid, block, [&] { (kernel)(__VA_ARGS__); }))

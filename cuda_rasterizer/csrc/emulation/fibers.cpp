@@ -1,12 +1,13 @@
 #include "emulation/fibers.h"
 
 #include <algorithm>
-#include <exception>
 #include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "emulation/races.h"
 
 #if !defined(__x86_64__)
 #include <ucontext.h>
@@ -53,11 +54,6 @@ thread_local Index3 block_size, grid_size;
 namespace {
 
 constexpr unsigned WARP = 32;
-#if defined(__SANITIZE_ADDRESS__)
-constexpr size_t STACK_BYTES = 256 << 10;
-#else
-constexpr size_t STACK_BYTES = 64 << 10;
-#endif
 
 uint64_t seed = 0;
 
@@ -84,7 +80,7 @@ struct Fiber {
 struct Warp {
     uint64_t arriving[WARP], values[2][WARP];
     unsigned arrived = 0, parity = 0;
-    int kind = 0;
+    Kind kind = SYNC;
 };
 
 struct Block {
@@ -117,6 +113,12 @@ void switch_to(Context& from, Context& to, bool leaving) {
 
 void yield_fiber() { switch_to(fiber_of(current).context, block->scheduler, false); }
 
+void leave_fiber() {
+    Fiber& me = fiber_of(current);
+    me.state = State::DONE;
+    switch_to(me.context, block->scheduler, true);
+}
+
 void fiber_main() {
 #if defined(__SANITIZE_ADDRESS__)
     __sanitizer_finish_switch_fiber(nullptr, &block->scheduler.bottom, &block->scheduler.size);
@@ -126,13 +128,12 @@ void fiber_main() {
     } catch (...) {
         block->error = std::current_exception();
     }
-    Fiber& me = fiber_of(current);
-    me.state = State::DONE;
-    switch_to(me.context, block->scheduler, true);
+    leave_fiber();
 }
 
 void prepare(Fiber& fiber) {
     if (!fiber.stack) fiber.stack.reset(new char[STACK_BYTES]);
+    fiber.thread.stack = fiber.stack.get();
     fiber.context.bottom = fiber.stack.get(), fiber.context.size = STACK_BYTES;
 #if defined(__x86_64__)
     // As if splat_switch_stack had been called from nowhere: six registers and a return address, on an aligned stack.
@@ -162,6 +163,7 @@ void run_block(Block& b, const std::vector<unsigned>& order) {
             if (fiber.state == State::READY) {
                 current = &fiber.thread;
                 switch_to(b.scheduler, fiber.context, false);
+                current = nullptr;
                 if (b.error) std::rethrow_exception(b.error);
                 progress = true;
             }
@@ -187,7 +189,7 @@ void run_block(Block& b, const std::vector<unsigned>& order) {
 
 void set_seed(uint64_t value) { seed = value; }
 
-void run_grid(Index3 grid, Index3 size, const std::function<void()>& body) {
+void run_grid(const char* kernel, Index3 grid, Index3 size, const std::function<void()>& body) {
     const unsigned threads = size.x * size.y * size.z;
     if (threads == 0 || threads % WARP || threads > 1024)
         throw std::logic_error("emulation: a block must be whole warps, at most 1024 threads");
@@ -200,6 +202,7 @@ void run_grid(Index3 grid, Index3 size, const std::function<void()>& body) {
     b.fibers.resize(threads);
     b.warps.resize(threads / WARP);
     block = &b, block_size = size, grid_size = grid;
+    watch_launch(kernel);
 
     std::mt19937_64 random(seed);
     std::vector<unsigned> order(threads);
@@ -212,24 +215,31 @@ void run_grid(Index3 grid, Index3 size, const std::function<void()>& body) {
         if (seed) std::shuffle(order.begin(), order.end(), random);
         for (unsigned i = 0; i < threads; ++i) {
             Thread& thread = b.fibers[i].thread;
-            thread.linear = i;
+            thread.linear = i, thread.block_number = unsigned(k);
+            thread.barriers = thread.warp_syncs = 0;
             thread.index = {i % size.x, i / size.x % size.y, i / size.x / size.y};
             thread.block = {unsigned(k % grid.x), unsigned(k / grid.x % grid.y), unsigned(k / grid.x / grid.y)};
         }
         run_block(b, order);
     }
     for (Fiber& fiber : rest) b.fibers.push_back(std::move(fiber));
-    current = nullptr;
+}
+
+void abandon_launch(std::exception_ptr error) {
+    block->error = std::move(error);
+    leave_fiber();
+    __builtin_unreachable();
 }
 
 int barrier(int value) {
     block->barrier_sum += value;
+    ++current->barriers;
     fiber_of(current).state = State::AT_BARRIER;
     yield_fiber();
     return block->barrier_result;
 }
 
-const uint64_t* meet(unsigned mask, uint64_t value, int kind) {
+const uint64_t* meet(unsigned mask, uint64_t value, Kind kind) {
     Warp& warp = block->warps[current->linear / WARP];
     const unsigned lane = current->linear % WARP, first = current->linear - lane;
     if (mask != ~0u) throw std::logic_error("emulation: a warp collective must name all lanes");
@@ -237,6 +247,7 @@ const uint64_t* meet(unsigned mask, uint64_t value, int kind) {
         throw std::logic_error("emulation: lanes of a warp meet at different collectives");
     warp.kind = kind, warp.arriving[lane] = value, warp.arrived |= 1u << lane;
     const unsigned parity = warp.parity;
+    if (kind == SYNC) ++current->warp_syncs;
     if (warp.arrived == ~0u) {
         std::copy(warp.arriving, warp.arriving + WARP, warp.values[parity]);
         warp.arrived = 0, warp.parity ^= 1;
