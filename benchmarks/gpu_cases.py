@@ -200,8 +200,13 @@ def case(
     stages, counts = stage_times(stopwatch, ours.step)
     timed = ("forward", "forward_backward", "step", "fused_step")
     measured = {what: stopwatch.measure(getattr(ours, what)) for what in timed}
-    result |= {"counts": counts, "stages_ms": stages, "ms": measured, "peak_bytes": peak_memory(device, ours.step)}
-    result["fused_peak_bytes"] = peak_memory(device, ours.fused_step)
+    result |= {
+        "counts": counts,
+        "stages_ms": stages,
+        "ms": measured,
+        "peak_bytes": peak_memory(device, ours.step, ours.zero),
+    }
+    result["fused_peak_bytes"] = peak_memory(device, ours.fused_step, ours.zero)
     result["floors"] = floors(stages, counts, scene, machine)
     result["accuracy"] = accuracy(scene, camera)
     result["deterministic"] = determinism(scene, camera, stopwatch)
@@ -212,7 +217,7 @@ def case(
             theirs = Gsplat(gsplat, scene, camera)
             result["gsplat_image_difference"] = relative_error(theirs.forward(), image.double())
             peer = {what: stopwatch.measure(getattr(theirs, what)) for what in timed[:3]}
-            peak = peak_memory(device, theirs.step)
+            peak = peak_memory(device, theirs.step, theirs.optimizer.zero_grad)
             result["gsplat"] = {"ms": peer, "peak_bytes": peak}
             result["ratio"] = {what: peer[what] / measured[what] for what in peer}
             result["ratio"]["fused_step"] = peer["step"] / measured["fused_step"]

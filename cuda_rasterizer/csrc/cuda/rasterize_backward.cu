@@ -51,8 +51,9 @@ SPLAT_DEVICE void keep(int& number) {
 
 // CHANNELS: 3 for color, 4 for color and depth. WITH_FEATURES: features too.
 template <class S, int CHANNELS, bool WITH_FEATURES, bool ABSOLUTE, bool DETERMINISTIC>
-__global__ __launch_bounds__(SUB_TILES* WARP) void composite_backward(RenderArguments a, Thresholds<S> thresholds,
-                                                                      int first_sub_tile) {
+__global__ __launch_bounds__((DETERMINISTIC ? 1 : SUB_TILES) * WARP) void composite_backward(RenderArguments a,
+                                                                                             Thresholds<S> thresholds,
+                                                                                             int first_sub_tile) {
     constexpr int SUMS = MOMENTS + CHANNELS + (ABSOLUTE ? 2 : 0);
     __shared__ Staged<S, CHANNELS> staged_by_warp[SUB_TILES][WARP];
     __shared__ uint32_t slots_by_warp[SUB_TILES][WARP];
