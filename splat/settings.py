@@ -44,8 +44,8 @@ class RenderSettings:
 
     intersection_capacity: int = 0
     """GPU: room for so many intersections, so that nobody waits for the device to count them and a CUDA graph can capture the
-    render. An image that needs more becomes NaN. 0: the host waits for their number, once per
-    render, after all stages have been started."""
+    render. An image that needs more becomes NaN. 0: the host waits for their number, once per render,
+    after all stages have been started."""
 
     deterministic: bool = False
     """GPU: the same bits on every run, for some time and memory (36 bytes an intersection for plain RGB). On the CPU this

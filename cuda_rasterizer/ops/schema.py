@@ -267,7 +267,7 @@ def _eager() -> bool:
 
 def register(
     name: str,
-    kernel: Callable[..., tuple],
+    kernel: Callable[..., Made],
     fake: Callable[..., tuple],
     *,
     takes: tuple[Group, ...],
