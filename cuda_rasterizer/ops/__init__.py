@@ -5,6 +5,7 @@ One module an operator, which importing it registers: nothing else is needed bef
     schema.py        what operators take and give, by name, and how they are registered
     memory.py        fresh tensors, and what is said when there is no room for them
     launch.py        the structs of arguments that the kernels take, and running a kernel
+    guesses.py       how many intersections a render will need
     forward.py       rasterize_forward
     backward.py      rasterize_backward
     backward_adam.py rasterize_backward_adam: a step of Adam takes the place of the gradients

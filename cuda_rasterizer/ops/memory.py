@@ -21,10 +21,8 @@ class TooManyIntersectionsError(RuntimeError):
 def empty(like: Tensor, *shape: Any, dtype: torch.dtype | None = None) -> Tensor:
     """Uninitialized memory, in huge pages where it is large: it is fresh in every step (see csrc/cpu/memory.h)."""
     tensor = like.new_empty(*shape, dtype=dtype)
-    if tensor.is_cuda:
-        return tensor
     # The type first: fake tensors are of another, and may not know how large they are.
-    if type(tensor) is Tensor and tensor.nbytes >= HUGE_BYTES:
+    if type(tensor) is Tensor and tensor.is_cpu and tensor.nbytes >= HUGE_BYTES:
         native.load().advise_huge_pages(tensor.data_ptr(), tensor.nbytes)
     return tensor
 

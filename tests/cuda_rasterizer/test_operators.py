@@ -5,9 +5,11 @@ import sys
 
 import pytest
 import torch
+from torch._subclasses import FakeTensorMode
 
 from scenes import cameras, cloud
 from splat.cuda_rasterizer import native
+from splat.cuda_rasterizer.autograd import l1_ssim_loss
 from splat.cuda_rasterizer.ops.inputs import check_inputs
 from splat.cuda_rasterizer.ops.schema import PARAMETERS, Gradients, Inputs, Options, Outputs, State, split
 
@@ -36,6 +38,15 @@ def test_importing_a_module_registers_its_operators(module, operators):
     )
     environment = {"PYTHONPATH": ":".join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+
+
+@pytest.mark.parametrize("kind", ["meta", "fake"])
+def test_tensors_without_numbers_are_not_read(kind):
+    """Also where no mode of torch's is active any more: their addresses are no memory."""
+    image = torch.zeros(1, 12, 9, 3)
+    image = image.to("meta") if kind == "meta" else FakeTensorMode().from_tensor(image)
+    loss = l1_ssim_loss(image, image)
+    assert loss.shape == () and type(loss) is type(image) and loss.is_meta == image.is_meta
 
 
 def test_groups_fit_each_other():
