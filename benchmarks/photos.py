@@ -16,60 +16,105 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 from PIL import Image
 
 LONGEST = 1.8
 """Focal length of a mixed photo, at most, relative to that of the photo it is made of."""
 
 
-def mixed(photos: list[Path], count: int, folder: Path, seed: int) -> None:
-    """Write photos as by many people."""
+@dataclass(frozen=True)
+class Cut:
+    """Which part of a photo another one shows."""
+
+    box: tuple[float, float, float, float]  # left, top, right, bottom in pixels of the photo
+    size: tuple[int, int]  # of the other one
+
+
+def mixed(photos: list[Path], count: int, folder: Path, seed: int) -> dict[str, Cut]:
+    """Write photos as by many people. Returns what each shows, by the photo's name without suffix."""
     random = np.random.default_rng(seed)
     chosen = [photos[round(place)] for place in np.linspace(0, len(photos) - 1, count)]
+    cuts = {}
     for path in chosen:
         with Image.open(path) as opened:
             image = opened.convert("RGB")
-        size = tuple(round(0.8 * side) for side in image.size)
+        width, height = round(0.8 * image.width), round(0.8 * image.height)
         factor = random.uniform(1, LONGEST)
-        width, height = (side / factor for side in image.size)
-        left, top = random.uniform(0, image.width - width), random.uniform(0, image.height - height)
-        crop = image.resize(size, Image.Resampling.LANCZOS, box=(left, top, left + width, top + height))
+        wide, high = image.width / factor, image.height / factor
+        left, top = random.uniform(0, image.width - wide), random.uniform(0, image.height - high)
+        cut = cuts[path.stem] = Cut((left, top, left + wide, top + high), (width, height))
+        crop = image.resize(cut.size, Image.Resampling.LANCZOS, box=cut.box)
         values = (np.asarray(crop, dtype=np.float64) / 255) ** random.uniform(0.7, 1.5)
         values *= random.uniform(0.6, 1.3) * random.uniform(0.85, 1.15, size=3)
-        across = np.linspace(-1, 1, size[0])[None, :, None] * random.uniform(-0.25, 0.25)
+        across = np.linspace(-1, 1, width)[None, :, None] * random.uniform(-0.25, 0.25)
         values = values * (1 + across) * 255
         Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).save(folder / f"{path.stem}.jpg", quality=90)
+    return cuts
 
 
-def pose_errors(capture: Path, target: Path) -> dict[str, float]:
-    """Differences of poses after the best similarity: degrees, and positions relative to the cameras' extent."""
+def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float]:
+    """How far the cameras found are from the right ones, after the best similarity.
+
+    Positions are relative to the cameras' extent. Directions are those of nine pixels, in degrees: what a photo shows must be
+    where it is; a crop that is taken for a photo turned aside is no error.
+    """
     found, right = pycolmap.Reconstruction(capture / "sparse/0"), pycolmap.Reconstruction(target / "sparse/0")
     by_stem = {Path(image.name).stem: image for image in right.images.values()}
     images = [found.images[key] for key in found.reg_image_ids()]
-    places = np.array([by_stem[Path(image.name).stem].projection_center() for image in images])
+    truth = [by_stem[Path(image.name).stem] for image in images]
+    places = np.array([image.projection_center() for image in truth])
     extent = float(np.linalg.norm(places - places.mean(0), axis=1).mean())
     ransac = pycolmap.RANSACOptions()
     ransac.max_error, ransac.random_seed = 0.05 * extent, 0
     moved = pycolmap.align_reconstruction_to_locations(found, [image.name for image in images], places, 3, ransac)
     if moved is None:
-        return {"turned_degrees_median": math.inf, "moved_median": math.inf, "wrong": float(len(images))}
+        return {"turned_degrees_median": math.inf, "moved_median": math.inf, "off": len(images), "astray": len(images)}
     turned, shifted = [], []
-    for image, place in zip(images, places, strict=True):
+    for image, true, place in zip(images, truth, places, strict=True):
         pose = moved.transform_camera_world(image.cam_from_world())
-        between = pose.rotation * by_stem[Path(image.name).stem].cam_from_world().rotation.inverse()
-        turned.append(math.degrees(between.angle()))
+        camera = true.camera
+        cut = cuts.get(Path(image.name).stem, Cut((0, 0, camera.width, camera.height), (camera.width, camera.height)))
+        between = _rays(image.camera, _own_pixels(image.camera, cut)) @ pose.rotation.matrix()
+        wanted = _rays(camera, _true_pixels(cut)) @ true.cam_from_world().rotation.matrix()
+        angles = np.arccos(np.clip((between * wanted).sum(axis=1), -1, 1))
+        turned.append(math.degrees(float(np.median(np.nan_to_num(angles, nan=math.pi)))))
         shifted.append(float(np.linalg.norm(pose.inverse().translation - place)) / extent)
-    wrong = sum(turn > 5 or shift > 0.1 for turn, shift in zip(turned, shifted, strict=True))
+    both = [*zip(turned, shifted, strict=True)]
     return {
         "turned_degrees_median": float(np.median(turned)),
         "moved_median": float(np.median(shifted)),
-        "wrong": float(wrong),  # off by more than 5 degrees or a tenth of the extent
+        "off": sum(turn > 5 or shift > 0.1 for turn, shift in both),  # by more than 5 degrees or a tenth of the extent
+        "astray": sum(turn > 20 or shift > 0.4 for turn, shift in both),  # in another place altogether
     }
+
+
+PLACES = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshape(-1, 2)
+"""Nine places of a photo, as fractions of its size."""
+
+
+def _true_pixels(cut: Cut) -> NDArray[np.float64]:  # [9, 2]
+    """Where the nine places of a cut are in the photo."""
+    left, top, right, bottom = cut.box
+    return np.array([left, top]) + PLACES * np.array([right - left, bottom - top])
+
+
+def _own_pixels(camera: pycolmap.Camera, cut: Cut) -> NDArray[np.float64]:  # [9, 2]
+    """Where they are in the photo without lens distortion: it has another size around the same principal point."""
+    principal = np.array([camera.principal_point_x, camera.principal_point_y])
+    return principal + (PLACES - principal / np.array([camera.width, camera.height])) * np.array(cut.size)
+
+
+def _rays(camera: pycolmap.Camera, pixels: NDArray[np.float64]) -> NDArray[np.float64]:  # [9, 3]
+    """Directions of pixels, of length 1."""
+    rays = np.concatenate([camera.cam_from_img(pixels), np.ones((len(pixels), 1))], axis=1)
+    return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
 
 def main() -> None:
@@ -84,11 +129,12 @@ def main() -> None:
     options, passed = parser.parse_args(given[:end]), given[end + 1 :]
     with tempfile.TemporaryDirectory() as scratch:
         source, out = options.photos, Path(scratch) / "capture"
+        cuts: dict[str, Cut] = {}
         if options.mixed:
             photos = sorted(path for path in source.iterdir() if path.is_file())
             source = Path(scratch) / "mixed"
             source.mkdir()
-            mixed(photos, options.mixed, source, options.seed)
+            cuts = mixed(photos, options.mixed, source, options.seed)
         begun = time.perf_counter()
         subprocess.run([sys.executable, "-m", "splat", "photos", str(source), str(out), *passed], check=True)
         row: dict[str, Any] = {
@@ -101,12 +147,13 @@ def main() -> None:
             **{
                 key: value
                 for key, value in json.loads((out / "photos.json").read_text()).items()
-                if key in ("registered", "points", "reprojection_error", "matching", "pairs", "mapping", "tried")
+                if key
+                in ("registered", "points", "reprojection_error", "explained", "matching", "pairs", "mapping", "tried")
             },
             "photos_in_all": json.loads((out / "photos.json").read_text())["photos"],
         }
         if options.target:
-            row |= pose_errors(out, options.target)
+            row |= errors(out, options.target, cuts)
     print(json.dumps(row, indent=1))
     if options.json:
         rows = json.loads(options.json.read_text()) if options.json.is_file() else []

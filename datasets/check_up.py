@@ -1,6 +1,6 @@
 """A check-up of a capture: what is there, what training will do with it, and what is likely to go wrong, with remedies.
 
-Photos are looked for and their sizes read, but not their pixels.
+Photos are looked for and their sizes read, but not their pixels; of masks, those of a few photos.
 """
 
 import math
@@ -19,6 +19,7 @@ from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
 from splat.datasets.find_files import FoundFiles, check_any, find_files
 from splat.datasets.images.cache import PhotoCache
+from splat.datasets.images.companions import open_mask, read_mask
 from splat.datasets.images.decode import same_shape, stored_size, target_size
 from splat.datasets.images.file_kinds import LYING, ORIENTATION, UnusablePhoto, open_image
 from splat.datasets.load import PhotoOptions
@@ -40,6 +41,8 @@ LARGE_SIDE = 2000
 ODD_FIELD_OF_VIEW = 10.0, 120.0
 """Degrees across the longer side; others are possible but seldom meant."""
 BYTES_A_PIXEL = 3
+MASKS_READ = 20
+"""Masks of which the pixels are looked at."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
             stored, lens = stored_size(file.path), (file.posed.camera.width, file.posed.camera.height)
             if not same_shape(stored, lens) and not (same_shape(stored[::-1], lens) and _is_lying(file.path)):
                 raise UnusablePhoto(f"is {stored[0]} x {stored[1]}, its camera {lens[0]} x {lens[1]}: another shape")
+            if file.mask is not None:
+                open_mask(file.mask, lens)
             sizes.append(stored)
         except (UnusablePhoto, OSError) as reason:
             unreadable.append((file.posed.name, str(reason)))
@@ -224,7 +229,30 @@ def _warnings(
         found.append(
             f"{len(files.photos) - masked} of {len(files.photos)} photos have no mask; all of such a photo counts"
         )
+    empty, looked_at = _empty_masks(capture, files)
+    if empty:
+        found.append(
+            f"{len(empty)} of {looked_at} masks that were looked at hide the whole photo ({listed(empty)}), so it teaches "
+            "nothing. Black is hidden; where it is meant to be shown, say --invert-masks"
+        )
     return found
+
+
+def _empty_masks(capture: Capture, files: FoundFiles) -> tuple[list[str], int]:
+    """Names of photos of which a mask leaves nothing, and how many masks, evenly among all, were looked at."""
+    used = {frame.name for frame in capture.frames}
+    masked = [file for file in files.photos if file.mask is not None and file.posed.name in used]
+    chosen = masked[:: max(1, -(-len(masked) // MASKS_READ))]
+    empty = []
+    for file in chosen:
+        assert file.mask is not None
+        size = (file.posed.camera.width, file.posed.camera.height)
+        try:
+            if not read_mask(file.mask, size, size, invert=False).any():
+                empty.append(file.posed.name)
+        except UnusablePhoto as reason:
+            empty.append(f"{file.posed.name} {reason}")
+    return empty, len(chosen)
 
 
 def _field_of_view(posed: PosedImage) -> float:

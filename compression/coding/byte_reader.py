@@ -3,6 +3,7 @@
 import gzip
 import io
 import struct
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ def read_file(path: Path, limit: int = -1) -> bytes:
         raise InputError(f"{path}: no such file. Check the path.") from None
     except PermissionError:
         raise InputError(f"{path}: not allowed to read this file. Change its permissions.") from None
+
+
+def read_tail(path: Path, limit: int) -> bytes:
+    """So many bytes from the end of a file that can be read."""
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - limit))
+        return file.read()
 
 
 class ByteReader:
@@ -74,6 +82,20 @@ class ByteReader:
         for extent in shape:
             size *= extent
         return np.frombuffer(self.take(size, what), dtype=dtype).reshape(shape)
+
+    def end(self) -> None:
+        """Say that bytes are left, if there are any: a reader that knows the whole file has taken all."""
+        warn_of_rest(self.name, self.left)
+
+
+def warn_of_rest(name: str, left: int) -> None:
+    """Say that so many bytes lie behind the end of what a file is to hold."""
+    if left:
+        warnings.warn(
+            f"{name}: {left:,} {'byte lies' if left == 1 else 'bytes lie'} behind the end of the scene and "
+            f"{'was' if left == 1 else 'were'} not read; it may be damaged, or two files in one",
+            stacklevel=4,
+        )
 
 
 def check_ratio(name: str, packed: int, promised: int) -> None:

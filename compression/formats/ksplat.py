@@ -40,6 +40,7 @@ def read(path: Path) -> Gaussians:
         low, high = -1.5, 1.5
     headers = [bytes(reader.take(SECTION, "a section's header")) for _ in range(int(most))]
     parts = [_section(path, reader, head, level, low, high) for head in headers[: int(sections)]]
+    reader.end()
     return Gaussians.cat(parts)
 
 

@@ -226,6 +226,7 @@ def _read_gzip(name: str, data: bytes) -> tuple[_Header, Streams, Axes | None]:
     reader.take(16, "a header")
     streams = [reader.array("u1", (size,), "an attribute") for size in header.sizes()]
     axes = _extensions(name, reader) if flags & HAS_EXTENSIONS else None
+    reader.end()
     return header, streams, axes
 
 
@@ -251,6 +252,7 @@ def _read_zstd(name: str, data: bytes) -> tuple[_Header, Streams, Axes | None]:
         frame = reader.take(packed, f"stream {index}")
         content = unzstd(f"{name}: stream {index}", frame, size) if size else b""
         streams.append(np.frombuffer(content, dtype=np.uint8))
+    reader.end()
     return header, streams + [np.zeros(0, np.uint8)] * (6 - len(streams)), axes
 
 

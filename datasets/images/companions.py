@@ -59,6 +59,27 @@ class CompanionIndex:
             )
 
 
+def open_mask(path: Path, camera: tuple[int, int]) -> Image.Image:
+    """The image of a mask, upright, whose pixels need not have been read yet.
+
+    Args:
+        camera: width and height of the photo's camera, which fixes the shape that the mask must have.
+
+    Raises:
+        UnusablePhoto: not a readable image, or of another shape.
+    """
+    image = _open(path)
+    if same_shape(image.size, camera):
+        return image
+    turned = ImageOps.exif_transpose(image)
+    if turned is None or not same_shape(turned.size, camera):
+        raise UnusablePhoto(
+            f"has a mask, {path}, of {image.width} x {image.height}, but a camera of {camera[0]} x {camera[1]}: "
+            "another shape"
+        )
+    return turned
+
+
 def read_mask(path: Path, camera: tuple[int, int], size: tuple[int, int], invert: bool) -> np.ndarray:  # bool [H, W]
     """A mask in the size of the photo in memory: white (at least half) or opaque is scene, black is not.
 
@@ -69,15 +90,7 @@ def read_mask(path: Path, camera: tuple[int, int], size: tuple[int, int], invert
     Raises:
         UnusablePhoto: not a readable image, or of another shape.
     """
-    image = _open(path)
-    if not same_shape(image.size, camera):
-        turned = ImageOps.exif_transpose(image)
-        if turned is None or not same_shape(turned.size, camera):
-            raise UnusablePhoto(
-                f"has a mask, {path}, of {image.width} x {image.height}, but a camera of {camera[0]} x {camera[1]}: "
-                "another shape"
-            )
-        image = turned
+    image = open_mask(path, camera)
     if image.mode in ("RGBA", "LA"):
         alpha = image.getchannel("A")
         if np.asarray(alpha).min() < 255:

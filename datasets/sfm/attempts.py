@@ -12,9 +12,9 @@ import pycolmap
 from splat.datasets.sfm import mapping
 from splat.datasets.sfm.cameras import Sharing, has_unknown, write_mapping_database
 from splat.datasets.sfm.features import find_features, image_ids
-from splat.datasets.sfm.matches import find_matches
-from splat.datasets.sfm.pairs import choose_pairs
-from splat.datasets.sfm.report import ADVICE
+from splat.datasets.sfm.matches import explained, find_matches, unsure_pairs
+from splat.datasets.sfm.pairs import choose_pairs, most_alike
+from splat.datasets.sfm.report import ADVICE, DOUBTFUL
 from splat.datasets.sfm.work_folder import WorkFolder
 from splat.errors import InputError
 
@@ -28,10 +28,12 @@ REGISTERED = 0.9
 """Fraction of the photos below which something else is tried."""
 MOST_PAIRS = 5_000
 """Further pairs that are matched when photos have found no place."""
-NEARLY = 0.98
-"""Of the photos of another scene: with so many, the one with the smaller reprojection error may be better."""
+NEARLY = 0.95
+"""Of the matches that another scene explains: with so many, the one with the smaller reprojection error may be better."""
 CLEARLY = 0.9
 """Of the reprojection error of another scene: with at most so much it is."""
+INCREMENTAL_MAX = 150
+"""Photos up to which they are placed one after another where they may stand in the wrong place: it is slower and surer."""
 SHARP = 1.25 / 1600
 """Reprojection error relative to the longer side of the photos; with more, they may not share a camera after all."""
 
@@ -44,6 +46,7 @@ class Attempt:
     sharing: Sharing
     masked: bool = True
     every_pair: bool = False  # of the photos that had found no place before
+    sure: bool = False  # only pairs that match well
 
     def describe(self) -> str:
         words = [
@@ -52,6 +55,8 @@ class Attempt:
         ]
         if self.every_pair:
             words.append("more pairs")
+        if self.sure:
+            words.append("only pairs that match well")
         if not self.masked:
             words.append("without the masks")
         return ", ".join(words)
@@ -64,6 +69,7 @@ class Outcome:
     attempt: Attempt
     model: pycolmap.Reconstruction | None
     scenes: int
+    explained: float = 0.0  # share of the matches
 
     @property
     def registered(self) -> int:
@@ -78,12 +84,12 @@ class Outcome:
         return float(np.median([point.error for point in self.model.points3D.values()])) / size
 
     def better_than(self, other: "Outcome") -> bool:
-        """More photos; of nearly as many, a clearly smaller reprojection error."""
-        return self._sharper_than(other) or (self.registered > other.registered and not other._sharper_than(self))
-
-    def _sharper_than(self, other: "Outcome") -> bool:
-        """Nearly as many photos, and a clearly smaller reprojection error."""
-        return self.registered >= NEARLY * other.registered and self.error <= CLEARLY * other.error
+        """More of the matches explained; of nearly as many, a clearly smaller reprojection error, or else more photos."""
+        if min(self.explained, other.explained) < NEARLY * max(self.explained, other.explained):
+            return self.explained > other.explained
+        if min(self.error, other.error) <= CLEARLY * max(self.error, other.error):
+            return self.error < other.error
+        return (self.registered, self.explained) > (other.registered, other.explained)
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,8 @@ class SceneSearch:
         for attempt in self._attempts():
             if self.outcomes:
                 self._say(
-                    f"{self.best.registered} of {len(self.names)} photos have found their place; trying {attempt.describe()}"
+                    f"{self.best.registered} of {len(self.names)} photos have found their place, and "
+                    f"{self.best.explained:.0%} of their matches fit; trying {attempt.describe()}"
                 )
             self.outcomes.append(self._try(attempt))
         best = self.best
@@ -144,19 +151,28 @@ class SceneSearch:
         database = self._matched(masked=True)
         first: Mapper = self.wishes.mapper or ("incremental" if len(self.names) < GLOBAL_FROM else "global")
         yield Attempt(first, self.wishes.sharing or "size")
-        unsure = self._few or self.best.error > SHARP
+        unsure = self._few or self._doubtful or self.best.error > SHARP
         if unsure and self.wishes.sharing is None and has_unknown(database):
             yield replace(self.best.attempt, sharing="photo")
         if self._few and self._match_missing(database):
             yield replace(self.best.attempt, every_pair=True)
         if self._few and self.wishes.mapper is None:
             yield replace(self.best.attempt, mapper="incremental" if first == "global" else "global")
+        if self._doubtful:
+            slowly = self.wishes.mapper is None and len(self.names) <= INCREMENTAL_MAX
+            mapper: Mapper = "incremental" if slowly else self.best.attempt.mapper
+            yield replace(self.best.attempt, mapper=mapper, sure=True)
         if self._few and self.work.masks.is_dir():
             yield replace(self.best.attempt, masked=False, every_pair=False)
 
     @property
     def _few(self) -> bool:
         return self.best.registered < REGISTERED * len(self.names)
+
+    @property
+    def _doubtful(self) -> bool:
+        """Whether photos may stand in the wrong place."""
+        return self.best.explained < DOUBTFUL
 
     def _matched(self, masked: bool) -> Path:
         """The database with features and matches, which are found if they are not there yet."""
@@ -184,9 +200,12 @@ class SceneSearch:
         pairs = [(a, b) for a in missing for b in self.names if a < b or (b in there and a != b)]
         if len(pairs) > MOST_PAIRS:
             self._say(
-                f"of {len(pairs):,} further pairs only the first {MOST_PAIRS:,} are matched; --matching exhaustive does all"
+                f"of {len(pairs):,} further pairs only the {MOST_PAIRS:,} that look most alike are matched; "
+                f"--matching exhaustive does all"
             )
-        find_matches(database, pairs[:MOST_PAIRS], True, self.progress)
+            pairs = most_alike(pairs, MOST_PAIRS, database, self.seed, self.progress)
+        find_matches(database, pairs, True, self.progress)
+        self.outcomes = [self._judge(o.attempt, [o.model] if o.model else [], o.scenes) for o in self.outcomes]
         return True
 
     def _try(self, attempt: Attempt) -> Outcome:
@@ -196,32 +215,43 @@ class SceneSearch:
         scene = folder / "scene"
         noted = self.work.noted(f"attempt-{label}")
         if noted is not None:
-            return Outcome(attempt, pycolmap.Reconstruction(scene) if scene.is_dir() else None, noted["scenes"])
+            model = pycolmap.Reconstruction(scene) if scene.is_dir() else None
+            return Outcome(attempt, model, noted["scenes"], noted["explained"])
         features = self._matched(attempt.masked)
         folder.mkdir(parents=True, exist_ok=True)
         database = folder / "mapping.db"
-        write_mapping_database(features, database, attempt.sharing, self.seed)
+        without = unsure_pairs(features) if attempt.sure else []
+        write_mapping_database(features, database, attempt.sharing, self.seed, without)
         models = self._map(attempt, database, folder)
         if models:
             scene.mkdir(exist_ok=True)
             models[0].write(scene)
-        self.work.note(f"attempt-{label}", {"scenes": len(models)})
-        return Outcome(attempt, models[0] if models else None, len(models))
+        outcome = self._judge(attempt, models)
+        self.work.note(f"attempt-{label}", {"scenes": len(models), "explained": outcome.explained})
+        return outcome
+
+    def _judge(self, attempt: Attempt, models: mapping.Models, scenes: int | None = None) -> Outcome:
+        if not models:
+            return Outcome(attempt, None, 0)
+        share = explained(models[0], self._matched(attempt.masked))
+        return Outcome(attempt, models[0], len(models) if scenes is None else scenes, share)
 
     def _map(self, attempt: Attempt, database: Path, folder: Path) -> mapping.Models:
         told = (database, self.work.photos, folder, self.seed, self.progress)
-        if self.outcomes and not self._few and attempt == replace(self.best.attempt, sharing="photo"):
+        kept = self.outcomes and not self._few and not self._doubtful
+        if kept and attempt == replace(self.best.attempt, sharing="photo"):
             assert self.best.model is not None  # its poses are right, only its cameras may not be
             where = (database, self.work.photos, folder, self.progress)
             return [mapping.with_other_cameras(self.best.model, *where)]
+        lenses = attempt.sharing == "size"  # one photo says too little about the distortion of its lens
         if attempt.mapper == "incremental":
-            models = mapping.map_incrementally(*told)
+            models = mapping.map_incrementally(*told, lenses)
         else:
-            models = mapping.map_globally(*told)
-            first = Outcome(attempt, models[0] if models else None, len(models))
+            models = mapping.map_globally(*told, lenses)
+            first = self._judge(attempt, models)
             if models and (first.registered < len(self.names) or first.error > SHARP):
-                for model in mapping.map_incrementally(*told, start=models[0])[:1]:
-                    if Outcome(attempt, model, 1).better_than(first):
+                for model in mapping.map_incrementally(*told, lenses, start=models[0])[:1]:
+                    if self._judge(attempt, [model]).better_than(first):
                         models[0] = model
         return mapping.join(models, database, self.work.photos, folder, self.progress) if len(models) > 1 else models
 

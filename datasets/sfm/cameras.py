@@ -21,7 +21,9 @@ USUAL = 1.2
 """Focal length that takes the place of such a one."""
 
 
-def write_mapping_database(features: Path, target: Path, sharing: Sharing, seed: int) -> None:
+def write_mapping_database(
+    features: Path, target: Path, sharing: Sharing, seed: int, without: Sequence[int] = ()
+) -> None:
     """Everything that mapping needs of a database: matches that agree, and cameras with focal lengths as good as known.
 
     The focal lengths that EXIF does not tell follow from the fundamental matrices of all pairs (the view graph).
@@ -29,10 +31,11 @@ def write_mapping_database(features: Path, target: Path, sharing: Sharing, seed:
     Args:
         features: database with features and matches; it is left as it is.
         target: database to write.
+        without: ids of pairs that are left out.
     """
     for suffix in ("", "-wal", "-shm"):
         target.with_name(target.name + suffix).unlink(missing_ok=True)
-    _copy(features, target, _groups(features, sharing))
+    _copy(features, target, _groups(features, sharing), without)
     options = pycolmap.ViewGraphCalibrationOptions()
     options.random_seed = seed
     options.reestimate_relative_pose = False  # with a focal length that is still wrong it would drop good pairs
@@ -65,7 +68,12 @@ def _groups(features: Path, sharing: Sharing) -> list[tuple[pycolmap.Camera, lis
     return list(groups.values())
 
 
-def _copy(features: Path, target: Path, groups: Sequence[tuple[pycolmap.Camera, Sequence[pycolmap.Image]]]) -> None:
+def _copy(
+    features: Path,
+    target: Path,
+    groups: Sequence[tuple[pycolmap.Camera, Sequence[pycolmap.Image]]],
+    without: Sequence[int],
+) -> None:
     with pycolmap.Database.open(target) as opened:
         for camera, images in groups:
             camera.camera_id = opened.write_camera(camera)
@@ -82,6 +90,7 @@ def _copy(features: Path, target: Path, groups: Sequence[tuple[pycolmap.Camera, 
         connection.execute("attach ? as features", (str(features),))
         connection.execute("insert into keypoints select * from features.keypoints")
         connection.execute("insert into two_view_geometries select * from features.two_view_geometries where rows > 0")
+        connection.executemany("delete from two_view_geometries where pair_id = ?", [(pair,) for pair in without])
 
 
 def _keep_geometry(features: Path, target: Path) -> None:

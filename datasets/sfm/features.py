@@ -57,24 +57,33 @@ def find_features(database: Path, photos: Path, masks: Path | None, names: Seque
 def alike(database: Path, count: int, seed: int, progress: bool) -> list[tuple[int, int]]:
     """Pairs of photos that look alike: each photo with the `count` others that are most like it.
 
+    Returns:
+        Pairs of image ids, the smaller one first.
+    """
+    images, table = likeness(database, seed, progress)
+    np.fill_diagonal(table, -np.inf)
+    nearest = np.argsort(-table, axis=1, kind="stable")[:, : min(count, len(images) - 1)]
+    pairs = {tuple(sorted((images[a], images[b]))) for a, row in enumerate(nearest) for b in row}
+    return sorted((a, b) for a, b in pairs)
+
+
+def likeness(database: Path, seed: int, progress: bool) -> tuple[list[int], NDArray[np.float32]]:
+    """Image ids, and how alike each two photos are.
+
     A photo is described by how its descriptors differ from the nearest of a few visual words (VLAD, Jegou et al. 2010; square
     roots against repeated features, Jegou and Chum 2012), which are learned from these photos: nothing has to be downloaded.
 
     Returns:
-        Pairs of image ids, the smaller one first.
+        The ids in ascending order, and [photos, photos] cosines.
     """
     random = np.random.default_rng(seed)
     with pycolmap.Database.open(database) as opened:
-        images = [image.image_id for image in opened.read_all_images()]
+        images = sorted(image.image_id for image in opened.read_all_images())
         found = [_largest(opened, image) for image in counted(images, "alike", unit="photo", shown=progress)]
     each = -(-LEARNED_FROM // len(images))
     words = _visual_words(np.concatenate([own[random.permutation(len(own))[:each]] for own in found]), random)
     described = np.stack([_describe(own, words) for own in found])
-    likeness = described @ described.T
-    np.fill_diagonal(likeness, -np.inf)
-    nearest = np.argsort(-likeness, axis=1, kind="stable")[:, : min(count, len(images) - 1)]
-    pairs = {tuple(sorted((images[a], images[b]))) for a, row in enumerate(nearest) for b in row}
-    return sorted((a, b) for a, b in pairs)
+    return images, described @ described.T
 
 
 def _largest(database: pycolmap.Database, image: int) -> NDArray[np.float32]:  # [at most PER_PHOTO, 128]

@@ -33,12 +33,17 @@ WRONG, SMALLEST_ANGLE = 4.0, 1.5
 Models = list[pycolmap.Reconstruction]
 
 
-def map_globally(database: Path, photos: Path, folder: Path, seed: int, progress: bool) -> Models:
-    """All poses at once: rotations, then positions, then bundle adjustment (GLOMAP, Pan et al. 2024). Largest scene first."""
+def map_globally(database: Path, photos: Path, folder: Path, seed: int, progress: bool, lenses: bool = True) -> Models:
+    """All poses at once: rotations, then positions, then bundle adjustment (GLOMAP, Pan et al. 2024). Largest scene first.
+
+    Args:
+        lenses: determine the distortion of lenses, too.
+    """
     options = pycolmap.GlobalPipelineOptions()
     options.random_seed, options.min_model_size = seed, SMALLEST
     # A pattern that looks the same from two sides has fewer matches than what is the same.
     options.mapper.rotation_averaging.reweighting = pycolmap.RotationAveragingReweighting.INLIER_MATCH_COUNT
+    options.mapper.bundle_adjustment.refine_extra_params = lenses
     out = _empty(folder / "global")
     counter = Counter("global mapping", shown=progress, countable=False)
     with log_file(folder) as read:
@@ -60,15 +65,23 @@ def _follow(log: str, counter: Counter) -> None:
 
 
 def map_incrementally(
-    database: Path, photos: Path, folder: Path, seed: int, progress: bool, start: pycolmap.Reconstruction | None = None
+    database: Path,
+    photos: Path,
+    folder: Path,
+    seed: int,
+    progress: bool,
+    lenses: bool = True,
+    start: pycolmap.Reconstruction | None = None,
 ) -> Models:
     """Photo after photo, each placed by the points that are known by then. Largest scene first.
 
     Args:
+        lenses: determine the distortion of lenses, too.
         start: a scene that is gone on with; photos it lacks are added to it.
     """
     count, begun = _images(database), 0 if start is None else start.num_reg_images()
     options = pycolmap.IncrementalPipelineOptions(min_model_size=SMALLEST, random_seed=seed)
+    options.ba_refine_extra_params = lenses
     before: Path | str = ""
     if start is not None:
         before = _empty(folder / "start")

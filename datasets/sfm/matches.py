@@ -14,6 +14,10 @@ from splat.io.progress import Counter
 
 ENOUGH = 15
 """Matches of two photos that agree with one geometry, below which they count as unrelated."""
+SURE, SURE_SHARE = 25, 0.5
+"""Matches found without a geometry that agree with one, and their share, from which on two photos show the same thing for
+sure. With fewer it may be a pattern that looks the same elsewhere: guided matching then finds more of it along the geometry.
+"""
 BLOCK = 100
 """Pairs after which what was found is kept."""
 CELLS = 1000
@@ -58,6 +62,46 @@ def read_matches(database: Path, names: Sequence[str]) -> NDArray[np.int64]:  # 
             a, b = pycolmap.pair_id_to_image_pair(pair)
             table[place[a], place[b]] = table[place[b], place[a]] = count
     return table
+
+
+def unsure_pairs(database: Path) -> list[int]:
+    """Ids of pairs with a geometry that few matches stand for, not counting those that guided matching has added."""
+    unsure = []
+    with pycolmap.Database.open(database) as opened:
+        for pair, count in zip(*opened.read_two_view_geometry_num_inliers(), strict=True):
+            if count:
+                images = pycolmap.pair_id_to_image_pair(pair)
+                found = _numbers(opened.read_matches(*images))
+                agreed = int(np.isin(_numbers(opened.read_two_view_geometry(*images).inlier_matches), found).sum())
+                if agreed < max(SURE, SURE_SHARE * len(found)):
+                    unsure.append(int(pair))
+    return unsure
+
+
+def _numbers(matches: NDArray[np.uint32]) -> NDArray[np.uint64]:  # [matches]
+    """One number for each match of two features."""
+    return matches[:, 0].astype(np.uint64) << np.uint64(32) | matches[:, 1].astype(np.uint64)
+
+
+def explained(model: pycolmap.Reconstruction, database: Path) -> float:
+    """Share of all matches that agree with a geometry whose two features are one point of the scene.
+
+    A scene in which photos stand in the wrong place, or are missing, explains fewer than the right one.
+    """
+    points = {
+        key: np.array([point.point3D_id for point in model.images[key].points2D], dtype=np.uint64)
+        for key in model.reg_image_ids()
+    }
+    same = every = 0
+    with pycolmap.Database.open(database) as opened:
+        for pair, count in zip(*opened.read_two_view_geometry_num_inliers(), strict=True):
+            every += int(count)
+            a, b = pycolmap.pair_id_to_image_pair(pair)
+            if count and a in points and b in points:
+                agreed = opened.read_two_view_geometry(a, b).inlier_matches
+                first, second = points[a][agreed[:, 0]], points[b][agreed[:, 1]]
+                same += int(((first == second) & (first != pycolmap.INVALID_POINT3D_ID)).sum())
+    return same / max(every, 1)
 
 
 def draw_matches(table: NDArray[np.int64], registered: NDArray[np.bool_]) -> Image.Image:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pycolmap
 
-from splat.datasets.sfm.features import alike
+from splat.datasets.sfm.features import alike, image_ids, likeness
 from splat.datasets.sfm.prepare_photos import GPS, exif_of
 
 EXHAUSTIVE_MAX = 100
@@ -66,6 +66,14 @@ def choose_pairs(
             found = [(by_id[a], by_id[b]) for a, b in alike(database, LOOK_ALIKES, seed, progress)]
         pairs.update((a, b) if place[a] < place[b] else (b, a) for a, b in found if a != b)
     return sorted(pairs, key=lambda pair: (place[pair[0]], place[pair[1]]))
+
+
+def most_alike(pairs: Sequence[Pair], count: int, database: Path, seed: int, progress: bool) -> list[Pair]:
+    """Those of the pairs, by names, whose photos look most alike."""
+    images, table = likeness(database, seed, progress)
+    place = {number: index for index, number in enumerate(images)}
+    row = {name: place[number] for name, number in image_ids(database).items()}
+    return sorted(pairs, key=lambda pair: -table[row[pair[0]], row[pair[1]]])[:count]
 
 
 def _neighbors(names: Sequence[str]) -> Iterable[Pair]:

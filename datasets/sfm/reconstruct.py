@@ -30,7 +30,7 @@ from splat.datasets.sfm.pairs import choose_kinds
 from splat.datasets.sfm.prepare_photos import mask_index, prepare
 from splat.datasets.sfm.report import Reconstructed
 from splat.datasets.sfm.video_frames import extract_frames, is_video
-from splat.datasets.sfm.watch import rows, watched
+from splat.datasets.sfm.watch import StepFailed, rows, watched
 from splat.datasets.sfm.work_folder import FINISHED, WorkFolder, open_work
 from splat.errors import InputError
 from splat.io.facts import as_json
@@ -57,6 +57,7 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
     What is done lies in `out`/work until all is done: where it is cut off, calling this again goes on from there.
 
     Raises:
+        StepFailed: COLMAP has failed; what was done until then is kept.
         InputError: too few photos can be read, or no scene can be made of them; the message says what to do.
     """
     options = options or SfmOptions()
@@ -90,6 +91,10 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
         write_capture(found.model, names, work, out, options)
         draw_matches(table, np.array([name not in done.missing for name in names.values()])).save(out / "matches.png")
         (out / "photos.json").write_text(as_json({**asdict(done), "capture": str(out)}))
+    except StepFailed as failure:
+        raise StepFailed(
+            f"{failure}; what was done is kept in {work.path}: the same command goes on from there"
+        ) from failure
     except InputError:
         shutil.rmtree(work.path, ignore_errors=True)
         if out.is_dir() and not any(out.iterdir()):
@@ -151,6 +156,7 @@ def _describe(
         unusable=unusable,
         points=model.num_points3D(),
         reprojection_error=model.compute_mean_reprojection_error(),
+        explained=found.explained,
         cameras=len({image.camera_id for image in registered}),
         lens=", ".join(sorted({model.cameras[image.camera_id].model_name for image in registered})),
         matching=" and ".join(search.kinds),

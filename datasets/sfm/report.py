@@ -6,6 +6,8 @@ from pathlib import Path
 from splat.io.wording import listed, number_of
 
 FEW_REGISTERED = 0.7
+DOUBTFUL = 0.4
+"""Share of the matches that are points of the scene below which photos may stand in the wrong place."""
 ADVICE = (
     "What helps: at least 20 photos, each sharing two thirds of its picture with the next; walk around the scene instead "
     "of turning on the spot; no blur, no zooming in between; some texture (a newspaper on a bare table does)"
@@ -24,6 +26,7 @@ class Reconstructed:
     unusable: tuple[tuple[str, str], ...]  # files that could not be read: name, reason
     points: int
     reprojection_error: float  # pixels
+    explained: float  # share of the matches of all pairs that became points of the scene
     cameras: int
     lens: str  # COLMAP's name of the camera model before the lens distortion was taken out
     matching: str
@@ -56,5 +59,11 @@ class Reconstructed:
                     f"The photos fell into {self.sub_models} groups that do not overlap; the largest is used. More photos "
                     "between them would join them."
                 )
+        if self.explained < DOUBTFUL:
+            lines.append(
+                f"warning: only {self.explained:.0%} of what the photos have in common fits together in this scene: some may "
+                "stand in the wrong place, as happens where a pattern repeats or both sides of a thing look the same. "
+                f"Look at it: splat info {self.capture} --picture cameras.png"
+            )
         lines.append(f"which photos match which: {self.capture / 'matches.png'}")
         return "\n".join(lines)

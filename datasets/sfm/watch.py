@@ -19,11 +19,15 @@ PATIENCE = 5.0
 Result = TypeVar("Result")
 
 
+class StepFailed(InputError):
+    """A step of COLMAP has failed, maybe for want of memory or disk: what was done before it is still good."""
+
+
 def watched(work: Callable[[pycolmap.CancellationToken], Result], counter: Counter, look: Callable[[], None]) -> Result:
     """Run in a thread, and meanwhile let `look` tell the counter what is done; stop when interrupted.
 
     Raises:
-        InputError: the work has failed.
+        StepFailed: the work has failed.
     """
     token = pycolmap.CancellationToken()
     results: list[Result] = []
@@ -49,7 +53,7 @@ def watched(work: Callable[[pycolmap.CancellationToken], Result], counter: Count
         over.wait(PATIENCE)  # matching looks at the token once a block of photos
         raise
     if failures:
-        raise InputError(f"structure from motion failed: {in_words(failures[0])}") from failures[0]
+        raise StepFailed(f"structure from motion failed: {in_words(failures[0])}") from failures[0]
     return results[0]
 
 

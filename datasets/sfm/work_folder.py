@@ -10,7 +10,7 @@ from typing import Any
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
 
-VERSION = 1
+VERSION = 2
 """Of what lies in a work folder; another one is begun anew."""
 FINISHED = "work-finished"
 """Name of a work folder that is no longer needed."""

@@ -76,6 +76,22 @@ def good(tmp_path_factory) -> dict[str, bytes]:
     return files
 
 
+@pytest.mark.parametrize("end", [".spz", ".splatz", ".ksplat", ".glb", ".compressed.ply", ".splat", ".sog"])
+def test_bytes_behind_the_end_are_told(good, tmp_path, end):
+    path = tmp_path / f"long{end}"
+    path.write_bytes(good[end] + b"12345")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        try:
+            assert len(formats.load(path)) in (20, 40)
+        except InputError as error:
+            assert end in (".splat", ".sog") and str(path) in str(error)
+            return
+    assert any(
+        str(path) in str(warning.message) and " 5 " in f" {warning.message}".replace(": ", " ") for warning in told
+    )
+
+
 def refused_or_read(path) -> None:
     """Nothing but Gaussians or an InputError that names the file."""
     with warnings.catch_warnings():

@@ -83,6 +83,18 @@ def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     assert "have no mask" in said
 
 
+def test_masks_that_cannot_be_meant(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=21)
+    (tmp_path / "masks").mkdir()
+    for index in range(21):
+        Image.new("L", (48, 32), 0 if index in (2, 7) else 255).save(tmp_path / f"masks/{index:03d}.png")
+    Image.new("L", (32, 32), 255).save(tmp_path / "masks/004.png")
+    found = check_up(tmp_path)
+    assert "004.png" in found.facts["left out"] and "another shape" in found.facts["left out"]["004.png"]
+    assert "2 of 20 masks that were looked at hide the whole photo (002.png, 007.png)" in "\n".join(found.warnings)
+    assert {name for name, _ in load_capture(tmp_path).skipped} >= {"004.png"}
+
+
 def test_few_photos_few_points(tmp_path: Path) -> None:
     write_capture(tmp_path, photos=5)
     said = "\n".join(check_up(tmp_path).warnings)

@@ -67,6 +67,9 @@ def test_photos_become_a_capture_although_the_work_was_cut_off(photos, tmp_path,
         patched.setattr(mapping, "map_incrementally", _cut_off)
         with pytest.raises(KeyboardInterrupt):
             reconstruct(source, tmp_path / "out")
+        patched.setattr(mapping, "map_incrementally", _disk_full)
+        with pytest.raises(InputError, match=r"No space left.*is kept in .*work: the same command goes on"):
+            reconstruct(source, tmp_path / "out")
     database = tmp_path / "out/work/features.db"
     assert (watch.rows(database, "keypoints"), watch.rows(database, "two_view_geometries")) == (8, 28)
     with pytest.raises(InputError, match="unfinished work on other photos, or on these before they were changed"):
@@ -98,6 +101,14 @@ def test_photos_become_a_capture_although_the_work_was_cut_off(photos, tmp_path,
 
 def _cut_off(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+def _disk_full(*_: object) -> NoReturn:
+    def write(_: object) -> None:
+        Path("/dev/full").write_text("x")
+
+    watch.watched(write, mapping.Counter("x", None, shown=False, countable=False), lambda: None)
+    raise AssertionError("the work has not failed")
 
 
 def test_a_video_gives_its_sharpest_frames(tmp_path):

@@ -1,13 +1,14 @@
 """Single steps of structure from motion, on scenes that are made up: their cameras and matches are known exactly."""
 
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 import pytest
 
-from splat.datasets.sfm import cameras, mapping, matches, pairs, work_folder
+from splat.datasets.sfm import attempts, cameras, mapping, matches, pairs, work_folder
 from splat.errors import InputError
 
 
@@ -126,6 +127,100 @@ def test_neighbors_are_those_of_the_order_of_names(tmp_path):
     assert {(names[0], names[step]) for step in (1, 5, 10, 20)} <= set(found) and (names[0], names[7]) not in found
     all_pairs = pairs.choose_pairs(("exhaustive", "sequential"), tmp_path, {}, names, seed=0, progress=False)
     assert len(all_pairs) == 30 * 29 / 2
+
+
+def test_a_scene_explains_fewer_matches_where_photos_are_missing_or_wrong(tmp_path):
+    features, scene = made_up(tmp_path)
+    assert matches.explained(scene, features) > 0.95
+    assert 0.1 < matches.explained(part(scene, range(1, 7)), features) < 0.5
+    cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", seed=0)
+    where = (tmp_path / "mapping.db", tmp_path / "photos", tmp_path, mapping.Counter("x", shown=False, countable=False))
+    placed = {
+        key: (image.cam_from_world(), list(scene.cameras[image.camera_id].params))
+        for key, image in scene.images.items()
+    }
+    placed[3], placed[9] = placed[9], placed[3]
+    assert matches.explained(mapping._rebuild(placed, *where), features) < 0.9
+
+
+def test_pairs_that_few_matches_stand_for_are_unsure(tmp_path):
+    features, _ = made_up(tmp_path)
+    assert matches.unsure_pairs(features) == []
+    with pycolmap.Database.open(features) as database:
+        for a, b, kept, others in ((1, 2, 20, 0), (3, 4, 40, 60), (5, 6, 40, 30)):
+            found = database.read_matches(a, b)[:kept]
+            wrong = np.stack([np.arange(others), np.arange(others)[::-1]], axis=1).astype(np.uint32) + 10_000
+            database.delete_matches(a, b)
+            database.write_matches(a, b, np.concatenate([found, wrong]))
+            geometry = database.read_two_view_geometry(a, b)
+            assert len(geometry.inlier_matches) > kept  # as if guided matching had found the rest
+    unsure = {pycolmap.pair_id_to_image_pair(pair) for pair in matches.unsure_pairs(features)}
+    assert unsure == {(1, 2), (3, 4)}
+    cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", 0, matches.unsure_pairs(features))
+    with pycolmap.Database.open(tmp_path / "mapping.db") as database:
+        assert database.num_verified_image_pairs() == 66 - 2
+
+
+def test_pairs_that_look_most_alike_come_first(tmp_path, monkeypatch):
+    features, _ = made_up(tmp_path)
+    names = sorted(pairs.image_ids(features))
+    ids = sorted(pairs.image_ids(features).values())
+    table = np.random.default_rng(0).random((12, 12))
+    monkeypatch.setattr(pairs, "likeness", lambda *_: (ids, table))
+    every = [(a, b) for a in names for b in names if a < b]
+    first = pairs.most_alike(every, 5, features, seed=0, progress=False)
+    row = {name: ids.index(number) for name, number in pairs.image_ids(features).items()}
+    least = min(table[row[a], row[b]] for a, b in first)
+    assert len(first) == 5 and all(table[row[a], row[b]] <= least for a, b in set(every) - set(first))
+
+
+@dataclass
+class Found:
+    """A scene as far as the search looks at it."""
+
+    photos: int
+    error: float = 0.3
+    points3D: dict[int, "Found"] = field(default_factory=dict)
+    cameras: dict[int, pycolmap.Camera] = field(
+        default_factory=lambda: {1: pycolmap.Camera(model="PINHOLE", width=800, height=600, params=[1, 1, 1, 1])}
+    )
+
+    def num_reg_images(self) -> int:
+        return self.photos
+
+
+@pytest.mark.parametrize(
+    ("results", "tried", "best"),
+    [
+        ([(20, 0.8)], ["size"], 0),
+        ([(20, 0.2), (20, 0.2), (20, 0.35)], ["size", "photo", "incremental sure"], 2),
+        ([(20, 0.2), (20, 0.3), (18, 0.29)], ["size", "photo", "incremental sure"], 1),
+        ([(4, 0.1), (20, 0.9)], ["size", "photo"], 1),
+        ([(4, 0.1), (4, 0.1), (19, 0.8)], ["size", "photo", "incremental"], 2),
+    ],
+)
+def test_what_is_tried_follows_from_what_came_out(tmp_path, monkeypatch, results, tried, best):
+    class Search(attempts.SceneSearch):
+        def _matched(self, masked: bool) -> Path:
+            return tmp_path
+
+        def _match_missing(self, database: Path) -> bool:
+            return False
+
+        def _try(self, attempt: attempts.Attempt) -> attempts.Outcome:
+            photos, share = results[len(self.outcomes)]
+            done.append(attempt)
+            return attempts.Outcome(attempt, Found(photos, points3D={1: Found(0)}), 1, share)
+
+    monkeypatch.setattr(attempts, "has_unknown", lambda database: True)
+    monkeypatch.setattr(attempts, "GLOBAL_FROM", 10)
+    monkeypatch.setattr(attempts.mapping, "refine", lambda model, progress: model)
+    done: list[attempts.Attempt] = []
+    work = work_folder.WorkFolder(tmp_path, resumed=False)
+    search = Search(work, [f"{number}.jpg" for number in range(20)], ("exhaustive",), attempts.Wishes(), 0, False)
+    found = search.run()
+    words = [f"{a.mapper * (a.mapper == 'incremental')} {'sure' * a.sure}".strip() or a.sharing for a in done]
+    assert words == tried and found.attempt == done[best]
 
 
 def test_the_picture_of_matches(tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splat.compression.coding.byte_reader import REMEDY, ByteReader, read_file
+from splat.compression.coding.byte_reader import REMEDY, ByteReader, read_file, warn_of_rest
 from splat.errors import InputError
 
 MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
@@ -100,7 +100,7 @@ class Document:
         path = self.path
         start = ByteReader(read_file(path, JSON_LIMIT + 28), str(path))
         length = path.stat().st_size
-        magic, version, _ = start.unpack("<III", "a header")
+        magic, version, promised = start.unpack("<III", "a header")
         if magic != MAGIC or version != 2:
             raise InputError(f"{path}: not a binary glTF 2.0 file: it begins with {magic:08x}, version {version}")
         size, kind = start.unpack("<II", "a chunk's header")
@@ -117,6 +117,8 @@ class Document:
                     f"got {length - start.offset:,}. {REMEDY}"
                 )
             self.binary = Buffer(str(path), start.offset, start.offset + size)
+        if promised < length:
+            warn_of_rest(str(path), length - promised)
         return text
 
     def _set_aside(self, match: "re.Match[bytes]") -> bytes:

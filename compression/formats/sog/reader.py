@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from splat.compression.coding.byte_reader import REMEDY, read_file
+from splat.compression.coding.byte_reader import REMEDY, read_file, read_tail, warn_of_rest
 from splat.compression.formats.blocks import joined, ranges
 from splat.compression.formats.sog.codes import logits_of, means_of, quats_of
 from splat.errors import InputError
@@ -28,6 +28,8 @@ META_LIMIT = 1 << 20
 NAME_LIMIT = 100
 
 Members = Callable[[str], bytes]
+ZIP_END = 22
+"""Bytes of the record that ends a ZIP, without the comment that may follow it."""
 
 
 def read(path: Path) -> Gaussians:
@@ -43,6 +45,7 @@ def read(path: Path) -> Gaussians:
     try:
         with zipfile.ZipFile(path) as archive:
             members = _archive(path, archive)
+            warn_of_rest(str(path), _rest(path, archive))
             return _Reader(str(path), members, members("meta.json")).gaussians()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Check the path.") from None
@@ -69,6 +72,12 @@ def _folder(folder: Path) -> Members:
         return read_file(folder / name)
 
     return member
+
+
+def _rest(path: Path, archive: zipfile.ZipFile) -> int:
+    """Bytes behind the end of a ZIP, which its comment does not account for."""
+    tail = read_tail(path, 1 << 16)
+    return len(tail) - tail.rfind(b"PK\5\6") - ZIP_END - len(archive.comment)
 
 
 def _archive(path: Path, archive: zipfile.ZipFile) -> Members:

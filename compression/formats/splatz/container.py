@@ -170,6 +170,7 @@ def read_codes(data: bytes, name: str, pool: Executor) -> tuple[Codes, Steps, Te
     names = (*SECTIONS, "midpoints") if flags & MIDPOINTS else SECTIONS
     sizes = [reader.unpack("<I", "sizes of sections")[0] for _ in names]
     parts = [ByteReader(reader.take(size, what), f"{name}: {what}") for size, what in zip(sizes, names, strict=True)]
+    reader.end()
     shifts = _unpack_shifts(parts[1], count)
     positions = pool.submit(unpack_cells, parts[0], count, bits)
     shape = pool.submit(unpack_shapes if flags & SHAPES else _unpack_shape, parts[1], shifts)
