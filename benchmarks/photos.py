@@ -68,8 +68,8 @@ def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float
     found, right = pycolmap.Reconstruction(capture / "sparse/0"), pycolmap.Reconstruction(target / "sparse/0")
     by_stem = {Path(image.name).stem: image for image in right.images.values()}
     images = [found.images[key] for key in found.reg_image_ids()]
-    truth = [by_stem[Path(image.name).stem] for image in images]
-    places = np.array([image.projection_center() for image in truth])
+    wanted_images = [by_stem[Path(image.name).stem] for image in images]
+    places = np.array([image.projection_center() for image in wanted_images])
     extent = float(np.linalg.norm(places - places.mean(0), axis=1).mean())
     ransac = pycolmap.RANSACOptions()
     ransac.max_error, ransac.random_seed = 0.05 * extent, 0
@@ -77,7 +77,7 @@ def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float
     if moved is None:
         return {"turned_degrees_median": math.inf, "moved_median": math.inf, "off": len(images), "astray": len(images)}
     turned, shifted = [], []
-    for image, true, place in zip(images, truth, places, strict=True):
+    for image, true, place in zip(images, wanted_images, places, strict=True):
         pose = moved.transform_camera_world(image.cam_from_world())
         camera = true.camera
         cut = cuts.get(Path(image.name).stem, Cut((0, 0, camera.width, camera.height), (camera.width, camera.height)))

@@ -7,6 +7,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from splat.datasets.images.cache import PhotoCache
 from splat.datasets.images.companions import open_mask, read_mask
 from splat.datasets.images.decode import same_shape, stored_size, target_size
 from splat.datasets.images.file_kinds import LYING, ORIENTATION, UnusablePhoto, open_image
+from splat.datasets.images.pages import page_notes
 from splat.datasets.load import PhotoOptions
 from splat.datasets.local_frame import local_frame, localized, placement_notes
 from splat.datasets.picture import capture_picture
@@ -111,7 +113,9 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
     )
     others = _other_photos(files, model)
     facts = _facts(path, model, capture, files, sizes, others)
-    notes = (*model.notes, *placement, *files.notes)
+    with ThreadPoolExecutor() as pool:
+        pages = page_notes([file.path for file in files.photos], pool)
+    notes = (*model.notes, *placement, *files.notes, *pages)
     return CheckUp(facts, notes, tuple(_warnings(model, capture, files, sizes, others, options)), capture)
 
 

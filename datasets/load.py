@@ -20,6 +20,7 @@ from splat.datasets.images.decode import as_tensor, decode, resize, stored_size,
 from splat.datasets.images.deep import Levels, measure_levels
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.lens import is_pinhole, undistort, undistort_map
+from splat.datasets.images.pages import page_notes
 from splat.datasets.local_frame import frame_of_scene, local_frame, localized, placement_notes
 from splat.datasets.readers.choose import find_model, read_found
 from splat.datasets.readers.find_photos import USUAL_FOLDER
@@ -88,7 +89,9 @@ def load_capture(
     missing = [name for name, _ in files.missing]
     check_enough(folder, options.images, len(files.photos), missing, files.unusable, options.allow_missing)
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        levels, level_notes = measure_levels([file.path for file in files.photos], pool)
+        paths = [file.path for file in files.photos]
+        levels, photo_notes = measure_levels(paths, pool)
+        photo_notes += page_notes(paths, pool)
     readers = {
         file.posed.name: _Reader(file, options, mask_provider, levels, georeference.unit) for file in files.photos
     }
@@ -127,7 +130,7 @@ def load_capture(
         points,
         torch.from_numpy(model.colors),
         (*files.missing, *unusable),
-        (*model.notes, *placement, *files.notes, *level_notes, *_notes(readers, options), *depth_notes),
+        (*model.notes, *placement, *files.notes, *photo_notes, *_notes(readers, options), *depth_notes),
         model.source,
         georeference,
     )

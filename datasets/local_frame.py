@@ -52,6 +52,7 @@ def nearest_depth(model: Model) -> float | None:
     points = points[:: max(1, len(points) // LOOKED_AT[0])]
     found = [depths_in_view(image, points) for image in model.images[:: max(1, len(model.images) // LOOKED_AT[1])]]
     depths = np.concatenate(found) if found else np.zeros(0)
+    depths = depths[~np.isnan(depths)]
     return float(np.quantile(depths, 0.01)) if len(depths) else None
 
 

@@ -7,6 +7,7 @@ between two files. Nothing is guessed: two files that fit equally well are an er
 """
 
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,12 @@ from splat.datasets.images.file_kinds import PHOTO_SUFFIXES, PLAIN_SUFFIXES, RAW
 
 EXACT = 1 << 20
 """Length of a match where the file lies exactly where its name says."""
+
+
+def natural(name: str) -> list[tuple[int, str]]:
+    """A sort key by which 10.jpg comes after 9.jpg; upper and lower case make no difference."""
+    parts = re.split(r"([0-9]{1,18})", name.lower())
+    return [(int(part) if place % 2 else -1, part) for place, part in enumerate(parts)]
 
 
 @dataclass(frozen=True)

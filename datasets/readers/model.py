@@ -48,8 +48,11 @@ def read_bytes(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
-def depths_in_view(image: PosedImage, points: np.ndarray) -> np.ndarray:  # [K]
-    """Depths of the points [P, 3] that lie in a photo, its lens distortion and principal point aside."""
-    x, y, z = (points @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]).T
-    reach = np.array([image.camera.width, image.camera.height]) / (2 * image.camera.mean_focal_length())
-    return z[(z > 0) & (np.abs(x) < reach[0] * z) & (np.abs(y) < reach[1] * z)]
+def depths_in_view(image: PosedImage, points: np.ndarray) -> np.ndarray:  # [P]
+    """Depths of points [P, 3], not a number for those that do not lie in the photo, its lens distortion aside."""
+    local = points @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]
+    K, size = image.camera.calibration_matrix(), (image.camera.width, image.camera.height)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        place = local[:, :2] / local[:, 2:] * (K[0, 0], K[1, 1]) + K[:2, 2]
+        seen = (local[:, 2] > 0) & ((place >= 0) & (place <= size)).all(axis=1)
+    return np.where(seen, local[:, 2], np.nan)

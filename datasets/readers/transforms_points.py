@@ -133,4 +133,4 @@ def _seen(xyz: np.ndarray, images: Sequence[PosedImage]) -> float:
     """Which part of the points is inside the photos, on average."""
     points = xyz[:: max(1, len(xyz) // LOOKED_AT[0])]
     some = images[:: max(1, len(images) // LOOKED_AT[1])]
-    return float(np.mean([len(depths_in_view(image, points)) / len(points) for image in some]))
+    return float(np.mean([~np.isnan(depths_in_view(image, points)) for image in some]))

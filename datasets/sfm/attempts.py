@@ -241,8 +241,7 @@ class SceneSearch:
         kept = self.outcomes and not self._few and not self._doubtful
         if kept and attempt == replace(self.best.attempt, sharing="photo"):
             assert self.best.model is not None  # its poses are right, only its cameras may not be
-            where = (database, self.work.photos, folder, self.progress)
-            return [mapping.with_other_cameras(self.best.model, *where)]
+            return [mapping.with_other_cameras(self.best.model, *told)]
         lenses = attempt.sharing == "size"  # one photo says too little about the distortion of its lens
         if attempt.mapper == "incremental":
             models = mapping.map_incrementally(*told, lenses)

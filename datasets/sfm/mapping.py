@@ -30,6 +30,11 @@ SHARED_BY = 10
 WRONG, SMALLEST_ANGLE = 4.0, 1.5
 """Reprojection error in pixels above which, and degrees between rays below which, a point is dropped: COLMAP's own values."""
 
+HELD = 15
+"""Points of the scene that a photo must show for its pose to count."""
+FOCAL_LENGTHS = 0.1, 50.0
+"""Focal lengths that can be, relative to the longer side of a photo: what lies beyond came out of a pose that is wrong."""
+
 Models = list[pycolmap.Reconstruction]
 
 
@@ -141,14 +146,33 @@ def join(models: Models, database: Path, photos: Path, folder: Path, progress: b
 
 
 def with_other_cameras(
-    model: pycolmap.Reconstruction, database: Path, photos: Path, folder: Path, progress: bool
+    model: pycolmap.Reconstruction, database: Path, photos: Path, folder: Path, seed: int, progress: bool
 ) -> pycolmap.Reconstruction:
     """The same scene with the cameras that a database gives to its photos.
 
-    Each gets a focal length of its own; one photo says too little about the distortion of its lens.
+    Each gets a focal length of its own; one photo says too little about the distortion of its lens. Photos whose camera or pose
+    makes no sense then are placed anew.
     """
     counter = Counter("cameras", shown=progress, countable=False)
-    return _rebuild(_placed(model), database, photos, folder, counter, lenses=False)
+    found = drop_odd_photos(_rebuild(_placed(model), database, photos, folder, counter, lenses=False))
+    if found.num_reg_images() == model.num_reg_images():
+        return found
+    more = map_incrementally(database, photos, folder, seed, progress, lenses=False, start=found)
+    return more[0] if more else found
+
+
+def drop_odd_photos(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
+    """The scene without the poses of photos that show hardly any of its points, or through a lens that cannot be."""
+    kept = pycolmap.Reconstruction(model)
+    for key in model.reg_image_ids():
+        image = kept.images[key]
+        lens = kept.cameras[image.camera_id]
+        relative = lens.mean_focal_length() / max(lens.width, lens.height)
+        possible = FOCAL_LENGTHS[0] < relative < FOCAL_LENGTHS[1] and is_plausible(lens)  # not if it is not a number
+        if not possible or image.num_points3D < HELD:
+            kept.deregister_frame(image.frame_id)
+    kept.update_point_3d_errors()
+    return kept
 
 
 Placed = dict[int, tuple[pycolmap.Rigid3d, list[float]]]
@@ -192,7 +216,7 @@ def refine(model: pycolmap.Reconstruction, progress: bool) -> pycolmap.Reconstru
     Returns:
         The scene with those lenses of the kind RADIAL; with simpler ones where a lens came out as none is.
     """
-    clean = pycolmap.Reconstruction(model)
+    clean = drop_odd_photos(model)
     pycolmap.ObservationManager(clean).filter_all_points3D(WRONG, SMALLEST_ANGLE)
     clean.update_point_3d_errors()
     taken = Counted(clean.images[key].camera_id for key in clean.reg_image_ids())
@@ -234,7 +258,9 @@ def _adjust(scene: pycolmap.Reconstruction, lenses: bool = True) -> None:
 
 
 def _by_size(models: Iterable[pycolmap.Reconstruction]) -> Models:
-    return sorted(models, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
+    kept = [drop_odd_photos(model) for model in models]
+    kept = [model for model in kept if model.num_reg_images() >= SMALLEST]
+    return sorted(kept, key=lambda model: (-model.num_reg_images(), -model.num_points3D()))
 
 
 def _images(database: Path) -> int:

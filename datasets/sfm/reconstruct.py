@@ -1,6 +1,5 @@
 """Structure from motion through pycolmap: photos in, a capture that can be trained on out."""
 
-import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,8 @@ from splat.datasets.images.file_kinds import (
     UnusablePhoto,
 )
 from splat.datasets.images.lens import undistort_map
+from splat.datasets.images.pages import page_notes
+from splat.datasets.images.photo_index import natural
 from splat.datasets.readers.colmap import find_models
 from splat.datasets.sfm.attempts import Mapper, Outcome, SceneSearch, Wishes
 from splat.datasets.sfm.cameras import Sharing
@@ -80,6 +81,7 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
             _check_enough(source, paths, unusable)
         with ThreadPoolExecutor() as pool:
             levels, notes = measure_levels(paths, pool)
+            notes += page_notes(paths, pool)
         listing = counted(paths, "photos", unit="photo", shown=options.progress)
         names = prepare(listing, folder, masks, work.path, levels)
         kinds = choose_kinds(options.matching, paths, ordered)
@@ -204,11 +206,6 @@ def usable_photos(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
         except UnusablePhoto as reason:
             unusable.append((path.name, str(reason)))
     return usable, unusable
-
-
-def natural(name: str) -> list[tuple[int, int | str]]:
-    """A key that sorts 2 before 10."""
-    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in re.split(r"(\d+)", name) if part]
 
 
 def write_capture(

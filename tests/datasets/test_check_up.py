@@ -86,13 +86,26 @@ def test_what_is_missing_is_counted(tmp_path: Path) -> None:
 def test_masks_that_cannot_be_meant(tmp_path: Path) -> None:
     write_capture(tmp_path, photos=21)
     (tmp_path / "masks").mkdir()
-    for index in range(21):
+    for index in range(1, 22):
         Image.new("L", (48, 32), 0 if index in (2, 7) else 255).save(tmp_path / f"masks/{index:03d}.png")
     Image.new("L", (32, 32), 255).save(tmp_path / "masks/004.png")
     found = check_up(tmp_path)
     assert "004.png" in found.facts["left out"] and "another shape" in found.facts["left out"]["004.png"]
     assert "2 of 20 masks that were looked at hide the whole photo (002.png, 007.png)" in "\n".join(found.warnings)
     assert {name for name, _ in load_capture(tmp_path).skipped} >= {"004.png"}
+
+
+def test_files_with_several_pictures(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=21)
+    with Image.open(tmp_path / "images/003.png") as photo:
+        other = Image.new("RGB", photo.size, (255, 0, 0))
+        photo.save(tmp_path / "images/003.png", save_all=True, append_images=[other])  # APNG
+    with Image.open(tmp_path / "images/005.png") as photo:
+        photo.convert("RGB").save(tmp_path / "images/005.tif", save_all=True, append_images=[other])
+    (tmp_path / "images/005.png").unlink()
+    said = "2 photos hold several pictures, of which the first is used: "
+    for notes in (check_up(tmp_path).notes, load_capture(tmp_path).notes):
+        assert any(note.startswith(said) and "003.png" in note and "005.tif" in note for note in notes)
 
 
 def test_few_photos_few_points(tmp_path: Path) -> None:

@@ -97,9 +97,26 @@ def test_scenes_that_share_photos_are_joined(tmp_path):
 def test_photos_get_cameras_of_their_own_afterwards(tmp_path):
     features, scene = made_up(tmp_path)
     cameras.write_mapping_database(features, tmp_path / "photo.db", "photo", seed=0)
-    apart = mapping.with_other_cameras(scene, tmp_path / "photo.db", tmp_path / "photos", tmp_path, progress=False)
+    where = (tmp_path / "photo.db", tmp_path / "photos", tmp_path)
+    apart = mapping.with_other_cameras(scene, *where, seed=0, progress=False)
     focals = [camera.mean_focal_length() for camera in apart.cameras.values()]
     assert len(focals) == 12 and np.allclose(focals, 1280, rtol=0.01) and turned(apart, scene) < 0.2
+
+
+def test_poses_that_make_no_sense_do_not_count(tmp_path):
+    _, scene = made_up(tmp_path)
+    odd = pycolmap.Reconstruction(scene)
+    behind, endless, lonely = (odd.images[key] for key in (2, 5, 9))
+    for image, focal in ((behind, -1200.0), (endless, 1e9)):
+        camera = odd.cameras[image.camera_id]
+        camera.focal_length = focal
+    for index in range(5, lonely.num_points2D()):
+        if lonely.point2D(index).has_point3D():
+            odd.delete_observation(lonely.image_id, index)
+    kept = mapping.drop_odd_photos(odd)
+    assert set(kept.reg_image_ids()) == set(scene.reg_image_ids()) - {2, 5, 9}
+    assert set(mapping.refine(odd, progress=False).reg_image_ids()) == set(kept.reg_image_ids())
+    assert len(odd.reg_image_ids()) == 12 and mapping.drop_odd_photos(scene).num_reg_images() == 12
 
 
 def test_more_of_a_lens_is_found_where_many_photos_share_it(tmp_path, capfd):

@@ -13,7 +13,7 @@ from splat.datasets.images.decode import stored_size
 from splat.datasets.images.file_kinds import PHOTO_SUFFIXES, MissingPhoto, UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex
 from splat.datasets.readers.find_photos import USUAL_FOLDER, find_photos
-from splat.datasets.readers.model import PosedImage
+from splat.datasets.readers.model import PosedImage, depths_in_view
 from splat.datasets.readers.programs.entries import MOST
 from splat.errors import InputError
 from splat.io.ply import load_points
@@ -100,12 +100,7 @@ def seen_fraction(points: NDArray[np.float64], images: Sequence[PosedImage]) -> 
     points = points[:: max(1, len(points) // 2000)]
     seen = np.zeros(len(points), dtype=bool)
     for image in images[:: max(1, len(images) // 100)]:
-        local = points @ image.viewmat[:3, :3].T + image.viewmat[:3, 3]
-        K = image.camera.calibration_matrix()
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            place = local[:, :2] / local[:, 2:] * (K[0, 0], K[1, 1]) + K[:2, 2]
-            size = (image.camera.width, image.camera.height)
-            seen |= (local[:, 2] > 0) & ((place >= 0) & (place <= size)).all(axis=1)
+        seen |= ~np.isnan(depths_in_view(image, points))
     return float(seen.mean()) if len(seen) else 0.0
 
 

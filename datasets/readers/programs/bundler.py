@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
+from splat.datasets.images.photo_index import natural
 from splat.datasets.readers.model import Model, PosedImage, read_bytes
 from splat.datasets.readers.programs import lenses
 from splat.datasets.readers.programs.beside import PhotosOfCapture
-from splat.datasets.readers.programs.entries import REMEDY, Unusable, assemble, natural, viewmat
+from splat.datasets.readers.programs.entries import REMEDY, Unusable, assemble, viewmat
 from splat.errors import InputError
 
 NAMES = ("bundle.out", "bundle.rd.out", "bundler.out", "bundle_r000.out")

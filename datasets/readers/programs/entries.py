@@ -138,12 +138,6 @@ def opengl_viewmat(to_world: NDArray[np.float64]) -> NDArray[np.float64]:  # [4,
     return viewmat(rotation.T, center=to_world[:3, 3])
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """A sort key by which 10.jpg comes after 9.jpg."""
-    parts = re.split(r"([0-9]{1,18})", name)
-    return [(int(part) if place % 2 else -1, part) for place, part in enumerate(parts)]
-
-
 def relative(name: str) -> str:
     """A photo's name without what would lead out of a folder: programs may give whole paths of another machine."""
     parts = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/")).split("/")

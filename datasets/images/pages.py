@@ -1,0 +1,31 @@
+"""Files that hold several pictures: animations, and TIFF files with several pages."""
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from pathlib import Path
+
+from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image
+from splat.io.wording import listed, number_of
+
+MAY_HAVE_MORE = (".tif", ".tiff", ".png", ".webp", ".avif")
+"""Kinds of files that can hold several pictures. Phones store previews and depth maps as further pictures in JPEG and HEIC."""
+
+
+def page_notes(paths: Sequence[Path], pool: Executor) -> list[str]:
+    """What to know of photos that hold several pictures. Those that cannot be read are passed over."""
+    asked = [path for path in paths if path.suffix.lower() in MAY_HAVE_MORE]
+    several = [path.name for path, count in zip(asked, pool.map(_count, asked), strict=True) if count > 1]
+    if not several:
+        return []
+    holds = "holds" if len(several) == 1 else "hold"
+    return [
+        f"{number_of(len(several), 'photo')} {holds} several pictures, of which the first is used: {listed(several)}"
+    ]
+
+
+def _count(path: Path) -> int:
+    try:
+        with open_image(path) as image:
+            return int(getattr(image, "n_frames", 1))
+    except (UnusablePhoto, *DECODING_ERRORS):
+        return 1
