@@ -68,8 +68,8 @@ def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float
     found, right = pycolmap.Reconstruction(capture / "sparse/0"), pycolmap.Reconstruction(target / "sparse/0")
     by_stem = {Path(image.name).stem: image for image in right.images.values()}
     images = [found.images[key] for key in found.reg_image_ids()]
-    wanted_images = [by_stem[Path(image.name).stem] for image in images]
-    places = np.array([image.projection_center() for image in wanted_images])
+    originals = [by_stem[Path(image.name).stem] for image in images]
+    places = np.array([image.projection_center() for image in originals])
     extent = float(np.linalg.norm(places - places.mean(0), axis=1).mean())
     ransac = pycolmap.RANSACOptions()
     ransac.max_error, ransac.random_seed = 0.05 * extent, 0
@@ -77,13 +77,13 @@ def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float
     if moved is None:
         return {"turned_degrees_median": math.inf, "moved_median": math.inf, "off": len(images), "astray": len(images)}
     turned, shifted = [], []
-    for image, true, place in zip(images, wanted_images, places, strict=True):
+    for image, original, place in zip(images, originals, places, strict=True):
         pose = moved.transform_camera_world(image.cam_from_world())
-        camera = true.camera
+        camera = original.camera
         cut = cuts.get(Path(image.name).stem, Cut((0, 0, camera.width, camera.height), (camera.width, camera.height)))
-        between = _rays(image.camera, _own_pixels(image.camera, cut)) @ pose.rotation.matrix()
-        wanted = _rays(camera, _true_pixels(cut)) @ true.cam_from_world().rotation.matrix()
-        angles = np.arccos(np.clip((between * wanted).sum(axis=1), -1, 1))
+        seen = _rays(image.camera, _own_pixels(image.camera, cut)) @ pose.rotation.matrix()
+        wanted = _rays(camera, _original_pixels(cut)) @ original.cam_from_world().rotation.matrix()
+        angles = np.arccos(np.clip((seen * wanted).sum(axis=1), -1, 1))
         turned.append(math.degrees(float(np.median(np.nan_to_num(angles, nan=math.pi)))))
         shifted.append(float(np.linalg.norm(pose.inverse().translation - place)) / extent)
     both = [*zip(turned, shifted, strict=True)]
@@ -99,7 +99,7 @@ PLACES = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshap
 """Nine places of a photo, as fractions of its size."""
 
 
-def _true_pixels(cut: Cut) -> NDArray[np.float64]:  # [9, 2]
+def _original_pixels(cut: Cut) -> NDArray[np.float64]:  # [9, 2]
     """Where the nine places of a cut are in the photo."""
     left, top, right, bottom = cut.box
     return np.array([left, top]) + PLACES * np.array([right - left, bottom - top])

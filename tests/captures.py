@@ -66,3 +66,16 @@ def add_photo(
     pose = pycolmap.Rigid3d(np.ascontiguousarray(camera.viewmat[:3].double().numpy()))
     reconstruction.add_image_with_trivial_frame(pycolmap.Image(name=name, camera_id=index, image_id=index), pose)
     return lens_camera
+
+
+def turn_cameras(capture: Path, degrees: float) -> None:
+    """Turn the photos' cameras around random axes, but for those that are held out."""
+    random = np.random.default_rng(0)
+    model = pycolmap.Reconstruction(capture / "sparse/0")
+    held_out = sorted(image.name for image in model.images.values())[::8]
+    for image in model.images.values():
+        if image.name not in held_out:
+            axis = random.normal(size=3)
+            turn = pycolmap.Rotation3d(np.radians(degrees) * axis / np.linalg.norm(axis))
+            image.frame.rig_from_world = pycolmap.Rigid3d(turn, np.zeros(3)) * image.frame.rig_from_world
+    model.write(capture / "sparse/0")

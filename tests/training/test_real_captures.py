@@ -3,9 +3,8 @@
 import json
 import shutil
 
-import numpy as np
-import pycolmap
 import pytest
+from captures import turn_cameras
 
 from splat.cli import main as cli
 
@@ -21,6 +20,7 @@ def test_fox_in_a_few_seconds(capture_path, tmp_path):
     assert min(view["psnr"] for view in metrics["views"]) > 21
 
 
+@pytest.mark.slow
 def test_turned_cameras_are_put_right_and_right_ones_left(capture_path, tmp_path):
     fox, turned = capture_path("fox"), tmp_path / "turned"
     shutil.copytree(fox, turned)
@@ -33,19 +33,6 @@ def test_turned_cameras_are_put_right_and_right_ones_left(capture_path, tmp_path
     assert wrong < right - 1
     assert wrong_refined > wrong + 0.4 * (right - wrong)
     assert right_refined > right - 0.4 * (right - wrong)
-
-
-def turn_cameras(capture, degrees: float) -> None:
-    """Turn the photos' cameras around random axes, but for those that are held out."""
-    random = np.random.default_rng(0)
-    model = pycolmap.Reconstruction(capture / "sparse/0")
-    held_out = sorted(image.name for image in model.images.values())[::8]
-    for image in model.images.values():
-        if image.name not in held_out:
-            axis = random.normal(size=3)
-            turn = pycolmap.Rotation3d(np.radians(degrees) * axis / np.linalg.norm(axis))
-            image.frame.rig_from_world = pycolmap.Rigid3d(turn, np.zeros(3)) * image.frame.rig_from_world
-    model.write(capture / "sparse/0")
 
 
 @pytest.mark.slow
