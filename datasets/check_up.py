@@ -20,7 +20,7 @@ from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
 from splat.datasets.find_files import FoundFiles, check_any, find_files
 from splat.datasets.images.cache import PhotoCache
-from splat.datasets.images.companions import open_mask, read_mask
+from splat.datasets.images.companions import check_mask, read_mask
 from splat.datasets.images.decode import same_shape, stored_size, target_size
 from splat.datasets.images.file_kinds import LYING, ORIENTATION, UnusablePhoto, open_image
 from splat.datasets.images.pages import page_notes
@@ -93,7 +93,7 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
             if not same_shape(stored, lens) and not (same_shape(stored[::-1], lens) and _is_lying(file.path)):
                 raise UnusablePhoto(f"is {stored[0]} x {stored[1]}, its camera {lens[0]} x {lens[1]}: another shape")
             if file.mask is not None:
-                open_mask(file.mask, lens)
+                check_mask(file.mask, lens)
             sizes.append(stored)
         except (UnusablePhoto, OSError) as reason:
             unreadable.append((file.posed.name, str(reason)))
@@ -233,21 +233,16 @@ def _warnings(
         found.append(
             f"{len(files.photos) - masked} of {len(files.photos)} photos have no mask; all of such a photo counts"
         )
-    empty, looked_at = _empty_masks(capture, files)
-    if empty:
-        found.append(
-            f"{len(empty)} of {looked_at} masks that were looked at hide the whole photo ({listed(empty)}), so it teaches "
-            "nothing. Black is hidden; where it is meant to be shown, say --invert-masks"
-        )
+    found += _mask_warnings(capture, files)
     return found
 
 
-def _empty_masks(capture: Capture, files: FoundFiles) -> tuple[list[str], int]:
-    """Names of photos of which a mask leaves nothing, and how many masks, evenly among all, were looked at."""
+def _mask_warnings(capture: Capture, files: FoundFiles) -> list[str]:
+    """What is wrong with masks; the pixels of a few, evenly among all, are looked at."""
     used = {frame.name for frame in capture.frames}
     masked = [file for file in files.photos if file.mask is not None and file.posed.name in used]
     chosen = masked[:: max(1, -(-len(masked) // MASKS_READ))]
-    empty = []
+    empty, found = [], []
     for file in chosen:
         assert file.mask is not None
         size = (file.posed.camera.width, file.posed.camera.height)
@@ -255,8 +250,13 @@ def _empty_masks(capture: Capture, files: FoundFiles) -> tuple[list[str], int]:
             if not read_mask(file.mask, size, size, invert=False).any():
                 empty.append(file.posed.name)
         except UnusablePhoto as reason:
-            empty.append(f"{file.posed.name} {reason}")
-    return empty, len(chosen)
+            found.append(f"{file.posed.name} {reason}; it will be left out")
+    if empty:
+        found.append(
+            f"{len(empty)} of {len(chosen)} masks that were looked at hide the whole photo ({listed(empty)}), so it teaches "
+            "nothing. Black is hidden; where it is meant to be shown, say --invert-masks"
+        )
+    return found
 
 
 def _field_of_view(posed: PosedImage) -> float:

@@ -39,7 +39,7 @@ def read_file(path: Path, limit: int = -1) -> bytes:
 
 
 def read_tail(path: Path, limit: int) -> bytes:
-    """So many bytes from the end of a file that can be read."""
+    """The last `limit` bytes of a file, or all."""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - limit))
         return file.read()
@@ -84,15 +84,15 @@ class ByteReader:
         return np.frombuffer(self.take(size, what), dtype=dtype).reshape(shape)
 
     def end(self) -> None:
-        """Say that bytes are left, if there are any: a reader that knows the whole file has taken all."""
+        """Warn if bytes are left: a reader that knows the whole file has taken all."""
         warn_of_rest(self.name, self.left)
 
 
 def warn_of_rest(name: str, left: int) -> None:
-    """Say that so many bytes lie behind the end of what a file is to hold."""
-    if left:
+    """Warn that so many bytes lie after the end of what a file is to hold."""
+    if left > 0:
         warnings.warn(
-            f"{name}: {left:,} {'byte lies' if left == 1 else 'bytes lie'} behind the end of the scene and "
+            f"{name}: {left:,} {'byte lies' if left == 1 else 'bytes lie'} after the end of the scene and "
             f"{'was' if left == 1 else 'were'} not read; it may be damaged, or two files in one",
             stacklevel=4,
         )

@@ -25,7 +25,7 @@ class PhotosOptions:
     there."""
     mapper: Literal["auto", "global", "incremental"] = "auto"
     """How poses are found: all at once, or photo after photo, which is slow for hundreds of photos. auto: all at once from 60
-    photos on, and the other way where few photos find their place."""
+    photos on, and the other way where few photos find their place, or, of up to 150, some the wrong one."""
     cameras: Literal["auto", "size", "photo"] = "auto"
     """Photos whose EXIF does not name their camera and focal length: those of one size share a camera, or each photo has its
     own. auto: by the focal lengths that the matches tell."""

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from splat.datasets.images.decode import same_shape
 from splat.datasets.images.deep import read_exr
-from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image
+from splat.datasets.images.file_kinds import DECODING_ERRORS, LYING, ORIENTATION, UnusablePhoto, open_image
 from splat.datasets.images.photo_index import Match, PhotoIndex
 from splat.errors import InputError
 
@@ -59,25 +59,30 @@ class CompanionIndex:
             )
 
 
-def open_mask(path: Path, camera: tuple[int, int]) -> Image.Image:
-    """The image of a mask, upright, whose pixels need not have been read yet.
+def check_mask(path: Path, camera: tuple[int, int]) -> None:
+    """Refuse a mask of another shape than its photo's camera, without decoding it.
 
     Args:
-        camera: width and height of the photo's camera, which fixes the shape that the mask must have.
+        camera: width and height.
 
     Raises:
-        UnusablePhoto: not a readable image, or of another shape.
+        UnusablePhoto: not an image, or of another shape.
     """
-    image = _open(path)
-    if same_shape(image.size, camera):
-        return image
-    turned = ImageOps.exif_transpose(image)
-    if turned is None or not same_shape(turned.size, camera):
-        raise UnusablePhoto(
-            f"has a mask, {path}, of {image.width} x {image.height}, but a camera of {camera[0]} x {camera[1]}: "
-            "another shape"
-        )
-    return turned
+    try:
+        with open_image(path) as image:
+            turned = image.getexif().get(ORIENTATION) in LYING
+            fits = same_shape(image.size, camera) or (turned and same_shape(image.size[::-1], camera))
+            size = image.size
+    except DECODING_ERRORS as error:
+        raise UnusablePhoto(f"has a mask, {path}, that cannot be read ({error})") from error
+    if not fits:
+        raise _other_shape(path, size, camera)
+
+
+def _other_shape(path: Path, size: tuple[int, int], camera: tuple[int, int]) -> UnusablePhoto:
+    return UnusablePhoto(
+        f"has a mask, {path}, of {size[0]} x {size[1]}, but a camera of {camera[0]} x {camera[1]}: another shape"
+    )
 
 
 def read_mask(path: Path, camera: tuple[int, int], size: tuple[int, int], invert: bool) -> np.ndarray:  # bool [H, W]
@@ -90,7 +95,12 @@ def read_mask(path: Path, camera: tuple[int, int], size: tuple[int, int], invert
     Raises:
         UnusablePhoto: not a readable image, or of another shape.
     """
-    image = open_mask(path, camera)
+    image = _open(path)
+    if not same_shape(image.size, camera):
+        turned = ImageOps.exif_transpose(image)
+        if turned is None or not same_shape(turned.size, camera):
+            raise _other_shape(path, image.size, camera)
+        image = turned
     if image.mode in ("RGBA", "LA"):
         alpha = image.getchannel("A")
         if np.asarray(alpha).min() < 255:

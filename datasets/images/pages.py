@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
+from PIL import TiffImagePlugin
+
 from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image
 from splat.io.wording import listed, number_of
 
 MAY_HAVE_MORE = (".tif", ".tiff", ".png", ".webp", ".avif")
 """Kinds of files that can hold several pictures. Phones store previews and depth maps as further pictures in JPEG and HEIC."""
+
+KIND_OF_PAGE, SMALLER = 254, 1
+"""Tag of TIFF, and its bit that says that a page is a smaller version of another one."""
 
 
 def page_notes(paths: Sequence[Path], pool: Executor) -> list[str]:
@@ -24,8 +29,16 @@ def page_notes(paths: Sequence[Path], pool: Executor) -> list[str]:
 
 
 def _count(path: Path) -> int:
+    """The pictures of a file, smaller versions of others aside."""
     try:
         with open_image(path) as image:
-            return int(getattr(image, "n_frames", 1))
+            count = int(getattr(image, "n_frames", 1))
+            if count == 1 or not isinstance(image, TiffImagePlugin.TiffImageFile):
+                return count
+            smaller = 0
+            for page in range(count):
+                image.seek(page)
+                smaller += int(image.tag_v2.get(KIND_OF_PAGE, 0)) & SMALLER
+            return count - smaller
     except (UnusablePhoto, *DECODING_ERRORS):
         return 1

@@ -20,10 +20,10 @@ EXACT = 1 << 20
 """Length of a match where the file lies exactly where its name says."""
 
 
-def natural(name: str) -> list[tuple[int, str]]:
-    """A sort key by which 10.jpg comes after 9.jpg; upper and lower case make no difference."""
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """A sort key by which 10.jpg comes after 9.jpg; upper and lower case decide only between names that are else the same."""
     parts = re.split(r"([0-9]{1,18})", name.lower())
-    return [(int(part) if place % 2 else -1, part) for place, part in enumerate(parts)]
+    return [(int(part) if place % 2 else -1, part) for place, part in enumerate(parts)], name
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,8 @@
-"""From photos to a scene: features, pairs, matches, mapping, and what is tried next when few photos find their place."""
+"""From photos to a scene: features, pairs, matches, mapping, and what is tried next when few photos find their place, or some
+may have found the wrong one.
+"""
 
+import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -9,12 +12,14 @@ from typing import Literal
 import numpy as np
 import pycolmap
 
+from splat.datasets.readers.colmap_library import in_words
 from splat.datasets.sfm import mapping
-from splat.datasets.sfm.cameras import Sharing, has_unknown, write_mapping_database
+from splat.datasets.sfm.cameras import Sharing, has_unknown, shares_cameras, write_mapping_database
 from splat.datasets.sfm.features import find_features, image_ids
-from splat.datasets.sfm.matches import explained, find_matches, unsure_pairs
+from splat.datasets.sfm.matches import Agreement, agreement, find_matches, matched_pairs, unsure_pairs
 from splat.datasets.sfm.pairs import choose_pairs, most_alike
 from splat.datasets.sfm.report import ADVICE, DOUBTFUL
+from splat.datasets.sfm.watch import StepFailed
 from splat.datasets.sfm.work_folder import WorkFolder
 from splat.errors import InputError
 
@@ -29,11 +34,13 @@ REGISTERED = 0.9
 MOST_PAIRS = 5_000
 """Further pairs that are matched when photos have found no place."""
 NEARLY = 0.95
-"""Of the matches that another scene explains: with so many, the one with the smaller reprojection error may be better."""
+"""Fraction of another scene's explained matches from which on a scene explains nearly as many."""
+NEARLY_ALL = 0.98
+"""Fraction of another scene's photos that a scene must have for its smaller error to decide."""
 CLEARLY = 0.9
-"""Of the reprojection error of another scene: with at most so much it is."""
+"""Fraction of another scene's reprojection error up to which a scene is clearly sharper."""
 INCREMENTAL_MAX = 150
-"""Photos up to which they are placed one after another where they may stand in the wrong place: it is slower and surer."""
+"""Photos up to which they are placed one after another where some may stand in the wrong place: slower, and more reliable."""
 SHARP = 1.25 / 1600
 """Reprojection error relative to the longer side of the photos; with more, they may not share a camera after all."""
 
@@ -69,7 +76,7 @@ class Outcome:
     attempt: Attempt
     model: pycolmap.Reconstruction | None
     scenes: int
-    explained: float = 0.0  # share of the matches
+    agreement: Agreement
 
     @property
     def registered(self) -> int:
@@ -85,11 +92,18 @@ class Outcome:
 
     def better_than(self, other: "Outcome") -> bool:
         """More of the matches explained; of nearly as many, a clearly smaller reprojection error, or else more photos."""
-        if min(self.explained, other.explained) < NEARLY * max(self.explained, other.explained):
-            return self.explained > other.explained
-        if min(self.error, other.error) <= CLEARLY * max(self.error, other.error):
-            return self.error < other.error
-        return (self.registered, self.explained) > (other.registered, other.explained)
+        if self.attempt.masked == other.attempt.masked:  # else the matches are others
+            mine, theirs = self.agreement.of_all, other.agreement.of_all
+            if min(mine, theirs) < NEARLY * max(mine, theirs):
+                return mine > theirs
+            same = min(self.registered, other.registered) >= NEARLY_ALL * max(self.registered, other.registered)
+            if same and min(self.error, other.error) <= CLEARLY * max(self.error, other.error):
+                return self.error < other.error
+        return (self.registered, self.agreement.of_placed) > (other.registered, other.agreement.of_placed)
+
+    def describe(self, photos: int) -> str:
+        """A part of a sentence, of a scene of so many photos."""
+        return f"{self.registered} of {photos} photos, {self.agreement.of_placed:.0%} of their matches fit"
 
 
 @dataclass(frozen=True)
@@ -126,25 +140,27 @@ class SceneSearch:
         return best
 
     def run(self) -> Outcome:
-        """Find a scene; where it holds few of the photos, try the next thing.
+        """Find a scene; where it holds few of the photos, or some may stand in the wrong place, try the next thing.
 
         Raises:
+            StepFailed: COLMAP has failed, or a file cannot be written.
             InputError: none of the attempts gave a scene.
         """
-        for attempt in self._attempts():
-            if self.outcomes:
-                self._say(
-                    f"{self.best.registered} of {len(self.names)} photos have found their place, and "
-                    f"{self.best.explained:.0%} of their matches fit; trying {attempt.describe()}"
-                )
-            self.outcomes.append(self._try(attempt))
-        best = self.best
-        if best.model is None:
-            raise InputError(
-                f"no scene can be made of these {len(self.names)} photos: no two of them match well enough. {ADVICE}"
-            )
-        refined = mapping.refine(best.model, self.progress)
-        return replace(best, model=refined)
+        try:
+            for attempt in self._attempts():
+                if self.outcomes:
+                    self._say(f"{self.best.describe(len(self.names))}; trying {attempt.describe()}")
+                self.outcomes.append(self._try(attempt))
+            best = self.best
+            if best.model is not None:
+                refined = mapping.refine(best.model, self.progress)
+                if refined.num_reg_images() >= mapping.SMALLEST:
+                    return self._judge(best.attempt, [refined], best.scenes)
+        except (sqlite3.Error, RuntimeError, OSError) as error:
+            raise StepFailed(f"structure from motion failed: {in_words(error)}") from error
+        raise InputError(
+            f"no scene can be made of these {len(self.names)} photos: no two of them match well enough. {ADVICE}"
+        )
 
     def _attempts(self) -> Iterator[Attempt]:
         """The first attempt, and what follows from how the ones before went."""
@@ -158,7 +174,7 @@ class SceneSearch:
             yield replace(self.best.attempt, every_pair=True)
         if self._few and self.wishes.mapper is None:
             yield replace(self.best.attempt, mapper="incremental" if first == "global" else "global")
-        if self._doubtful:
+        if self._doubtful and unsure_pairs(database):
             slowly = self.wishes.mapper is None and len(self.names) <= INCREMENTAL_MAX
             mapper: Mapper = "incremental" if slowly else self.best.attempt.mapper
             yield replace(self.best.attempt, mapper=mapper, sure=True)
@@ -172,7 +188,7 @@ class SceneSearch:
     @property
     def _doubtful(self) -> bool:
         """Whether photos may stand in the wrong place."""
-        return self.best.explained < DOUBTFUL
+        return self.best.model is not None and self.best.agreement.of_placed < DOUBTFUL
 
     def _matched(self, masked: bool) -> Path:
         """The database with features and matches, which are found if they are not there yet."""
@@ -181,7 +197,7 @@ class SceneSearch:
         database = self.work.database(masked)
         masks = self.work.masks if masked and self.work.masks.is_dir() else None
         find_features(database, self.work.photos, masks, self.names, self.progress)
-        noted = "-".join(("pairs", database.stem, *self.kinds))
+        noted = f"pairs-{database.stem}-{self._choices}"
         pairs = self.work.noted(noted)
         if pairs is None:
             pairs = choose_pairs(self.kinds, database, image_ids(database), self.names, self.seed, self.progress)
@@ -190,33 +206,48 @@ class SceneSearch:
         self._databases[masked] = database
         return database
 
+    @property
+    def _choices(self) -> str:
+        """What matches and scenes depend on besides the attempt: with other choices they are not gone on with."""
+        return "-".join((*self.kinds, str(self.seed)))
+
     def _match_missing(self, database: Path) -> bool:
         """Match photos without a place with all others. Returns whether anything could be gained."""
         if self.kinds == ("exhaustive",):
             return False
-        model = self.best.model
+        noted = f"further-{database.stem}-{self._choices}"
+        pairs = self.work.noted(noted)
+        if pairs is None:
+            pairs = self._further_pairs(database)
+            self.work.note(noted, pairs)
+        find_matches(database, [(a, b) for a, b in pairs], True, self.progress)
+        self.outcomes = [self._judge(o.attempt, [o.model] if o.model else [], o.scenes) for o in self.outcomes]
+        return True
+
+    def _further_pairs(self, database: Path) -> list[tuple[str, str]]:
+        """Pairs of photos without a place that were not compared yet."""
+        model, before = self.best.model, matched_pairs(database)
         there = set() if model is None else {model.images[key].name for key in model.reg_image_ids()}
         missing = [name for name in self.names if name not in there]
         pairs = [(a, b) for a in missing for b in self.names if a < b or (b in there and a != b)]
+        pairs = [pair for pair in pairs if pair not in before]
         if len(pairs) > MOST_PAIRS:
             self._say(
                 f"of {len(pairs):,} further pairs only the {MOST_PAIRS:,} that look most alike are matched; "
                 f"--matching exhaustive does all"
             )
-            pairs = most_alike(pairs, MOST_PAIRS, database, self.seed, self.progress)
-        find_matches(database, pairs, True, self.progress)
-        self.outcomes = [self._judge(o.attempt, [o.model] if o.model else [], o.scenes) for o in self.outcomes]
-        return True
+            return most_alike(pairs, MOST_PAIRS, database, self.seed, self.progress)
+        return pairs
 
     def _try(self, attempt: Attempt) -> Outcome:
         """Map, or read what mapping had led to before the work was cut off."""
-        label = "-".join(str(value).lower() for value in asdict(attempt).values())
+        label = "-".join((*(str(value).lower() for value in asdict(attempt).values()), self._choices))
         folder = self.work.attempts / label
         scene = folder / "scene"
         noted = self.work.noted(f"attempt-{label}")
         if noted is not None:
             model = pycolmap.Reconstruction(scene) if scene.is_dir() else None
-            return Outcome(attempt, model, noted["scenes"], noted["explained"])
+            return Outcome(attempt, model, noted["scenes"], Agreement(**noted["agreement"]))
         features = self._matched(attempt.masked)
         folder.mkdir(parents=True, exist_ok=True)
         database = folder / "mapping.db"
@@ -227,22 +258,23 @@ class SceneSearch:
             scene.mkdir(exist_ok=True)
             models[0].write(scene)
         outcome = self._judge(attempt, models)
-        self.work.note(f"attempt-{label}", {"scenes": len(models), "explained": outcome.explained})
+        self.work.note(f"attempt-{label}", {"scenes": len(models), "agreement": asdict(outcome.agreement)})
         return outcome
 
     def _judge(self, attempt: Attempt, models: mapping.Models, scenes: int | None = None) -> Outcome:
         if not models:
-            return Outcome(attempt, None, 0)
-        share = explained(models[0], self._matched(attempt.masked))
-        return Outcome(attempt, models[0], len(models) if scenes is None else scenes, share)
+            return Outcome(attempt, None, 0, Agreement(0, 0, 0))
+        found = agreement(models[0], self._matched(attempt.masked))
+        return Outcome(attempt, models[0], len(models) if scenes is None else scenes, found)
 
     def _map(self, attempt: Attempt, database: Path, folder: Path) -> mapping.Models:
         told = (database, self.work.photos, folder, self.seed, self.progress)
         kept = self.outcomes and not self._few and not self._doubtful
         if kept and attempt == replace(self.best.attempt, sharing="photo"):
             assert self.best.model is not None  # its poses are right, only its cameras may not be
-            return [mapping.with_other_cameras(self.best.model, *told)]
-        lenses = attempt.sharing == "size"  # one photo says too little about the distortion of its lens
+            model = mapping.with_other_cameras(self.best.model, *told)
+            return [model] if model.num_reg_images() >= mapping.SMALLEST else []
+        lenses = shares_cameras(database)  # one photo says too little about the distortion of its lens
         if attempt.mapper == "incremental":
             models = mapping.map_incrementally(*told, lenses)
         else:
@@ -252,7 +284,9 @@ class SceneSearch:
                 for model in mapping.map_incrementally(*told, lenses, start=models[0])[:1]:
                     if self._judge(attempt, [model]).better_than(first):
                         models[0] = model
-        return mapping.join(models, database, self.work.photos, folder, self.progress) if len(models) > 1 else models
+        if len(models) > 1:
+            return mapping.join(models, database, self.work.photos, folder, self.progress, lenses)
+        return models
 
     def _say(self, text: str) -> None:
         if self.progress:

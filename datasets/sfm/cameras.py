@@ -2,6 +2,7 @@
 
 import math
 import sqlite3
+from collections import Counter as Counted
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -53,6 +54,13 @@ def has_unknown(features: Path) -> bool:
     """Whether there are several photos whose EXIF does not tell their focal length."""
     with pycolmap.Database.open(features) as opened:
         return sum(not camera.has_prior_focal_length for camera in opened.read_all_cameras()) > 1
+
+
+def shares_cameras(database: Path) -> bool:
+    """Whether most photos of a database share their camera with others."""
+    with pycolmap.Database.open(database) as opened:
+        taken = Counted(image.camera_id for image in opened.read_all_images())
+    return 2 * sum(count for count in taken.values() if count > 1) > sum(taken.values())
 
 
 def _groups(features: Path, sharing: Sharing) -> list[tuple[pycolmap.Camera, list[pycolmap.Image]]]:

@@ -33,7 +33,7 @@ WRONG, SMALLEST_ANGLE = 4.0, 1.5
 HELD = 15
 """Points of the scene that a photo must show for its pose to count."""
 FOCAL_LENGTHS = 0.1, 50.0
-"""Focal lengths that can be, relative to the longer side of a photo: what lies beyond came out of a pose that is wrong."""
+"""Possible focal lengths, relative to the longer side of a photo: what lies beyond came out of a wrong pose."""
 
 Models = list[pycolmap.Reconstruction]
 
@@ -125,8 +125,11 @@ class _Registered:
         self.count += 1
 
 
-def join(models: Models, database: Path, photos: Path, folder: Path, progress: bool) -> Models:
+def join(models: Models, database: Path, photos: Path, folder: Path, progress: bool, lenses: bool = True) -> Models:
     """Scenes that share photos become one: poses brought into the largest scene's coordinates, points made anew.
+
+    Args:
+        lenses: determine the distortion of lenses, too.
 
     Returns:
         The scenes, the joined one first; the given ones where no two can be joined.
@@ -141,7 +144,8 @@ def join(models: Models, database: Path, photos: Path, folder: Path, progress: b
             placed.setdefault(image, (moved.transform_camera_world(pose), lens))
     if len(placed) == models[0].num_reg_images():
         return models
-    whole = _rebuild(placed, database, photos, folder, Counter("joining scenes", shown=progress, countable=False))
+    counter = Counter("joining scenes", shown=progress, countable=False)
+    whole = drop_odd_photos(_rebuild(placed, database, photos, folder, counter, lenses))
     return [whole, *apart] if whole.num_reg_images() > models[0].num_reg_images() else models
 
 
@@ -162,17 +166,25 @@ def with_other_cameras(
 
 
 def drop_odd_photos(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
-    """The scene without the poses of photos that show hardly any of its points, or through a lens that cannot be."""
+    """The scene without the poses of photos that show hardly any of its points, or through an impossible lens of their own."""
     kept = pycolmap.Reconstruction(model)
-    for key in model.reg_image_ids():
-        image = kept.images[key]
-        lens = kept.cameras[image.camera_id]
-        relative = lens.mean_focal_length() / max(lens.width, lens.height)
-        possible = FOCAL_LENGTHS[0] < relative < FOCAL_LENGTHS[1] and is_plausible(lens)  # not if it is not a number
-        if not possible or image.num_points3D < HELD:
-            kept.deregister_frame(image.frame_id)
+    taken = Counted(kept.images[key].camera_id for key in kept.reg_image_ids())
+    while odd := [
+        key for key in kept.reg_image_ids() if _is_odd(kept, key, alone=taken[kept.images[key].camera_id] == 1)
+    ]:
+        for key in odd:
+            kept.deregister_frame(kept.images[key].frame_id)
     kept.update_point_3d_errors()
     return kept
+
+
+def _is_odd(model: pycolmap.Reconstruction, key: int, alone: bool) -> bool:
+    image = model.images[key]
+    lens = model.cameras[image.camera_id]
+    relative = lens.mean_focal_length() / max(lens.width, lens.height)
+    possible = FOCAL_LENGTHS[0] < relative < FOCAL_LENGTHS[1]  # not if it is not a number
+    # A lens that many photos share may still bend rays wrongly at its edges: `refine` mends that.
+    return not possible or (alone and not is_plausible(lens)) or image.num_points3D < HELD
 
 
 Placed = dict[int, tuple[pycolmap.Rigid3d, list[float]]]

@@ -1,6 +1,7 @@
 """Which features of two photos are the same, and a picture of which photos have enough of them in common."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,15 @@ CELLS = 1000
 """Width and height of the picture in pixels, about."""
 PAPER, INK, DIAGONAL, APART = (255, 255, 255), (40, 40, 40), (210, 210, 210), (222, 120, 12)
 FEW, MANY = np.array([214.0, 226.0, 242.0]), np.array([8.0, 48.0, 107.0])
+
+
+def matched_pairs(database: Path) -> set[tuple[str, str]]:
+    """Names of the photos of each pair that was compared, in both orders."""
+    names = {number: name for name, number in image_ids(database).items()}
+    with pycolmap.Database.open(database) as opened:
+        pairs = [pycolmap.pair_id_to_image_pair(pair) for pair in opened.read_two_view_geometry_num_inliers()[0]]
+    found = {(names[a], names[b]) for a, b in pairs}
+    return found | {(b, a) for a, b in found}
 
 
 def find_matches(database: Path, pairs: Sequence[tuple[str, str]], guided: bool, progress: bool) -> None:
@@ -65,7 +75,7 @@ def read_matches(database: Path, names: Sequence[str]) -> NDArray[np.int64]:  # 
 
 
 def unsure_pairs(database: Path) -> list[int]:
-    """Ids of pairs with a geometry that few matches stand for, not counting those that guided matching has added."""
+    """Ids of pairs whose geometry few matches support, not counting those that guided matching has added."""
     unsure = []
     with pycolmap.Database.open(database) as opened:
         for pair, count in zip(*opened.read_two_view_geometry_num_inliers(), strict=True):
@@ -83,25 +93,45 @@ def _numbers(matches: NDArray[np.uint32]) -> NDArray[np.uint64]:  # [matches]
     return matches[:, 0].astype(np.uint64) << np.uint64(32) | matches[:, 1].astype(np.uint64)
 
 
-def explained(model: pycolmap.Reconstruction, database: Path) -> float:
-    """Share of all matches that agree with a geometry whose two features are one point of the scene.
+@dataclass(frozen=True)
+class Agreement:
+    """How many matches that agree with a geometry are explained by a scene: both features are one point of it.
 
-    A scene in which photos stand in the wrong place, or are missing, explains fewer than the right one.
+    A scene in which photos stand in the wrong place explains fewer than the right one.
     """
+
+    explained: int
+    placed: int  # matches between photos that the scene has
+    every: int
+
+    @property
+    def of_all(self) -> float:
+        """Share of all matches; those of photos that the scene lacks are not explained."""
+        return self.explained / max(self.every, 1)
+
+    @property
+    def of_placed(self) -> float:
+        """Share of the matches between photos that the scene has."""
+        return self.explained / max(self.placed, 1)
+
+
+def agreement(model: pycolmap.Reconstruction, database: Path) -> Agreement:
+    """How well a scene agrees with the matches of a database."""
     points = {
         key: np.array([point.point3D_id for point in model.images[key].points2D], dtype=np.uint64)
         for key in model.reg_image_ids()
     }
-    same = every = 0
+    same = placed = every = 0
     with pycolmap.Database.open(database) as opened:
         for pair, count in zip(*opened.read_two_view_geometry_num_inliers(), strict=True):
             every += int(count)
             a, b = pycolmap.pair_id_to_image_pair(pair)
             if count and a in points and b in points:
+                placed += int(count)
                 agreed = opened.read_two_view_geometry(a, b).inlier_matches
                 first, second = points[a][agreed[:, 0]], points[b][agreed[:, 1]]
                 same += int(((first == second) & (first != pycolmap.INVALID_POINT3D_ID)).sum())
-    return same / max(every, 1)
+    return Agreement(same, placed, every)
 
 
 def draw_matches(table: NDArray[np.int64], registered: NDArray[np.bool_]) -> Image.Image:

@@ -7,7 +7,7 @@ from splat.io.wording import listed, number_of
 
 FEW_REGISTERED = 0.7
 DOUBTFUL = 0.4
-"""Share of the matches that are points of the scene below which photos may stand in the wrong place."""
+"""Share of the matches between the photos of a scene that are points of it, below which some may stand in the wrong place."""
 ADVICE = (
     "What helps: at least 20 photos, each sharing two thirds of its picture with the next; walk around the scene instead "
     "of turning on the spot; no blur, no zooming in between; some texture (a newspaper on a bare table does)"
@@ -26,7 +26,7 @@ class Reconstructed:
     unusable: tuple[tuple[str, str], ...]  # files that could not be read: name, reason
     points: int
     reprojection_error: float  # pixels
-    explained: float  # share of the matches of all pairs that became points of the scene
+    explained: float  # share of the matches between its photos that are points of the scene
     cameras: int
     lens: str  # COLMAP's name of the camera model before the lens distortion was taken out
     matching: str

@@ -85,9 +85,12 @@ def open_work(out: Path, sources: Sequence[Path], settings: dict[str, Any], over
             remedy = "choose another name" + (", or start over with --overwrite" if made else "")
             raise InputError(f"{out}: exists and is not an empty folder; {remedy}")
         found = WorkFolder(work, resumed=True)
-        if found.noted("begun") == begun:
+        before = found.noted("begun")
+        if before == begun:
             return found
-        if any(work.iterdir()):
+        if isinstance(before, dict) and before.get("version") != VERSION:
+            shutil.rmtree(work)
+        elif any(work.iterdir()):
             raise InputError(
                 f"{out}: holds unfinished work on other photos, or on these before they were changed; choose another name, or "
                 f"start over with --overwrite"

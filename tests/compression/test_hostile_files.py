@@ -77,7 +77,7 @@ def good(tmp_path_factory) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("end", [".spz", ".splatz", ".ksplat", ".glb", ".compressed.ply", ".splat", ".sog"])
-def test_bytes_behind_the_end_are_told(good, tmp_path, end):
+def test_bytes_after_the_end_are_reported(good, tmp_path, end):
     path = tmp_path / f"long{end}"
     path.write_bytes(good[end] + b"12345")
     with warnings.catch_warnings(record=True) as told:

@@ -108,8 +108,7 @@ def test_poses_that_make_no_sense_do_not_count(tmp_path):
     odd = pycolmap.Reconstruction(scene)
     behind, endless, lonely = (odd.images[key] for key in (2, 5, 9))
     for image, focal in ((behind, -1200.0), (endless, 1e9)):
-        camera = odd.cameras[image.camera_id]
-        camera.focal_length = focal
+        odd.cameras[image.camera_id].focal_length = focal
     for index in range(5, lonely.num_points2D()):
         if lonely.point2D(index).has_point3D():
             odd.delete_observation(lonely.image_id, index)
@@ -117,6 +116,16 @@ def test_poses_that_make_no_sense_do_not_count(tmp_path):
     assert set(kept.reg_image_ids()) == set(scene.reg_image_ids()) - {2, 5, 9}
     assert set(mapping.refine(odd, progress=False).reg_image_ids()) == set(kept.reg_image_ids())
     assert len(odd.reg_image_ids()) == 12 and mapping.drop_odd_photos(scene).num_reg_images() == 12
+
+
+def test_a_lens_that_photos_share_may_still_be_mended(tmp_path):
+    features, _ = made_up(tmp_path)
+    cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", seed=0)
+    assert cameras.shares_cameras(tmp_path / "mapping.db") and not cameras.shares_cameras(features)
+    scene = mapping.map_incrementally(tmp_path / "mapping.db", tmp_path / "photos", tmp_path, seed=0, progress=False)[0]
+    (lens,) = scene.cameras.values()
+    lens.params = [*lens.params[:3], -3.0]
+    assert not cameras.is_plausible(lens) and mapping.drop_odd_photos(scene).num_reg_images() == 12
 
 
 def test_more_of_a_lens_is_found_where_many_photos_share_it(tmp_path, capfd):
@@ -148,8 +157,9 @@ def test_neighbors_are_those_of_the_order_of_names(tmp_path):
 
 def test_a_scene_explains_fewer_matches_where_photos_are_missing_or_wrong(tmp_path):
     features, scene = made_up(tmp_path)
-    assert matches.explained(scene, features) > 0.95
-    assert 0.1 < matches.explained(part(scene, range(1, 7)), features) < 0.5
+    whole, half = matches.agreement(scene, features), matches.agreement(part(scene, range(1, 7)), features)
+    assert whole.of_all == whole.of_placed > 0.95
+    assert 0.1 < half.of_all < 0.5 and half.of_placed > 0.95
     cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", seed=0)
     where = (tmp_path / "mapping.db", tmp_path / "photos", tmp_path, mapping.Counter("x", shown=False, countable=False))
     placed = {
@@ -157,7 +167,7 @@ def test_a_scene_explains_fewer_matches_where_photos_are_missing_or_wrong(tmp_pa
         for key, image in scene.images.items()
     }
     placed[3], placed[9] = placed[9], placed[3]
-    assert matches.explained(mapping._rebuild(placed, *where), features) < 0.9
+    assert matches.agreement(mapping._rebuild(placed, *where), features).of_placed < 0.9
 
 
 def test_pairs_that_few_matches_stand_for_are_unsure(tmp_path):
@@ -213,7 +223,7 @@ class Found:
         ([(20, 0.2), (20, 0.2), (20, 0.35)], ["size", "photo", "incremental sure"], 2),
         ([(20, 0.2), (20, 0.3), (18, 0.29)], ["size", "photo", "incremental sure"], 1),
         ([(4, 0.1), (20, 0.9)], ["size", "photo"], 1),
-        ([(4, 0.1), (4, 0.1), (19, 0.8)], ["size", "photo", "incremental"], 2),
+        ([(4, 0.6), (4, 0.6), (19, 0.8)], ["size", "photo", "incremental"], 2),
     ],
 )
 def test_what_is_tried_follows_from_what_came_out(tmp_path, monkeypatch, results, tried, best):
@@ -227,9 +237,14 @@ def test_what_is_tried_follows_from_what_came_out(tmp_path, monkeypatch, results
         def _try(self, attempt: attempts.Attempt) -> attempts.Outcome:
             photos, share = results[len(self.outcomes)]
             done.append(attempt)
-            return attempts.Outcome(attempt, Found(photos, points3D={1: Found(0)}), 1, share)
+            found = matches.Agreement(round(1000 * share), 1000, 1000)
+            return attempts.Outcome(attempt, Found(photos, points3D={1: Found(0)}), 1, found)
+
+        def _judge(self, attempt: attempts.Attempt, models: list[Found], scenes: int | None = None) -> attempts.Outcome:
+            return next(outcome for outcome in self.outcomes if outcome.attempt == attempt)
 
     monkeypatch.setattr(attempts, "has_unknown", lambda database: True)
+    monkeypatch.setattr(attempts, "unsure_pairs", lambda database: [1])
     monkeypatch.setattr(attempts, "GLOBAL_FROM", 10)
     monkeypatch.setattr(attempts.mapping, "refine", lambda model, progress: model)
     done: list[attempts.Attempt] = []
@@ -262,6 +277,9 @@ def test_a_work_folder_is_gone_on_with_only_for_the_same_photos(tmp_path):
     first.note("pairs", [["a", "b"]])
     again = work_folder.open_work(out, [photo], {"frames": 3})
     assert not first.resumed and again.resumed and again.noted("pairs") == [["a", "b"]] and again.noted("x") is None
+    begun = again.noted("begun")
+    again.note("begun", {**begun, "version": 0})
+    assert not work_folder.open_work(out, [photo], {"frames": 3}).resumed  # work of another version of splat
     (again.path / "pairs.json").write_text("[[")  # cut off: as if it had not been written
     assert again.noted("pairs") is None
     with pytest.raises(InputError, match="--overwrite"):

@@ -117,8 +117,8 @@ class Document:
                     f"got {length - start.offset:,}. {REMEDY}"
                 )
             self.binary = Buffer(str(path), start.offset, start.offset + size)
-        if promised < length:
-            warn_of_rest(str(path), length - promised)
+        end = start.offset if self.binary is None else self.binary.end
+        warn_of_rest(str(path), length - max(promised, end))
         return text
 
     def _set_aside(self, match: "re.Match[bytes]") -> bytes:
