@@ -89,7 +89,9 @@ def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float
     both = [*zip(turned, shifted, strict=True)]
     return {
         "turned_degrees_median": float(np.median(turned)),
+        "turned_degrees_max": max(turned),
         "moved_median": float(np.median(shifted)),
+        "moved_max": max(shifted),
         "off": sum(turn > 5 or shift > 0.1 for turn, shift in both),  # by more than 5 degrees or a tenth of the extent
         "astray": sum(turn > 20 or shift > 0.4 for turn, shift in both),  # in another place altogether
     }
