@@ -28,6 +28,9 @@ from PIL import Image
 LONGEST = 1.8
 """Focal length of a mixed photo, at most, relative to that of the photo it is made of."""
 
+PLACES = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshape(-1, 2)
+"""Nine places of a photo, as fractions of its size."""
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -95,10 +98,6 @@ def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float
         "off": sum(turn > 5 or shift > 0.1 for turn, shift in both),  # by more than 5 degrees or a tenth of the extent
         "astray": sum(turn > 20 or shift > 0.4 for turn, shift in both),  # in another place altogether
     }
-
-
-PLACES = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshape(-1, 2)
-"""Nine places of a photo, as fractions of its size."""
 
 
 def _original_pixels(cut: Cut) -> NDArray[np.float64]:  # [9, 2]

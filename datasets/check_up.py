@@ -21,8 +21,8 @@ from splat.datasets.capture import Capture, Frame
 from splat.datasets.find_files import FoundFiles, check_any, find_files
 from splat.datasets.images.cache import PhotoCache
 from splat.datasets.images.companions import check_mask, read_mask
-from splat.datasets.images.decode import same_shape, stored_size, target_size
-from splat.datasets.images.file_kinds import LYING, ORIENTATION, UnusablePhoto, open_image
+from splat.datasets.images.decode import fits_camera, stored_size, target_size
+from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.pages import page_notes
 from splat.datasets.load import PhotoOptions
 from splat.datasets.local_frame import local_frame, localized, placement_notes
@@ -90,7 +90,7 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
     for file in files.photos:
         try:
             stored, lens = stored_size(file.path), (file.posed.camera.width, file.posed.camera.height)
-            if not same_shape(stored, lens) and not (same_shape(stored[::-1], lens) and _is_lying(file.path)):
+            if not fits_camera(file.path, stored, lens):
                 raise UnusablePhoto(f"is {stored[0]} x {stored[1]}, its camera {lens[0]} x {lens[1]}: another shape")
             if file.mask is not None:
                 check_mask(file.mask, lens)
@@ -264,12 +264,6 @@ def _field_of_view(posed: PosedImage) -> float:
     lens = posed.camera
     half = max(lens.width, lens.height) / (2 * lens.mean_focal_length())
     return math.degrees(2 * half if "FISHEYE" in lens.model.name else 2 * math.atan(half))
-
-
-def _is_lying(path: Path) -> bool:
-    """Whether the EXIF orientation of a photo exchanges its width and height."""
-    with open_image(path) as image:
-        return image.getexif().get(ORIENTATION) in LYING
 
 
 def _other_photos(files: FoundFiles, model: Model) -> list[str]:

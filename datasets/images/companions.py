@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from splat.datasets.images.decode import same_shape
+from splat.datasets.images.decode import fits_camera, same_shape, stored_size
 from splat.datasets.images.deep import read_exr
-from splat.datasets.images.file_kinds import DECODING_ERRORS, LYING, ORIENTATION, UnusablePhoto, open_image
+from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image
 from splat.datasets.images.photo_index import Match, PhotoIndex
 from splat.errors import InputError
 
@@ -69,14 +69,12 @@ def check_mask(path: Path, camera: tuple[int, int]) -> None:
         UnusablePhoto: not an image, or of another shape.
     """
     try:
-        with open_image(path) as image:
-            turned = image.getexif().get(ORIENTATION) in LYING
-            fits = same_shape(image.size, camera) or (turned and same_shape(image.size[::-1], camera))
-            size = image.size
-    except DECODING_ERRORS as error:
-        raise UnusablePhoto(f"has a mask, {path}, that cannot be read ({error})") from error
+        stored = stored_size(path)
+        fits = fits_camera(path, stored, camera)
+    except UnusablePhoto as error:
+        raise UnusablePhoto(f"has a mask, {path}, that {error}") from error
     if not fits:
-        raise _other_shape(path, size, camera)
+        raise _other_shape(path, stored, camera)
 
 
 def _other_shape(path: Path, size: tuple[int, int], camera: tuple[int, int]) -> UnusablePhoto:

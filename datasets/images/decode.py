@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from splat.datasets.images.deep import Levels, deep_header, deep_pixels
-from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image, unreadable
+from splat.datasets.images.file_kinds import DECODING_ERRORS, LYING, ORIENTATION, UnusablePhoto, open_image, unreadable
 
 AUTO_SIDE = 1600
 """Longest side in pixels that `resolution = -1` allows, as the published trainer."""
@@ -96,6 +96,16 @@ def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
     """Whether an image of `size` is the camera's image at some scale, to a pixel and a half."""
     scale = max(size[0] / camera[0], size[1] / camera[1])
     return abs(size[0] - camera[0] * scale) <= 1.5 and abs(size[1] - camera[1] * scale) <= 1.5
+
+
+def fits_camera(path: Path, stored: tuple[int, int], camera: tuple[int, int]) -> bool:
+    """Whether a file of the size `stored` has its camera's shape as it is, or turned as its EXIF says."""
+    if same_shape(stored, camera):
+        return True
+    if not same_shape(stored[::-1], camera):
+        return False
+    with open_image(path) as image:
+        return image.getexif().get(ORIENTATION) in LYING
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -32,7 +32,7 @@ WRONG, SMALLEST_ANGLE = 4.0, 1.5
 
 HELD = 15
 """Points of the scene that a photo must show for its pose to count."""
-FOCAL_LENGTHS = 0.1, 50.0
+POSSIBLE_FOCAL_LENGTHS = 0.1, 50.0
 """Possible focal lengths, relative to the longer side of a photo: what lies beyond came out of a wrong pose."""
 
 Models = list[pycolmap.Reconstruction]
@@ -182,7 +182,7 @@ def _is_odd(model: pycolmap.Reconstruction, key: int, alone: bool) -> bool:
     image = model.images[key]
     lens = model.cameras[image.camera_id]
     relative = lens.mean_focal_length() / max(lens.width, lens.height)
-    possible = FOCAL_LENGTHS[0] < relative < FOCAL_LENGTHS[1]  # not if it is not a number
+    possible = POSSIBLE_FOCAL_LENGTHS[0] < relative < POSSIBLE_FOCAL_LENGTHS[1]  # not if it is not a number
     # A lens that many photos share may still bend rays wrongly at its edges: `refine` mends that.
     return not possible or (alone and not is_plausible(lens)) or image.num_points3D < HELD
 

@@ -1,6 +1,6 @@
 """Which features of two photos are the same, and a picture of which photos have enough of them in common."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,12 +27,17 @@ PAPER, INK, DIAGONAL, APART = (255, 255, 255), (40, 40, 40), (210, 210, 210), (2
 FEW, MANY = np.array([214.0, 226.0, 242.0]), np.array([8.0, 48.0, 107.0])
 
 
+def _compared(database: pycolmap.Database) -> Iterator[tuple[int, int, int, int]]:
+    """Of each pair of photos that was compared: its id, the ids of its photos, and how many matches agree with a geometry."""
+    for pair, count in zip(*database.read_two_view_geometry_num_inliers(), strict=True):
+        yield (int(pair), *pycolmap.pair_id_to_image_pair(pair), int(count))
+
+
 def matched_pairs(database: Path) -> set[tuple[str, str]]:
     """Names of the photos of each pair that was compared, in both orders."""
     names = {number: name for name, number in image_ids(database).items()}
     with pycolmap.Database.open(database) as opened:
-        pairs = [pycolmap.pair_id_to_image_pair(pair) for pair in opened.read_two_view_geometry_num_inliers()[0]]
-    found = {(names[a], names[b]) for a, b in pairs}
+        found = {(names[a], names[b]) for _, a, b, _ in _compared(opened)}
     return found | {(b, a) for a, b in found}
 
 
@@ -68,8 +73,7 @@ def read_matches(database: Path, names: Sequence[str]) -> NDArray[np.int64]:  # 
     place = {image: index for index, image in enumerate(image_ids(database)[name] for name in names)}
     table = np.zeros((len(names), len(names)), dtype=np.int64)
     with pycolmap.Database.open(database) as opened:
-        for pair, count in zip(*opened.read_two_view_geometry_num_inliers(), strict=True):
-            a, b = pycolmap.pair_id_to_image_pair(pair)
+        for _, a, b, count in _compared(opened):
             table[place[a], place[b]] = table[place[b], place[a]] = count
     return table
 
@@ -78,13 +82,12 @@ def unsure_pairs(database: Path) -> list[int]:
     """Ids of pairs whose geometry few matches support, not counting those that guided matching has added."""
     unsure = []
     with pycolmap.Database.open(database) as opened:
-        for pair, count in zip(*opened.read_two_view_geometry_num_inliers(), strict=True):
+        for pair, a, b, count in _compared(opened):
             if count:
-                images = pycolmap.pair_id_to_image_pair(pair)
-                found = _numbers(opened.read_matches(*images))
-                agreed = int(np.isin(_numbers(opened.read_two_view_geometry(*images).inlier_matches), found).sum())
+                found = _numbers(opened.read_matches(a, b))
+                agreed = int(np.isin(_numbers(opened.read_two_view_geometry(a, b).inlier_matches), found).sum())
                 if agreed < max(SURE, SURE_SHARE * len(found)):
-                    unsure.append(int(pair))
+                    unsure.append(pair)
     return unsure
 
 
@@ -123,11 +126,10 @@ def agreement(model: pycolmap.Reconstruction, database: Path) -> Agreement:
     }
     same = placed = every = 0
     with pycolmap.Database.open(database) as opened:
-        for pair, count in zip(*opened.read_two_view_geometry_num_inliers(), strict=True):
-            every += int(count)
-            a, b = pycolmap.pair_id_to_image_pair(pair)
+        for _, a, b, count in _compared(opened):
+            every += count
             if count and a in points and b in points:
-                placed += int(count)
+                placed += count
                 agreed = opened.read_two_view_geometry(a, b).inlier_matches
                 first, second = points[a][agreed[:, 0]], points[b][agreed[:, 1]]
                 same += int(((first == second) & (first != pycolmap.INVALID_POINT3D_ID)).sum())

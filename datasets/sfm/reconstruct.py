@@ -95,7 +95,8 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
         (out / "photos.json").write_text(as_json({**asdict(done), "capture": str(out)}))
     except StepFailed as failure:
         raise StepFailed(
-            f"{failure}; what was done is kept in {work.path}: the same command goes on from there"
+            f"{failure}; what was done is kept in {work.path}: the same command goes on from there, with --overwrite it "
+            "starts over"
         ) from failure
     except InputError:
         shutil.rmtree(work.path, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +89,8 @@ def open_work(out: Path, sources: Sequence[Path], settings: dict[str, Any], over
         before = found.noted("begun")
         if before == begun:
             return found
-        if isinstance(before, dict) and before.get("version") != VERSION:
+        if isinstance(before, dict) and before.get("version", VERSION) != VERSION:
+            warnings.warn(f"{out}: unfinished work of another version of splat is begun anew", stacklevel=2)
             shutil.rmtree(work)
         elif any(work.iterdir()):
             raise InputError(

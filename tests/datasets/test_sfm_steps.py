@@ -279,7 +279,8 @@ def test_a_work_folder_is_gone_on_with_only_for_the_same_photos(tmp_path):
     assert not first.resumed and again.resumed and again.noted("pairs") == [["a", "b"]] and again.noted("x") is None
     begun = again.noted("begun")
     again.note("begun", {**begun, "version": 0})
-    assert not work_folder.open_work(out, [photo], {"frames": 3}).resumed  # work of another version of splat
+    with pytest.warns(UserWarning, match="of another version of splat is begun anew"):
+        assert not work_folder.open_work(out, [photo], {"frames": 3}).resumed
     (again.path / "pairs.json").write_text("[[")  # cut off: as if it had not been written
     assert again.noted("pairs") is None
     with pytest.raises(InputError, match="--overwrite"):

@@ -75,7 +75,7 @@ def _folder(folder: Path) -> Members:
 
 
 def _rest(path: Path, archive: zipfile.ZipFile) -> int:
-    """Bytes behind the end of a ZIP, which its comment does not account for."""
+    """Bytes after the end of a ZIP and its comment."""
     tail = read_tail(path, (1 << 16) + ZIP_END)
     return len(tail) - tail.rfind(b"PK\5\6") - ZIP_END - len(archive.comment)
 
