@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from splat.datasets.sfm.features import image_ids
 from splat.datasets.sfm.watch import rows, watched
 from splat.io.progress import Counter
+from splat.io.wording import number_of
 
 ENOUGH = 15
 """Matches of two photos that agree with one geometry, below which they count as unrelated."""
@@ -166,6 +167,6 @@ def draw_matches(table: NDArray[np.int64], registered: NDArray[np.bool_]) -> Ima
     related = int(np.triu(table >= ENOUGH, 1).sum())
     words = f"{related:,} pairs have {ENOUGH} matches or more (pale) up to 1,000 and more (dark)"
     if not registered.all():
-        words += f"; orange: {int((~registered).sum())} photos without a pose"
+        words += f"; orange: {number_of(int((~registered).sum()), 'photo')} without a pose"
     drawing.text((left, top + cells.height + 16), words, INK, font)
     return image
