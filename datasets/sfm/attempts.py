@@ -14,9 +14,10 @@ import pycolmap
 
 from splat.datasets.readers.colmap_library import in_words
 from splat.datasets.sfm import mapping
+from splat.datasets.sfm.agreement import Agreement, agreement
 from splat.datasets.sfm.cameras import Sharing, has_unknown, shares_cameras, write_mapping_database
 from splat.datasets.sfm.features import find_features, image_ids
-from splat.datasets.sfm.matches import Agreement, agreement, find_matches, matched_pairs, unsure_pairs
+from splat.datasets.sfm.matches import find_matches, matched_pairs, unsure_pairs
 from splat.datasets.sfm.pairs import choose_pairs, most_alike
 from splat.datasets.sfm.report import ADVICE, DOUBTFUL
 from splat.datasets.sfm.watch import StepFailed

@@ -1,7 +1,6 @@
 """Which features of two photos are the same, and a picture of which photos have enough of them in common."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ PAPER, INK, DIAGONAL, APART = (255, 255, 255), (40, 40, 40), (210, 210, 210), (2
 FEW, MANY = np.array([214.0, 226.0, 242.0]), np.array([8.0, 48.0, 107.0])
 
 
-def _compared(database: pycolmap.Database) -> Iterator[tuple[int, int, int, int]]:
+def compared_pairs(database: pycolmap.Database) -> Iterator[tuple[int, int, int, int]]:
     """Of each pair of photos that was compared: its id, the ids of its photos, and how many matches agree with a geometry."""
     for pair, count in zip(*database.read_two_view_geometry_num_inliers(), strict=True):
         yield (int(pair), *pycolmap.pair_id_to_image_pair(pair), int(count))
@@ -38,7 +37,7 @@ def matched_pairs(database: Path) -> set[tuple[str, str]]:
     """Names of the photos of each pair that was compared, in both orders."""
     names = {number: name for name, number in image_ids(database).items()}
     with pycolmap.Database.open(database) as opened:
-        found = {(names[a], names[b]) for _, a, b, _ in _compared(opened)}
+        found = {(names[a], names[b]) for _, a, b, _ in compared_pairs(opened)}
     return found | {(b, a) for a, b in found}
 
 
@@ -74,7 +73,7 @@ def read_matches(database: Path, names: Sequence[str]) -> NDArray[np.int64]:  # 
     place = {image: index for index, image in enumerate(image_ids(database)[name] for name in names)}
     table = np.zeros((len(names), len(names)), dtype=np.int64)
     with pycolmap.Database.open(database) as opened:
-        for _, a, b, count in _compared(opened):
+        for _, a, b, count in compared_pairs(opened):
             table[place[a], place[b]] = table[place[b], place[a]] = count
     return table
 
@@ -83,7 +82,7 @@ def unsure_pairs(database: Path) -> list[int]:
     """Ids of pairs whose geometry few matches support, not counting those that guided matching has added."""
     unsure = []
     with pycolmap.Database.open(database) as opened:
-        for pair, a, b, count in _compared(opened):
+        for pair, a, b, count in compared_pairs(opened):
             if count:
                 found = _numbers(opened.read_matches(a, b))
                 agreed = int(np.isin(_numbers(opened.read_two_view_geometry(a, b).inlier_matches), found).sum())
@@ -95,46 +94,6 @@ def unsure_pairs(database: Path) -> list[int]:
 def _numbers(matches: NDArray[np.uint32]) -> NDArray[np.uint64]:  # [matches]
     """One number for each match of two features."""
     return matches[:, 0].astype(np.uint64) << np.uint64(32) | matches[:, 1].astype(np.uint64)
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How many matches that agree with a geometry are explained by a scene: both features are one point of it.
-
-    A scene in which photos stand in the wrong place explains fewer than the right one.
-    """
-
-    explained: int
-    placed: int  # matches between photos that the scene has
-    every: int
-
-    @property
-    def of_all(self) -> float:
-        """Share of all matches; those of photos that the scene lacks are not explained."""
-        return self.explained / max(self.every, 1)
-
-    @property
-    def of_placed(self) -> float:
-        """Share of the matches between photos that the scene has."""
-        return self.explained / max(self.placed, 1)
-
-
-def agreement(model: pycolmap.Reconstruction, database: Path) -> Agreement:
-    """How well a scene agrees with the matches of a database."""
-    points = {
-        key: np.array([point.point3D_id for point in model.images[key].points2D], dtype=np.uint64)
-        for key in model.reg_image_ids()
-    }
-    same = placed = every = 0
-    with pycolmap.Database.open(database) as opened:
-        for _, a, b, count in _compared(opened):
-            every += count
-            if count and a in points and b in points:
-                placed += count
-                agreed = opened.read_two_view_geometry(a, b).inlier_matches
-                first, second = points[a][agreed[:, 0]], points[b][agreed[:, 1]]
-                same += int(((first == second) & (first != pycolmap.INVALID_POINT3D_ID)).sum())
-    return Agreement(same, placed, every)
 
 
 def draw_matches(table: NDArray[np.int64], registered: NDArray[np.bool_]) -> Image.Image:

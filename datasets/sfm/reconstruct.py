@@ -160,6 +160,7 @@ def _describe(
         points=model.num_points3D(),
         reprojection_error=model.compute_mean_reprojection_error(),
         explained=found.agreement.of_placed,
+        misfits=tuple(names[name] for name in found.agreement.misfits),
         cameras=len({image.camera_id for image in registered}),
         lens=", ".join(sorted({model.cameras[image.camera_id].model_name for image in registered})),
         matching=" and ".join(search.kinds),

@@ -27,6 +27,7 @@ class Reconstructed:
     points: int
     reprojection_error: float  # pixels
     explained: float  # share of the matches between its photos that are points of the scene
+    misfits: tuple[str, ...]  # photos of which a far smaller share is
     cameras: int
     lens: str  # COLMAP's name of the camera model before the lens distortion was taken out
     matching: str
@@ -64,6 +65,11 @@ class Reconstructed:
                 f"warning: only {self.explained:.0%} of what the photos have in common fits together in this scene: some may "
                 "stand in the wrong place, as happens where a pattern repeats or both sides of a thing look the same. "
                 f"Look at it: splat info {self.capture} --picture cameras.png"
+            )
+        elif self.misfits:
+            lines.append(
+                f"warning: {listed(self.misfits)} {'fits' if len(self.misfits) == 1 else 'fit'} in far worse than the others, "
+                "and may stand in the wrong place. If training shows a haze, leave such photos out"
             )
         lines.append(f"which photos match which: {self.capture / 'matches.png'}")
         return "\n".join(lines)

@@ -11,7 +11,7 @@ from typing import Any
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
 
-VERSION = 2
+VERSION = 3
 """Of what lies in a work folder; another one is begun anew."""
 FINISHED = "work-finished"
 """Name of a work folder that is no longer needed."""

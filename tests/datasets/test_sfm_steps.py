@@ -8,7 +8,7 @@ import numpy as np
 import pycolmap
 import pytest
 
-from splat.datasets.sfm import attempts, cameras, mapping, matches, pairs, work_folder
+from splat.datasets.sfm import agreement, attempts, cameras, mapping, matches, pairs, report, work_folder
 from splat.errors import InputError
 
 
@@ -157,7 +157,7 @@ def test_neighbors_are_those_of_the_order_of_names(tmp_path):
 
 def test_a_scene_explains_fewer_matches_where_photos_are_missing_or_wrong(tmp_path):
     features, scene = made_up(tmp_path)
-    whole, half = matches.agreement(scene, features), matches.agreement(part(scene, range(1, 7)), features)
+    whole, half = agreement.agreement(scene, features), agreement.agreement(part(scene, range(1, 7)), features)
     assert whole.of_all == whole.of_placed > 0.95
     assert 0.1 < half.of_all < 0.5 and half.of_placed > 0.95
     cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", seed=0)
@@ -167,7 +167,21 @@ def test_a_scene_explains_fewer_matches_where_photos_are_missing_or_wrong(tmp_pa
         for key, image in scene.images.items()
     }
     placed[3], placed[9] = placed[9], placed[3]
-    assert matches.agreement(mapping._rebuild(placed, *where), features).of_placed < 0.9
+    wrong = agreement.agreement(mapping._rebuild(placed, *where), features)
+    assert wrong.of_placed < 0.9 and whole.misfits == ()
+    assert wrong.misfits == (scene.images[3].name, scene.images[9].name)
+
+
+def test_photos_that_do_not_fit_in_are_named(tmp_path):
+    numbers = dict(photos=5, registered=5, points=100, reprojection_error=0.5, cameras=1, pairs=10, sub_models=1)
+    words = dict(lens="RADIAL", matching="exhaustive", mapping="global mapping", tried=(), missing=(), unmatched=())
+    for misfits, said in (
+        ((), ""),
+        (("a.jpg",), "a.jpg fits in far worse"),
+        (("a.jpg", "b.jpg"), "a.jpg, b.jpg fit in"),
+    ):
+        found = report.Reconstructed(tmp_path, **numbers, **words, unusable=(), explained=0.7, misfits=misfits)
+        assert ("warning" in found.describe()) == bool(misfits) and said in found.describe()
 
 
 def test_pairs_that_few_matches_stand_for_are_unsure(tmp_path):
@@ -237,7 +251,7 @@ def test_what_is_tried_follows_from_what_came_out(tmp_path, monkeypatch, results
         def _try(self, attempt: attempts.Attempt) -> attempts.Outcome:
             photos, share = results[len(self.outcomes)]
             done.append(attempt)
-            found = matches.Agreement(round(1000 * share), 1000, 1000)
+            found = agreement.Agreement(round(1000 * share), 1000, 1000)
             return attempts.Outcome(attempt, Found(photos, points3D={1: Found(0)}), 1, found)
 
         def _judge(self, attempt: attempts.Attempt, models: list[Found], scenes: int | None = None) -> attempts.Outcome:
