@@ -139,8 +139,7 @@ def _facts(
     used, unit = [file.posed for file in files.photos], capture.georeference.unit
     lenses = Counter(f"{posed.camera.model.name} {posed.camera.width}x{posed.camera.height}" for posed in used)
     held_out = held_out_frames(capture.frames)
-    width = [frame.camera.width for frame in capture.frames]
-    height = [frame.camera.height for frame in capture.frames]
+    trained = sorted({(frame.camera.width, frame.camera.height) for frame in capture.frames})
     facts: dict[str, Any] = {
         "kind": "capture",
         "folder": str(path),
@@ -151,7 +150,9 @@ def _facts(
         "photos without a pose": len(others),
         "cameras": dict(lenses),
         "sizes of photos": dict(Counter(f"{width}x{height}" for width, height in sizes).most_common()),
-        "trained at": f"{min(width)}x{min(height)} to {max(width)}x{max(height)}" if len(set(width)) > 1 else "",
+        "trained at": " to ".join(
+            f"{width}x{height}" for width, height in dict.fromkeys((*trained[:1], *trained[-1:]))
+        ),
         "held out with --eval": sum(held_out),
         "masks": sum(file.mask is not None for file in files.photos),
         "depth maps": sum(file.depth is not None for file in files.photos),
@@ -163,8 +164,6 @@ def _facts(
     if len(model.points):
         low, high = np.percentile(model.points, (5, 95), axis=0)
         facts["most points within"] = [[float(f"{value:.7g}") for value in corner] for corner in (low, high)]
-    if len(set(zip(width, height, strict=True))) == 1:
-        facts["trained at"] = f"{width[0]}x{height[0]}"
     if capture.frames:
         facts["extent"] = capture.extent * unit
         facts["near plane"] = NEAR * unit

@@ -1,5 +1,6 @@
 """Captures in a zip file, unpacked beside it: photos.zip to photos/. Nothing of it is written anywhere else."""
 
+import lzma
 import os
 import shutil
 import stat
@@ -11,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from splat.errors import InputError
 from splat.io.progress import counted
+from splat.io.wording import listed
 
 SUFFIXES = (".zip", ".r3d")
 """Of zip files that may hold a capture; .r3d is Record3D's."""
@@ -18,8 +20,11 @@ SUFFIXES = (".zip", ".r3d")
 RESERVE = 1 << 28
 """Bytes of the disk that are left free."""
 
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeError, ValueError)
 MOST_MEMBERS = 1_000_000
 BLOCK = 1 << 20
+UTF8 = 1 << 11
+"""Flag of a member whose name is UTF-8."""
 
 
 def is_archive(path: Path) -> bool:
@@ -32,6 +37,7 @@ class Unpacked:
 
     folder: Path
     new: bool  # whether they were not there before
+    notes: tuple[str, ...] = ()  # what was left out
 
 
 def unpack(path: Path, *, progress: bool = False) -> Unpacked:
@@ -48,15 +54,15 @@ def unpack(path: Path, *, progress: bool = False) -> Unpacked:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _members(path, archive)
+            members, notes = _members(path, archive)
             target = path.with_suffix("")
             if target.exists() or target.is_symlink():
                 _check_same(path, target, members)
-                return Unpacked(_inner(target), new=False)
+                return Unpacked(_inner(target), False, notes)
             _check_room(path, members)
             _extract(path, archive, members, target, progress)
-            return Unpacked(_inner(target), new=True)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError, ValueError) as error:
+            return Unpacked(_inner(target), True, notes)
+    except DAMAGE as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
@@ -68,16 +74,20 @@ def unpack(path: Path, *, progress: bool = False) -> Unpacked:
         ) from error
 
 
-def _members(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """The files by their place in the folder."""
+def _members(path: Path, archive: zipfile.ZipFile) -> tuple[dict[PurePosixPath, zipfile.ZipInfo], tuple[str, ...]]:
+    """The files by their place in the folder, and sentences on what is left out."""
     if len(archive.infolist()) > MOST_MEMBERS:
         raise InputError(
             f"{path}: holds more than {MOST_MEMBERS:,} files; unpack what is needed by hand, and name the folder"
         )
     members: dict[PurePosixPath, zipfile.ZipInfo] = {}
+    links = []
     for info in archive.infolist():
-        place = PurePosixPath(info.filename.replace("\\", "/"))
-        if info.is_dir() or stat.S_ISLNK(info.external_attr >> 16) or not place.parts:
+        place = PurePosixPath(_name(info).replace("\\", "/"))
+        if info.is_dir() or not place.parts:
+            continue
+        if stat.S_ISLNK(info.external_attr >> 16):
+            links.append(place)
             continue
         if place.parts[0] == "__MACOSX" or place.name == ".DS_Store":
             continue
@@ -87,10 +97,23 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[PurePosixPath, zipfil
             )
         if info.flag_bits & 1:
             raise InputError(f"{path}: is encrypted; unpack it by hand, and name the folder")
+        if place in members:
+            raise InputError(f"{path}: holds two files named {place}; unpack it by hand, and name the folder")
         members[place] = info
     if not members:
         raise InputError(f"{path}: holds no files")
-    return members
+    notes = (f"{path}: links were not unpacked: {listed(links)}",) if links else ()
+    return members, notes
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """A member's name. Many programs write UTF-8 without the flag that says so, and zipfile takes it for DOS's code page."""
+    if info.flag_bits & UTF8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _check_same(path: Path, target: Path, members: dict[PurePosixPath, zipfile.ZipInfo]) -> None:

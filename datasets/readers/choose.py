@@ -1,5 +1,6 @@
 """Which reader a capture takes: the table of all sources, and `read_model`, by which everything else reads."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -142,7 +143,7 @@ def find_model(path: Path) -> Found:
         unpacked = archive.unpack(path)
         said = (f"{path} was unpacked to {unpacked.folder}",) if unpacked.new else ()
         found = find_model(unpacked.folder)
-        return replace(found, notes=(*said, *found.notes))
+        return replace(found, notes=(*said, *unpacked.notes, *found.notes))
     if path.is_file():
         reader = _reader_of(path)
         if reader is None:
@@ -209,18 +210,35 @@ def _models(folder: Path) -> list[tuple[Reader, Path]]:
     """Every model of a folder, the preferred first.
 
     Raises:
-        InputError: the folder or a file in it may not be read.
+        InputError: there is none, but the folder or a file in it may not be read.
     """
-    try:
-        return [(reader, path) for reader in READERS for path in reader.find(folder)]
-    except OSError as error:
-        raise InputError(f"{error.filename or folder}: cannot be looked into ({error.strerror or error})") from error
+    found: list[tuple[Reader, Path]] = []
+    failed: OSError | None = None
+    for reader in READERS:
+        try:
+            found += [(reader, path) for path in reader.find(folder)]
+        except OSError as error:
+            failed = failed or error
+    if failed and not found:
+        raise _unreadable(folder, failed) from failed
+    return found
+
+
+def _unreadable(path: Path, error: OSError) -> InputError:
+    return InputError(f"{error.filename or path}: cannot be looked into ({error.strerror or error})")
 
 
 def _below(folder: Path) -> list[Path]:
-    """Folders in a folder that hold models."""
-    inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    return [path for path in inside[:200] if _models(path)]
+    """Folders in a folder that hold models.
+
+    Raises:
+        InputError: one of them may not be read.
+    """
+    try:
+        inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return [path for path in inside if _models(path)]
 
 
 def _choice(reader: Reader, model: Path, others: list[tuple[Reader, Path]]) -> tuple[str, ...]:
@@ -242,10 +260,17 @@ def _named(reader: Reader, model: Path) -> Path:
 
 
 def _reader_of(path: Path) -> Reader | None:
-    """The reader of a file, by its name and content."""
-    for reader in READERS:
-        if reader.accepts(path):
-            return reader
+    """The reader of a file, by its name and content.
+
+    Raises:
+        InputError: it may not be read.
+    """
+    try:
+        for reader in READERS:
+            if reader.accepts(path):
+                return reader
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if path.suffix.lower() != ".json":
         return None
     values = read_json(path)
@@ -275,10 +300,21 @@ def _folder_of(path: Path) -> Path:
 
 def _is_photo_below(folder: Path, depth: int) -> bool:
     """Whether a photo is in a folder, or in its folders to some depth."""
-    try:
-        inside = [path for path in folder.iterdir() if not path.name.startswith(".")]
-        if any(path.suffix.lower() in PHOTO_SUFFIXES for path in inside):
-            return True
-        return depth > 1 and any(_is_photo_below(path, depth - 1) for path in inside if path.is_dir())
-    except OSError:
-        return False  # not allowed to look there
+    seen: set[str] = set()  # links may lead around in circles
+    level = [folder]
+    for _ in range(depth):
+        below = []
+        for place in level:
+            try:
+                inside = [path for path in place.iterdir() if not path.name.startswith(".")]
+            except OSError:
+                continue  # not allowed to look there
+            if any(path.suffix.lower() in PHOTO_SUFFIXES for path in inside):
+                return True
+            below += [path for path in inside if path.is_dir()]
+        level = []
+        for path in below:
+            if (real := os.path.realpath(path)) not in seen:
+                seen.add(real)
+                level.append(path)
+    return False

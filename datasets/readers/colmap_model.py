@@ -16,14 +16,11 @@ from numpy.typing import NDArray
 from splat.datasets.readers import colmap_binary, colmap_image_lines, colmap_text
 from splat.datasets.readers.colmap_lens import PANORAMA_REMEDY
 from splat.datasets.readers.colmap_records import CameraRecord, ImageRecord, PointTable
-from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.readers.model import Model, PosedImage, lost_points
 from splat.errors import InputError
-from splat.io.ply import load_points
-from splat.io.ply_container import read_rows
+from splat.io.ply import FARTHEST, load_points
 from splat.io.wording import listed, number_of, was
 
-LARGEST = 1e12
-"""Positions and parameters beyond this are of a damaged file, and lose all digits in float32."""
 LONGEST_NAME = 255
 """Bytes in the name of a file or folder, on all usual file systems."""
 
@@ -98,12 +95,12 @@ def read_folder(folder: Path) -> Model:
     images = read_images(files.images, notes)
     _compare_forms(files, len(images), notes)
     points = _read_points(files.points, notes)
-    finite = np.asarray((np.isfinite(points.xyz) & (np.abs(points.xyz) < LARGEST)).all(axis=1))
+    finite = np.asarray((np.isfinite(points.xyz) & (np.abs(points.xyz) < FARTHEST)).all(axis=1))
     if files.points is not None and not finite.all():
         lost = int((~finite).sum())
         notes.append(
             f"{files.points}: {number_of(lost, 'point')} of {len(finite):,} whose position is not finite, or beyond "
-            f"{LARGEST:.0e}, {was(lost)} left out"
+            f"{FARTHEST:.0e}, {was(lost)} left out"
         )
     observed = _observed(files, images, points, finite, notes)
     posed, skipped = _pose(files, {camera.id: camera for camera in cameras}, images, observed, notes)
@@ -140,13 +137,13 @@ def _read_points(path: Path | None, notes: list[str]) -> PointTable:
     if path is None:
         return PointTable.without_tracks(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
     if path.suffix.lower() == ".ply":
-        xyz, colors = load_points(path, torch.float64)
-        lost = len(read_rows(path, "vertex")) - len(xyz)
+        cloud = load_points(path, torch.float64)
         notes.append(
-            f"{path}: {number_of(len(xyz), 'point')} {was(len(xyz))} read from it, for the model has no points3D.bin or .txt"
-            + (f"; {lost:,} more, whose position is not finite, {was(lost)} left out" if lost else "")
+            f"{path}: {number_of(len(cloud), 'point')} {was(len(cloud))} read from it, for the model has no points3D.bin or "
+            ".txt"
         )
-        return PointTable.without_tracks(xyz.numpy(), colors.numpy())
+        notes += lost_points(path, cloud)
+        return PointTable.without_tracks(cloud.points.numpy(), cloud.colors.numpy())
     table = (colmap_binary if path.suffix.lower() == ".bin" else colmap_text).read_points(path, notes)
     twice = len(table.ids) - len(np.unique(table.ids))
     if twice:
@@ -171,10 +168,10 @@ def _pose(
         elif record.camera is None:
             panoramas.append((image.name, record.model))
             continue
-        elif not (0 < norm < LARGEST):
+        elif not (0 < norm < FARTHEST):
             reason = f"has a rotation that is {'zero' if norm == 0 else 'not finite'}"
-        elif not all(abs(value) < LARGEST for value in image.translation):
-            reason = f"has a position that is not finite, or beyond {LARGEST:.0e}"
+        elif not all(abs(value) < FARTHEST for value in image.translation):
+            reason = f"has a position that is not finite, or beyond {FARTHEST:.0e}"
         elif not _usable(record):
             reason = f"has a camera whose parameters are not usable ({files.cameras.name}, {record.place})"
         elif not _can_be_a_file(image.name):
@@ -206,7 +203,7 @@ def _report_panoramas(files: ModelFiles, panoramas: list[tuple[str, str]], other
 
 def _usable(record: CameraRecord) -> bool:
     camera = record.camera
-    if camera is None or not all(abs(value) < LARGEST for value in camera.params):
+    if camera is None or not all(abs(value) < FARTHEST for value in camera.params):
         return False
     return all(camera.params[index] > 0 for index in camera.focal_length_idxs())
 

@@ -7,6 +7,8 @@ import numpy as np
 import pycolmap
 
 from splat.errors import InputError
+from splat.io.ply import PointCloud
+from splat.io.wording import number_of, was
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def lost_points(path: Path, cloud: PointCloud) -> list[str]:
+    """A sentence on points of a file that were left out, if any were."""
+    if not cloud.lost:
+        return []
+    return [
+        f"{path}: {number_of(cloud.lost, 'point')} of {len(cloud) + cloud.lost:,} {was(cloud.lost)} left out: not finite"
+    ]
 
 
 def depths_in_view(image: PosedImage, points: np.ndarray) -> np.ndarray:  # [P]

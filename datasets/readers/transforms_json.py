@@ -4,27 +4,42 @@ Poses there are camera-to-world with OpenGL axes (x right, y up, z backward); he
 axes. Intrinsics and distortion may stand at the top or with each frame. The world itself is left as it is.
 """
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
 
 from splat.datasets.images.decode import stored_size
 from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.readers.find_photos import USUAL_FOLDER, find_photos
 from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.readers.programs import lenses
+from splat.datasets.readers.programs.entries import (
+    REMEDY,
+    Json,
+    Unusable,
+    number,
+    opengl_viewmat,
+    optional,
+    pose_matrix,
+    read_json,
+    sequence,
+)
 from splat.datasets.readers.transforms_points import read_points
 from splat.errors import InputError
+from splat.io.wording import number_of
 
 SPLITS = ("train", "val", "test")
 FISHEYE = ("OPENCV_FISHEYE", "FISHEYE")
-REMEDY = "write it again with the program that made it"
+PERSPECTIVE = ("", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE", "FULL_OPENCV")
+COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
+SCALED = 1e-3
+"""By how much the axes of a pose may be longer or shorter than 1 before it is said."""
 
 
 def is_capture(folder: Path) -> bool:
@@ -56,12 +71,13 @@ def read_model(path: Path, images: str = USUAL_FOLDER) -> Model:
         raise InputError(f"{path}: has no transforms.json")
     frames: list[_Frame] = []
     skipped: list[tuple[str, str]] = []
-    contents = [(file, _read_json(file)) for file in files]
+    contents = [(file, _read(file)) for file in files]
     for file, values in contents:
         held_out = "train" not in file.stem if len(files) > 1 else None
-        for place, own in enumerate(_frames(file, values)):
-            if isinstance(own.get("file_path"), str):
-                frames.append(_Frame(file, place, values, own, own["file_path"], held_out))
+        for place, entry in enumerate(sequence(values["frames"], "frames")):
+            own = entry if isinstance(entry, dict) else {}
+            if isinstance(written := own.get("file_path"), str):
+                frames.append(_Frame(file, place, values, own, written, held_out))
             else:
                 skipped.append((f"frame {place}", "has no file_path"))
     found = find_photos([frame.written for frame in frames], folder, images, base=folder)
@@ -69,21 +85,30 @@ def read_model(path: Path, images: str = USUAL_FOLDER) -> Model:
     names = _names(folder, images, found.files)
     posed: list[PosedImage] = []
     missing: list[str] = []
+    scaled = 0
     for frame, name, photo in zip(frames, names, found.files, strict=True):
         try:
             if not isinstance(photo, Path):
                 raise photo
-            posed.append(_posed(frame, name, photo))
+            pose = pose_matrix(frame.own.get("transform_matrix"), "a transform_matrix")
+            posed.append(_posed(frame, name, photo, pose))
+            scaled += bool(np.abs(_axis_lengths(pose) - 1).max() > SCALED)
         except MissingPhoto:
             missing.append(frame.written)
-        except UnusablePhoto as reason:
+        except (UnusablePhoto, Unusable) as reason:
             skipped.append((frame.written, str(reason)))
     posed.sort(key=lambda image: image.name)
     naming = [(file, values) for file, values in contents if "ply_file_path" in values]
     points = read_points(*(naming or contents)[0], posed)
     source = files[0] if len(files) == 1 else folder
-    notes = (*found.notes, *points.notes)
-    return Model(source, posed, points.xyz, points.rgb, skipped, notes, tuple(missing))
+    notes = [*found.notes, *points.notes]
+    if scaled:
+        notes.append(f"{source}: poses of {number_of(scaled, 'photo')} have scaled axes; their rotation is used")
+    if len(files) > 1 and (folder / "transforms_val.json").is_file():
+        notes.append(
+            f"{folder / 'transforms_val.json'} is not used: photos to train on and to test on are in the others"
+        )
+    return Model(source, posed, points.xyz, points.rgb, skipped, tuple(notes), tuple(missing))
 
 
 @dataclass(frozen=True)
@@ -92,8 +117,8 @@ class _Frame:
 
     file: Path
     place: int
-    values: dict[str, Any]  # at the top, for all frames
-    own: dict[str, Any]
+    values: dict[str, Json]  # at the top, for all frames
+    own: dict[str, Json]
     written: str  # its file_path
     held_out: bool | None
 
@@ -132,41 +157,19 @@ def _below(folder: Path, photo: Path) -> str:
         return photo.as_posix().lstrip("/")
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as JSON ({error}); {REMEDY}") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: expected an object with frames, got a {type(values).__name__}; {REMEDY}")
+def _read(path: Path) -> dict[str, Json]:
+    """A file with a list of frames.
+
+    Raises:
+        InputError: it is none.
+    """
+    values = read_json(path)
+    if not isinstance(values, dict) or not isinstance(values.get("frames"), list):
+        raise InputError(f"{path}: expected an object with a list of frames; {REMEDY}")
     return values
 
 
-def _frames(path: Path, values: dict[str, Any]) -> list[dict[str, Any]]:
-    frames = values.get("frames")
-    if not isinstance(frames, list) or not all(isinstance(frame, dict) for frame in frames):
-        raise InputError(f"{path}: expected a list of frames; {REMEDY}")
-    return frames
-
-
-def _posed(frame: _Frame, name: str, photo: Path) -> PosedImage:
-    pose = np.array(frame.own.get("transform_matrix"), dtype=object)
-    try:
-        pose = pose.astype(np.float64)
-    except (ValueError, TypeError):
-        raise UnusablePhoto("has a transform_matrix that is not made of numbers") from None
-    if pose.shape not in ((4, 4), (3, 4)):
-        raise UnusablePhoto(f"has a transform_matrix of shape {list(pose.shape)}, expected 4 x 4")
-    to_world = np.eye(4)
-    to_world[:3] = pose[:3]
-    to_world[:3, 1:3] *= -1  # OpenGL to OpenCV
-    # Some exporters scale the axes; the rotation is what is meant.
-    lengths = np.linalg.norm(to_world[:3, :3], axis=0)
-    if not np.isfinite(pose).all() or (lengths < 1e-9).any():
-        raise UnusablePhoto("has a pose that is not finite")
-    to_world[:3, :3] /= lengths
-    if abs(np.linalg.det(to_world[:3, :3]) - 1) > 1e-2:
-        raise UnusablePhoto("has a transform_matrix whose axes are not a rotation")
+def _posed(frame: _Frame, name: str, photo: Path, to_world: NDArray[np.float64]) -> PosedImage:
     held_out = frame.held_out
     for split in SPLITS:  # nerfstudio may list the names of each split
         listed = frame.values.get(f"{split}_filenames")
@@ -175,7 +178,7 @@ def _posed(frame: _Frame, name: str, photo: Path) -> PosedImage:
     return PosedImage(
         name=name,
         camera=_camera({**frame.values, **frame.own}, photo),
-        viewmat=np.linalg.inv(to_world),
+        viewmat=opengl_viewmat(to_world / _axis_lengths(to_world)),
         path=photo,
         mask=_text(frame.own.get("mask_path")),
         depth=_text(frame.own.get("depth_file_path")),
@@ -183,59 +186,50 @@ def _posed(frame: _Frame, name: str, photo: Path) -> PosedImage:
     )
 
 
+def _axis_lengths(to_world: NDArray[np.float64]) -> NDArray[np.float64]:  # [4], the last is 1
+    """Lengths of a pose's axes, for some exporters scale them; the rotation is what is meant."""
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(to_world[:3, :3], axis=0)
+    if not ((lengths > 1e-9) & (lengths < 1e9)).all():
+        raise Unusable(
+            f"has a transform_matrix with axes of the lengths {', '.join(f'{length:g}' for length in lengths)}"
+        )
+    return np.append(lengths, 1.0)
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _camera(values: dict[str, Any], photo: Path) -> pycolmap.Camera:
+def _camera(values: dict[str, Json], photo: Path) -> pycolmap.Camera:
     """The lens of one frame, as a COLMAP camera."""
 
-    def optional(name: str) -> float | None:
-        value = values.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise UnusablePhoto(f"has {name} = {value!r}, expected a number")
-        return float(value)
+    def given(name: str) -> float | None:
+        return None if values.get(name) is None else number(values[name], name)
 
-    def number(name: str, otherwise: float) -> float:
-        value = optional(name)
-        return otherwise if value is None else value
-
-    width, height = optional("w"), optional("h")
+    width, height = given("w"), given("h")
     if width is None or height is None:
         width, height = (float(side) for side in stored_size(photo))
-    if not (1 <= width < 1 << 20 and 1 <= height < 1 << 20):
-        raise UnusablePhoto(f"states an image of {width:g} x {height:g} pixels")
-    fx, fy = optional("fl_x"), optional("fl_y")
+    size = lenses.image_size(width, height)
+    fx, fy = given("fl_x"), given("fl_y")
     for name in ("camera_angle_x", "camera_angle_y"):
-        if not 0 <= (optional(name) or 0) < math.pi:
-            raise UnusablePhoto(
-                f"has {name} = {optional(name):g}, expected radians, from 0 to pi; divide degrees by 57.2958"
-            )
-    if fx is None and (angle := optional("camera_angle_x")):
+        if not 0 <= (given(name) or 0) < math.pi:
+            raise Unusable(f"has {name} = {given(name):g}, expected radians, from 0 to pi; divide degrees by 57.2958")
+    if fx is None and (angle := given("camera_angle_x")):
         fx = 0.5 * width / math.tan(0.5 * angle)
-    if fy is None and (angle := optional("camera_angle_y")):
+    if fy is None and (angle := given("camera_angle_y")):
         fy = 0.5 * height / math.tan(0.5 * angle)
     fx, fy = fx if fx is not None else fy, fy if fy is not None else fx
     if fx is None or fy is None:
-        raise UnusablePhoto("has no focal length (fl_x or camera_angle_x)")
-    if fx <= 0 or fy <= 0:
-        raise UnusablePhoto(f"has a focal length of {fx:g}, {fy:g}")
-    cx, cy = number("cx", width / 2), number("cy", height / 2)
-    k1, k2, k3, k4, p1, p2 = (number(name, 0.0) for name in ("k1", "k2", "k3", "k4", "p1", "p2"))
-    kind = str(values.get("camera_model", "")).upper()
+        raise Unusable("has no focal length (fl_x or camera_angle_x)")
+    cx, cy = given("cx"), given("cy")
+    center = (width / 2 if cx is None else cx, height / 2 if cy is None else cy)
+    k1, k2, k3, k4, k5, k6, p1, p2 = (optional(values, name) for name in COEFFICIENTS)
+    kind = str(values.get("camera_model") or "").upper()
     if kind in FISHEYE or values.get("is_fisheye") is True:
-        model, lens = "OPENCV_FISHEYE", [k1, k2, k3, k4]
-    elif kind in ("", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE", "FULL_OPENCV"):
-        if k3 or k4:
-            model, lens = "FULL_OPENCV", [k1, k2, p1, p2, k3, number("k4", 0.0), number("k5", 0.0), number("k6", 0.0)]
-        elif any((k1, k2, p1, p2)):
-            model, lens = "OPENCV", [k1, k2, p1, p2]
-        else:
-            model, lens = "PINHOLE", []
-    else:
-        raise UnusablePhoto(f"has the camera model {kind}, which cannot be used; export it as OPENCV or OPENCV_FISHEYE")
-    camera = pycolmap.Camera.create_from_model_name(1, model, 1.0, round(width), round(height))
-    camera.params = [fx, fy, cx, cy, *lens]
-    return camera
+        return lenses.fisheye(size, (fx, fy), center, (k1, k2, k3, k4), (p1, p2))
+    if kind not in PERSPECTIVE:
+        raise Unusable(f"has the camera model {kind}, which cannot be used; export it as OPENCV or OPENCV_FISHEYE")
+    if k5 or k6 or (k4 and kind == "FULL_OPENCV"):  # elsewhere k4 is Brown's, as Metashape's
+        return lenses.camera("FULL_OPENCV", size, [fx, fy, *center, k1, k2, p1, p2, k3, k4, k5, k6])
+    return lenses.perspective(size, (fx, fy), center, (k1, k2, k3, k4), (p1, p2))

@@ -9,7 +9,7 @@ import torch
 
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex, exact_file
-from splat.datasets.readers.model import PosedImage, depths_in_view
+from splat.datasets.readers.model import PosedImage, depths_in_view, lost_points
 from splat.errors import InputError
 from splat.io.ply import load_points
 from splat.io.ply_container import read_rows
@@ -56,21 +56,22 @@ def read_points(file: Path, values: Mapping[str, object], images: Sequence[Posed
     if path is None:
         return Points(*none, [f"{note}; it goes on without points" if note in notes[:1] else note for note in notes])
     try:
-        points, colors = load_points(path, torch.float64)
+        cloud = load_points(path, torch.float64)
     except InputError as error:
         if not unnamed:
             raise
         return Points(*none, [*notes, f"{error} It is not named by {file.name}, which goes on without points"])
     if unnamed:
-        notes.append(f"{path.name} is used for the points ({len(points):,}), though {file.name} does not name it")
-    xyz = points.numpy()
+        notes.append(f"{path.name} is used for the points ({len(cloud):,}), though {file.name} does not name it")
+    notes += lost_points(path, cloud)
+    xyz = cloud.points.numpy()
     moved = _in_frames(xyz, values, images)
     if moved is not None:
         xyz = moved
         notes.append(
             f"{path.name} is not in the coordinates of the frames; the applied_transform of {file.name} is applied"
         )
-    return Points(xyz, colors.numpy(), notes)
+    return Points(xyz, cloud.colors.numpy(), notes)
 
 
 def _elsewhere(folder: Path, name: str) -> Path | None:

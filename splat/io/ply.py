@@ -7,6 +7,7 @@ Reading goes by property name, because other programs write other orders.
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,10 @@ from splat.geometry.similarity import Similarity
 from splat.io.atomic_file import replacing
 from splat.io.local_origin import local_origin, moved_from, moved_text
 from splat.io.ply_container import BLOCK, read_rows, row_blocks, write_binary, write_blocks
-from splat.io.ply_dialects import NORMAL, POSITION, RGB, ROTATION, SCALE, SH0, dialect
+from splat.io.ply_dialects import NORMAL, POSITION, RGB, ROTATION, SCALE, SH0, dialect, full_scale
+
+FARTHEST = 1e12
+"""Coordinate in world units from which on a point is of a damaged file."""
 
 
 def load(path: str | Path) -> Gaussians:
@@ -98,10 +102,23 @@ def save(gaussians: Gaussians, path: str | Path, placement: Similarity | None = 
     warn_about_rows(path, bad, count)
 
 
-def load_points(
-    path: str | Path, dtype: torch.dtype = torch.float32
-) -> tuple[Tensor, Tensor]:  # [P, 3] `dtype` world units, [P, 3] uint8
-    """Read a point cloud; points that are not finite are left out, those without color are gray.
+@dataclass(frozen=True)
+class PointCloud:
+    """Points of a file."""
+
+    points: Tensor  # [P, 3] world units
+    colors: Tensor  # [P, 3] uint8
+    lost: int  # further points, left out since their positions are not finite or beyond `FARTHEST`
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def load_points(path: str | Path, dtype: torch.dtype = torch.float32) -> PointCloud:
+    """Read a point cloud; points without color are gray.
+
+    Args:
+        dtype: of the positions.
 
     Raises:
         InputError: the file cannot be read, or has no positions.
@@ -111,14 +128,14 @@ def load_points(
     names = rows.dtype.names or ()
     if not set(POSITION) <= set(names):
         raise InputError(f"{path}: expected the properties x, y and z, got {', '.join(names) or 'none'}")
-    points = torch.from_numpy(np.stack([rows[name].astype(np.float64) for name in POSITION], axis=1)).to(dtype)
-    colors = np.full((len(rows), 3), 128, dtype=np.uint8)
+    points = np.stack([rows[name].astype(np.float64) for name in POSITION], axis=1)
+    near = (np.abs(points) < FARTHEST).all(axis=1)  # false for what is not a number
+    colors = np.full((int(near.sum()), 3), 128, dtype=np.uint8)
     if set(RGB) <= set(names):
-        channels = [rows[name] for name in RGB]
-        scale = 255.0 if all(channel.dtype.kind == "f" for channel in channels) else 1.0
-        colors = np.stack([np.clip(scale * channel.astype(np.float64), 0, 255) for channel in channels], axis=1)
-    finite = points.isfinite().all(1)
-    return points[finite], torch.from_numpy(colors[finite.numpy()].astype(np.uint8))
+        channels = np.stack([rows[name][near].astype(np.float64) for name in RGB], axis=1)
+        colors = (channels * (255 / full_scale(rows, RGB))).round().clip(0, 255)
+    bytes_ = torch.from_numpy(np.nan_to_num(colors, nan=128).astype(np.uint8))
+    return PointCloud(torch.from_numpy(points[near]).to(dtype), bytes_, int((~near).sum()))
 
 
 def save_points(path: str | Path, points: Tensor, colors: Tensor) -> None:

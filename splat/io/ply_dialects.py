@@ -9,6 +9,7 @@ Mip-Splatting        filter_3D, the standard deviation of a 3D smoothing filter 
 
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,8 +141,8 @@ def dialect(path: Path, rows: NDArray[np.void]) -> Dialect:
     found = Dialect(
         fields,
         rest,
-        _full_scale(rows, [fields[name] for name in RGB]) if by_color else None,
-        _full_scale(rows, [fields["alpha"]]) if by_alpha else None,
+        full_scale(rows, [fields[name] for name in RGB]) if by_color else None,
+        full_scale(rows, [fields["alpha"]]) if by_alpha else None,
         scales,
         FILTER in names,
     )
@@ -183,13 +184,18 @@ def as_floats(rows: NDArray[np.void], wanted: list[str]) -> NDArray[np.float32]:
     return table
 
 
-def _full_scale(rows: NDArray[np.void], names: list[str]) -> float:
-    """What colors are divided by to be in 0..1: the most that a whole number holds; of floats 1, or 255 if they go beyond 1."""
+def full_scale(rows: NDArray[np.void], names: Sequence[str]) -> float:
+    """What colors are divided by to be in 0..1: of floats 1, of others 255; more where they go beyond that."""
     kind = rows.dtype[names[0]]
-    if kind.kind in "iu":
-        return float(np.iinfo(kind).max)
+    if kind == np.uint8:
+        return 255.0
     most = max((float(np.nanmax(rows[name], initial=0)) for name in names), default=0.0)
-    return 255.0 if 1.5 < most <= 255 else 1.0
+    if kind.kind == "f" and most <= 1.5:
+        return 1.0
+    for scale in (255.0, 65535.0):
+        if most <= scale:
+            return scale
+    return 1.0 if kind.kind == "f" else float(np.iinfo(kind).max)
 
 
 def _check(path: Path, names: set[str], wanted: list[str], count: int) -> None:

@@ -77,7 +77,42 @@ def test_links_are_left_out(tmp_path):
         archive.writestr(link, "/etc")
         archive.writestr("a.txt", "1")
         archive.writestr("b/c.txt", "1")
-    assert sorted(file.name for file in unpack(path).folder.rglob("*")) == ["a.txt", "b", "c.txt"]
+    unpacked = unpack(path)
+    assert sorted(file.name for file in unpacked.folder.rglob("*")) == ["a.txt", "b", "c.txt"]
+    assert unpacked.notes == (f"{path}: links were not unpacked: link",)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_files_of_one_name_are_refused(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "1")
+        archive.writestr("a.txt", "2")
+    with pytest.raises(InputError, match=r"two files named a\.txt"):
+        unpack(path)
+
+
+def test_names_in_utf8_without_the_flag_that_says_so(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("\xe4.txt", "1")
+        archive.writestr("b.txt", "1")
+    content = path.read_bytes().replace(b"\x00\x08\x00\x00", b"\x00\x00\x00\x00")  # bit 11 of the flags
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        assert "\xe4.txt" not in archive.namelist()
+    assert (unpack(path).folder / "\xe4.txt").is_file()
+
+
+def test_damaged_lzma_says_so(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.txt", bytes(1000))
+    content = bytearray(path.read_bytes())
+    content[46:50] = b"\xff" * 4
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be unpacked"):
+        unpack(path)
 
 
 def test_what_the_disk_has_no_room_for_is_not_begun(tmp_path, monkeypatch):

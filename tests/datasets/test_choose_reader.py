@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import metashape_files as metashape
@@ -19,6 +20,7 @@ from posed_photos import POINTS, ring, write_photos, write_ply
 
 from splat.datasets.check_up import check_up
 from splat.datasets.load import load_capture
+from splat.datasets.readers import choose
 from splat.datasets.readers.choose import READERS, holds_model, read_model
 from splat.errors import InputError
 
@@ -304,3 +306,41 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr("splat.datasets.readers.programs.metashape.accepts", refuse)
     with pytest.raises(InputError, match=r"cameras\.xml: cannot be looked into \(Permission denied\)"):
         read_model(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["table.csv", "x.xml", "y.xmp", "bundle.out", "metadata"])
+def test_a_folder_named_as_a_file_of_cameras_does_no_harm(tmp_path, name):
+    colmap(tmp_path)
+    (tmp_path / name).mkdir()
+    assert len(read_model(tmp_path).images)
+
+
+def test_a_file_that_may_not_be_read_does_no_harm_beside_a_model(tmp_path, monkeypatch):
+    colmap(tmp_path)
+
+    def refuse(path: Path) -> list[Path]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    readers = tuple(replace(one, find=refuse) if one.name == "Metashape" else one for one in choose.READERS)
+    monkeypatch.setattr(choose, "READERS", readers)
+    assert len(read_model(tmp_path).images)
+
+
+def test_links_in_circles_are_followed_once(tmp_path, monkeypatch):
+    photogrammetry.write_json(tmp_path / "reconstruction.json", [photogrammetry.opensfm(ring())])
+    for name in "uvwxyz":
+        (tmp_path / name).symlink_to(".")
+    looked, look = [], Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: looked.append(path) or look(path))
+    assert choose.find_model(tmp_path / "reconstruction.json").folder == tmp_path
+    assert len(looked) < 50
+
+
+def test_points_that_are_not_finite_are_counted(tmp_path):
+    record3d(tmp_path)
+    points = POINTS.copy()
+    points[3, 1], points[4] = np.nan, 1e13
+    write_ply(tmp_path / "sparse_pc.ply", points)
+    model = read_model(tmp_path)
+    assert len(model.points) == len(POINTS) - 2
+    assert any("2 points of 60 were left out: not finite" in note for note in model.notes)

@@ -200,7 +200,7 @@ def test_points_from_a_ply(tmp_path, text, name):
     points[2, 1] = float("nan")
     save_points(tmp_path / name, points, colors)
     model = read_model(tmp_path)
-    assert len(model.points) == 6 and "1 more, whose position is not finite, was left out" in model.notes[0]
+    assert len(model.points) == 6 and "1 point of 7 was left out: not finite" in model.notes[1]
 
 
 @pytest.mark.parametrize(

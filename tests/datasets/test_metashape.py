@@ -7,6 +7,8 @@ from posed_photos import POINTS, SIZE, assert_projects, ring, write_photos, writ
 
 from splat.datasets.load import load_capture
 from splat.datasets.readers.choose import read_model
+from splat.datasets.readers.programs import metashape
+from splat.datasets.readers.programs.beside import PhotosOfCapture
 from splat.errors import InputError
 
 
@@ -207,3 +209,39 @@ def test_half_of_the_skew_is_a_turn_of_the_camera(tmp_path, kind):
         away = np.abs(wanted - np.array(SIZE) / 2 - (lens["cx"], lens["cy"]))[:, ::-1] / lens["f"]
         error = np.abs(image.camera.img_from_cam(local) - wanted)
         assert (error <= 0.5 * 1.02 * lens["b2"] * away + 0.003).all() and error.max() > 0.05
+
+
+@pytest.mark.parametrize(
+    "old, new, reason",
+    [
+        ('<rotation locked="false">', "<rotation>1 2 3 ", "its rotation"),
+        ('<scale locked="false">', "<scale>-", "scale of -2.5"),
+    ],
+)
+def test_a_damaged_place_of_a_chunk_is_not_taken_for_none(tmp_path, old, new, reason):
+    write(tmp_path, transform=True)
+    file = tmp_path / "cameras.xml"
+    file.write_text(file.read_text().replace(old, new))
+    model = read_model(tmp_path)
+    assert not model.images and all(reason in why and "in a chunk" in why for _, why in model.skipped)
+
+
+def test_a_transposed_pose_is_none(tmp_path):
+    known = ring(3)
+    text = document(sensor(0, "frame", LENS), "".join(camera(i, one) for i, one in enumerate(known)))
+    pose = text.split("<transform>")[1].split("</transform>")[0]
+    turned = " ".join(np.array(pose.split()).reshape(4, 4).T.ravel())
+    write_photos(tmp_path / "photos", known)
+    (tmp_path / "cameras.xml").write_text(text.replace(pose, turned))
+    model = read_model(tmp_path)
+    assert len(model.images) == 2 and "may be transposed" in model.skipped[0][1]
+
+
+def test_xml_of_two_bytes_a_letter_may_not_declare_entities(tmp_path):
+    write(tmp_path)
+    file = tmp_path / "cameras.xml"
+    text = file.read_text().replace('encoding="UTF-8"', 'encoding="UTF-16"')
+    head, body = text.split("<document", 1)
+    file.write_bytes(f'{head}<!DOCTYPE x [<!ENTITY a "b">]><document{body}'.encode("utf-16"))
+    with pytest.raises(InputError, match="declares a document type"):
+        metashape.read_model(file, PhotosOfCapture(tmp_path))

@@ -166,3 +166,41 @@ def test_damaged_bundles(tmp_path, change, part):
     with pytest.raises(InputError, match=part) as error:
         read_model(tmp_path / "bundle.out" if part != "does not begin with" else tmp_path)
     assert "bundle.out" in str(error.value)
+
+
+def test_points_and_views_that_cannot_be_read_are_counted(tmp_path):
+    cameras = ring()
+    values = opensfm(cameras)
+    values["points"]["1"]["color"] = [9, 9]
+    write_json(tmp_path / "reconstruction.json", [values])
+    model = read_model(tmp_path)
+    np.testing.assert_array_equal(model.points, np.delete(POINTS, 1, axis=0))
+    assert len(model.colors) == len(POINTS) - 1 and any("1 points cannot be read" in note for note in model.notes)
+    values = openmvg(cameras)
+    values["views"].append("x")
+    values["structure"].append(7)
+    write_json(tmp_path / "mvg" / "sfm_data.json", values)
+    model = read_model(tmp_path / "mvg")
+    assert len(model.images) == 5 and [name for name, _ in model.skipped] == ["view None"]
+    assert any("1 points cannot be read" in note for note in model.notes)
+
+
+def test_drives_and_folders_above_keep_photos_apart(tmp_path):
+    cameras = ring(4)
+    values = opensfm(cameras)
+    names = ["C:/x/a.jpg", "D:/x/a.jpg", "../left/a.jpg", "left/a.jpg"]
+    values["shots"] = dict(zip(names, values["shots"].values(), strict=True))
+    write_json(tmp_path / "reconstruction.json", [values])
+    model = read_model(tmp_path)
+    assert {image.name for image in model.images} == {"C/x/a.jpg", "D/x/a.jpg", "up/left/a.jpg", "left/a.jpg"}
+
+
+def test_names_of_bundler_that_are_not_utf8(tmp_path):
+    cameras = ring()
+    write_photos(tmp_path / "images", cameras)
+    for index, camera in enumerate(cameras):
+        (tmp_path / "images" / camera.name).rename(tmp_path / "images" / f"\xfcber {index}.png")
+    (tmp_path / "bundle.out").write_text(bundle(cameras))
+    (tmp_path / "list.txt").write_bytes(b"".join(b"\xfcber %d.png 0 55.1\n" % index for index in range(len(cameras))))
+    model = read_model(tmp_path)
+    assert len(model.images) == len(cameras) and any("Windows-1252" in note for note in model.notes)

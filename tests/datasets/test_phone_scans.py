@@ -1,6 +1,7 @@
 """Polycam's and Record3D's recordings: known cameras written as the apps do."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -86,3 +87,15 @@ def test_metadata_of_other_things_is_no_capture(tmp_path):
     (tmp_path / "metadata.json").write_text('{"title": "holidays"}')
     with pytest.raises(InputError, match="no cameras here"):
         read_model(tmp_path)
+
+
+def test_pictures_of_record3d_that_are_no_frames_are_named(tmp_path):
+    write_record3d(tmp_path)
+    for name in ("00.jpg", "cover.jpg"):
+        shutil.copy(tmp_path / "rgb" / "0.jpg", tmp_path / "rgb" / name)
+    values = json.loads((tmp_path / "metadata.json").read_text())
+    (tmp_path / "metadata.json").write_text(json.dumps({**values, "perFrameIntrinsicCoeffs": [[1, 2, 3, 4]]}))
+    model = read_model(tmp_path)
+    assert len(model.images) == 12
+    assert any("2 pictures not named by a frame" in note and "cover.jpg" in note for note in model.notes)
+    assert any("1 for 12 poses" in note for note in model.notes)

@@ -172,3 +172,30 @@ def test_angles_are_those_of_an_aircraft(tmp_path):
     row = "a.png,1,2,30,30,10,-20," + ",".join(str(LENS[name]) for name in HEADING.split(",")[7:])
     (tmp_path / "c.csv").write_text(f"{HEADING}\n{row}\n")
     np.testing.assert_allclose(read_model(tmp_path).images[0].viewmat[:3, :3], known.rotation, atol=1e-12)
+
+
+def test_a_row_without_distortion_leaves_the_model_of_the_others(tmp_path):
+    lens = {**LENS, "k1": 0.06, "k2": 0.0, "k3": 0.0, "t1": 0.0, "t2": 0.0}
+    cameras = write(tmp_path, lens)
+    lines = (tmp_path / "cameras.csv").read_text().splitlines()
+    lines[1] = lines[1].replace(",0.06,", ",0.0,")
+    lines[2] = lines[2].replace(",0.06,0.0,", ",0.06,,")
+    (tmp_path / "cameras.csv").write_text("\n".join(lines))
+    model = read_model(tmp_path)
+    assert [image.camera.model_name for image in model.images] == ["PINHOLE", *["FULL_OPENCV"] * 3]
+    assert [name for name, _ in model.skipped] == [cameras[1].name]
+
+
+def test_coefficients_without_a_model_mean_nothing(tmp_path):
+    cameras = write_sidecars(tmp_path)
+    for camera in cameras:
+        file = (tmp_path / "images" / camera.name).with_suffix(".xmp")
+        file.write_text(file.read_text().replace('xcr:DistortionModel="brown4t2" ', ""))
+    model = read_model(tmp_path)
+    assert not model.images and all("not the distortion model" in reason for _, reason in model.skipped)
+
+
+def test_a_heading_that_only_begins_like_one(tmp_path):
+    (tmp_path / "cameras.csv").write_text("#names,x,y\na,1,2\n")
+    with pytest.raises(InputError, match="no cameras here"):
+        read_model(tmp_path)

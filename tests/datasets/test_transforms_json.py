@@ -114,7 +114,7 @@ def test_points_and_splits_of_nerfstudio(tmp_path):
     "break_it, message",
     [
         (lambda v: v.pop("frames"), "list of frames"),
-        (lambda v: v.update(frames=[3]), "list of frames"),
+        (lambda v: v.update(frames=[3]), "frame 0: has no file_path"),
         (lambda v: v.update(fl_x="wide"), "fl_x = 'wide'"),
         (lambda v: v.update(fl_x=-5.0), "focal length of -5"),
         (lambda v: v.update(w=1e9), "image of 1e"),
@@ -123,9 +123,15 @@ def test_points_and_splits_of_nerfstudio(tmp_path):
             lambda v: [f.update(file_path="images/x.png") for f in v["frames"]],
             "8 of 8 photos .* not there: images/x.png",
         ),
-        (lambda v: [f.update(transform_matrix=[[1]]) for f in v["frames"]], "shape"),
-        (lambda v: [f.update(transform_matrix=np.zeros((4, 4)).tolist()) for f in v["frames"]], "not finite"),
-        (lambda v: [f.update(transform_matrix="up") for f in v["frames"]], "not made of numbers"),
+        (lambda v: [f.update(transform_matrix=[[1]]) for f in v["frames"]], "has 1 numbers as"),
+        (lambda v: [f.update(transform_matrix=np.zeros((4, 4)).tolist()) for f in v["frames"]], "last row"),
+        (
+            lambda v: [f.update(transform_matrix=np.zeros((3, 4)).tolist()) for f in v["frames"]],
+            "axes of the lengths 0, 0, 0",
+        ),
+        (lambda v: [f.update(transform_matrix=np.diag([1e300, 1, 1, 1]).tolist()) for f in v["frames"]], "lengths inf"),
+        (lambda v: v.update(fl_x=10**400), "fl_x = '1000"),
+        (lambda v: [f.update(transform_matrix="up") for f in v["frames"]], "expected 16"),
         (lambda v: [f.update(file_path="images/001.png") for f in v["frames"]], "names a photo twice"),
     ],
 )
@@ -180,3 +186,48 @@ def test_an_angle_in_degrees_is_named(tmp_path):
     (tmp_path / "transforms.json").write_text("\ufeff" + text, encoding="utf-8")  # a byte-order mark does no harm
     with pytest.raises(InputError, match="camera_angle_x = 50, expected radians"):
         load_capture(tmp_path)
+
+
+def test_k4_is_browns_but_where_the_full_model_is_named(tmp_path):
+    lens = {"k1": 0.05, "k2": -0.02, "k3": 0.01, "k4": 0.03, "p1": 0.001, "p2": -0.002}
+    write(tmp_path, **lens)
+    camera = read_model(tmp_path).images[0].camera
+    rays = np.stack(np.meshgrid(np.linspace(-0.5, 0.5, 9), np.linspace(-0.4, 0.4, 9)), axis=-1).reshape(-1, 2)
+    x, y, r2 = *rays.T, (rays**2).sum(axis=1)
+    scale = 1 + 0.05 * r2 - 0.02 * r2**2 + 0.01 * r2**3 + 0.03 * r2**4
+    u = x * scale + 2 * 0.001 * x * y - 0.002 * (r2 + 2 * x * x)
+    v = y * scale - 2 * 0.002 * x * y + 0.001 * (r2 + 2 * y * y)
+    K = camera.calibration_matrix()
+    wanted = np.stack([u, v], axis=1) * (K[0, 0], K[1, 1]) + K[:2, 2]
+    got = camera.img_from_cam(np.concatenate([rays, np.ones((len(rays), 1))], axis=1))
+    np.testing.assert_allclose(got, wanted, atol=0.01)
+    write(tmp_path / "full", camera_model="FULL_OPENCV", **lens)
+    assert read_model(tmp_path / "full").images[0].camera.params[-3] == 0.03
+    write(tmp_path / "higher", k5=0.1)
+    assert read_model(tmp_path / "higher").images[0].camera.params[-2] == 0.1
+    write(tmp_path / "fisheye", camera_model="OPENCV_FISHEYE", **lens)
+    assert read_model(tmp_path / "fisheye").images[0].camera.model_name == "THIN_PRISM_FISHEYE"
+
+
+def test_scaled_axes_and_numbers_as_text_are_read_and_the_first_said(tmp_path):
+    cameras = write(tmp_path, w="48", h="32")
+    values = json.loads((tmp_path / "transforms.json").read_text())
+    pose = np.array(values["frames"][1]["transform_matrix"])
+    pose[:3, :3] *= (2.0, 2.0, 0.5)
+    values["frames"][1]["transform_matrix"] = pose.tolist()
+    (tmp_path / "transforms.json").write_text(json.dumps(values))
+    assert_cameras(load_capture(tmp_path), cameras)
+    assert any("poses of 1 photo have scaled axes" in note for note in read_model(tmp_path).notes)
+    pose = np.array(values["frames"][1]["transform_matrix"])
+    pose[:3, :3] = pose[:3, :3] @ np.array([[1, 0.2, 0], [0, 1, 0], [0, 0, 1]])  # a shear
+    values["frames"][1]["transform_matrix"] = pose.tolist()
+    (tmp_path / "transforms.json").write_text(json.dumps(values))
+    (skipped,) = read_model(tmp_path).skipped
+    assert "not a rotation" in skipped[1]
+
+
+def test_photos_to_validate_on_are_left_out_and_that_is_said(tmp_path):
+    write(tmp_path, "transforms_train.json")
+    for name in ("val", "test"):
+        (tmp_path / f"transforms_{name}.json").write_text(json.dumps({"camera_angle_x": 1, "frames": []}))
+    assert any("transforms_val.json is not used" in note for note in read_model(tmp_path).notes)

@@ -159,4 +159,4 @@ def test_points_far_from_the_origin_keep_their_digits(tmp_path):
     )
     (tmp_path / "points3d.ply").write_text(text + "500000.123 4649776.456 7.5\n")
     assert read_model(tmp_path).points.tolist() == [[500000.123, 4649776.456, 7.5]]
-    assert load_points(tmp_path / "points3d.ply")[0].dtype == torch.float32
+    assert load_points(tmp_path / "points3d.ply").points.dtype == torch.float32

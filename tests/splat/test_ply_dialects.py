@@ -12,6 +12,7 @@ import splat
 from scenes import cloud
 from splat.errors import InputError
 from splat.gaussians import SH_C0
+from splat.io.ply import load_points
 from splat.io.ply_dialects import antialiased, filtered
 
 COUNT = 40
@@ -58,13 +59,33 @@ def test_names_of_cloudcompare(prefix, tmp_path):
     assert same(found, cloud(COUNT, sh_degree=1))
 
 
-@pytest.mark.parametrize(
-    ("dtype", "most"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1.0), (np.float32, 255.0)], ids=str
-)
+SCALES = [
+    (np.uint8, 255),
+    (np.uint16, 255),
+    (np.uint16, 65535),
+    (np.int32, 255),
+    (np.int32, 65535),
+    (np.int32, 2**31 - 1),
+]
+SCALES += [(np.float32, 1.0), (np.float32, 255.0), (np.float64, 65535.0)]
+
+
+def in_color(dtype: type, most: float) -> dict[str, np.ndarray]:
+    unit = np.linspace(0, 1, COUNT)
+    return {name: (unit**power * most).astype(dtype) for power, name in enumerate(("red", "green", "blue"), 1)}
+
+
+@pytest.mark.parametrize(("dtype", "most"), SCALES, ids=str)
+def test_colors_of_points(dtype, most, tmp_path):
+    cloud = load_points(write(tmp_path / "points.ply", {name: table()[name] for name in "xyz"} | in_color(dtype, most)))
+    assert np.allclose(cloud.colors.numpy(), 255 * np.linspace(0, 1, COUNT)[:, None] ** (1, 2, 3), atol=1.01)
+
+
+@pytest.mark.parametrize(("dtype", "most"), SCALES, ids=str)
 def test_colors_as_red_green_and_blue(dtype, most, tmp_path):
     columns = without(table(), "f_dc", "f_rest")
     unit = np.linspace(0, 1, COUNT)
-    colors = {name: (unit**power * most).astype(dtype) for power, name in enumerate(("red", "green", "blue"), 1)}
+    colors = in_color(dtype, most)
     with pytest.warns(UserWarning, match="colors are red, green and blue"):
         found = splat.load(write(tmp_path / "scene.ply", columns | colors))
     assert found.sh_degree == 0

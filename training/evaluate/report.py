@@ -249,7 +249,7 @@ def _cameras(run: RunRecord) -> str:
     points = np.zeros((0, 2))
     sparse = run.folder.points_file
     if sparse.is_file():
-        cloud = load_points(sparse)[0].double().numpy()
+        cloud = load_points(sparse).points.double().numpy()
         points = (cloud[:: max(1, len(cloud) // 2500)] - center) @ axes.T
     held = [camera["img_name"] in tested for camera in run.cameras]
     chart = map_chart((places - center) @ axes.T, ahead @ axes.T, held, points)

@@ -13,8 +13,7 @@ from splat.datasets.images.decode import stored_size
 from splat.datasets.images.file_kinds import PHOTO_SUFFIXES, MissingPhoto, UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex
 from splat.datasets.readers.find_photos import USUAL_FOLDER, find_photos
-from splat.datasets.readers.model import PosedImage, depths_in_view
-from splat.datasets.readers.programs.entries import MOST
+from splat.datasets.readers.model import PosedImage, depths_in_view, lost_points
 from splat.errors import InputError
 from splat.io.ply import load_points
 from splat.io.ply_container import HEADER_LIMIT
@@ -47,10 +46,11 @@ def points_beside(
     files, notes = cloud_files(model if model.is_dir() else model.parent, folder), []
     for file in files:
         try:
-            points, colors = read_points(file)
+            points, colors, lost = read_points(file)
         except InputError as error:
             notes.append(f"{error}; its points were not used")
             continue
+        notes += lost
         if not len(points):
             continue
         seen = max((seen_fraction(points, images) for images in candidates), default=0.0)
@@ -81,18 +81,17 @@ def cloud_files(*folders: Path) -> list[Path]:
     return sorted((path for path in found.values() if path.is_file()), key=rank)
 
 
-def read_points(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positions and colors of a PLY's points, near enough to be meant.
+def read_points(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], list[str]]:
+    """Positions and colors of a PLY's points, and a word on those left out.
 
     Raises:
         InputError: it is not a PLY, has no positions, or holds Gaussians.
     """
-    points, colors = load_points(path, torch.float64)
+    cloud = load_points(path, torch.float64)
     with open(path, "rb") as file:
         if b" f_dc_0" in file.read(HEADER_LIMIT).partition(b"end_header")[0]:
             raise InputError(f"{path}: is a scene of Gaussians")
-    near = (points.abs() < MOST).all(dim=1)
-    return points[near].numpy(), colors[near].double().numpy()
+    return cloud.points.numpy(), cloud.colors.double().numpy(), lost_points(path, cloud)
 
 
 def seen_fraction(points: NDArray[np.float64], images: Sequence[PosedImage]) -> float:

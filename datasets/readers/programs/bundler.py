@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.images.photo_index import natural
+from splat.datasets.readers.colmap_records import decode_names
 from splat.datasets.readers.model import Model, PosedImage, read_bytes
 from splat.datasets.readers.programs import lenses
 from splat.datasets.readers.programs.beside import PhotosOfCapture
-from splat.datasets.readers.programs.entries import REMEDY, Unusable, assemble, viewmat
+from splat.datasets.readers.programs.entries import REMEDY, Unusable, assemble, beginning, viewmat
 from splat.errors import InputError
 
 NAMES = ("bundle.out", "bundle.rd.out", "bundler.out", "bundle_r000.out")
 PLACES = ("", "bundle", "bundler", "opensfm", "opensfm/bundle")
 LISTS = ("list.txt", "list.tmp.txt", "list_focal.txt")
+FOCAL = re.compile(rb"[-+.0-9eE]+")
 TO_OPENCV = np.diag([1.0, -1.0, -1.0])
 
 
@@ -31,10 +33,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def accepts(path: Path) -> bool:
-    if path.suffix.lower() != ".out":
-        return False
-    with open(path, "rb") as file:
-        return file.read(64).startswith(b"# Bundle file")
+    return beginning(path, ".out", 64).startswith(b"# Bundle file")
 
 
 def read_model(path: Path, photos: PhotosOfCapture) -> Model:
@@ -144,7 +143,7 @@ def _names(path: Path, photos: PhotosOfCapture, count: int) -> tuple[list[str], 
     for parent in (path.parent, path.parent.parent):
         for name in LISTS:
             if (parent / name).is_file():
-                return _listed(parent / name, count), []
+                return _listed(parent / name, count)
     found = sorted(photos.names(), key=natural)
     if len(found) != count:
         raise InputError(
@@ -156,11 +155,18 @@ def _names(path: Path, photos: PhotosOfCapture, count: int) -> tuple[list[str], 
     ]
 
 
-def _listed(path: Path, count: int) -> list[str]:
-    lines = [line.strip() for line in read_bytes(path).decode("utf-8", errors="replace").splitlines() if line.strip()]
+def _listed(path: Path, count: int) -> tuple[list[str], list[str]]:
+    lines = [line.strip() for line in read_bytes(path).splitlines() if line.strip()]
     if len(lines) != count:
         raise InputError(
             f"{path}: names {len(lines)} photos, but the bundle.out has {count} cameras; copy the list again"
         )
-    names = [re.sub(r"\s+0\s+[-+.0-9eE]+$", "", line).replace("\\", "/") for line in lines]  # "NAME 0 FOCAL"
-    return [name.removeprefix("./") for name in names]
+    notes: list[str] = []
+    names = decode_names([_without_focal(line) for line in lines], path, notes)
+    return [name.replace("\\", "/").removeprefix("./") for name in names], notes
+
+
+def _without_focal(line: bytes) -> bytes:
+    """The name of a line, which may be "NAME 0 FOCAL"."""
+    parts = line.rsplit(None, 2)
+    return parts[0] if len(parts) == 3 and parts[1] == b"0" and FOCAL.fullmatch(parts[2]) else line

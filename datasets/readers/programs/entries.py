@@ -8,6 +8,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,7 @@ from numpy.typing import NDArray
 
 from splat.datasets.readers.model import Model, PosedImage, read_bytes
 from splat.errors import InputError
-
-MOST = 1e12
-"""Largest coordinate in world units; what is farther away is damaged."""
+from splat.io.ply import FARTHEST
 
 REMEDY = "export it again with the program that made it"
 
@@ -28,6 +27,14 @@ Json = dict[str, "Json"] | list["Json"] | str | float | int | bool | None
 
 class Unusable(Exception):
     """One entry cannot be used; the message is the reason."""
+
+
+def beginning(path: Path, suffix: str, size: int) -> bytes:
+    """The first bytes of a file of this suffix; none of anything else."""
+    if path.suffix.lower() != suffix or not path.is_file():
+        return b""
+    with open(path, "rb") as file:
+        return file.read(size)
 
 
 def read_json(path: Path) -> Json:
@@ -52,7 +59,8 @@ def read_xml(path: Path) -> ElementTree.Element:
         InputError: it is not one; the message names the place.
     """
     text = read_bytes(path)
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+    plain = text.replace(b"\0", b"")  # of UTF-16
+    if b"<!DOCTYPE" in plain or b"<!ENTITY" in plain:
         raise InputError(f"{path}: declares a document type, which files of cameras do not; {REMEDY}")
     try:
         return ElementTree.fromstring(text)
@@ -125,11 +133,28 @@ def viewmat(
     rotation = u @ v
     if translation is None:
         translation = -rotation @ np.asarray(center, dtype=np.float64)
-    if not np.isfinite(translation).all() or np.abs(translation).max() > MOST:
+    if not np.isfinite(translation).all() or np.abs(translation).max() > FARTHEST:
         raise Unusable("has a position that is not finite or farther than 1e12 units away")
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = rotation, translation
     return pose
+
+
+def pose_matrix(value: object, what: str) -> NDArray[np.float64]:  # [4, 4]
+    """A pose of 4 x 4 numbers, or of its first three rows.
+
+    Raises:
+        Unusable: it is none, or a transposed one.
+    """
+    rows = len(value) if isinstance(value, list) else len(str(value).split())
+    matrix = np.eye(4)
+    if rows in (3, 12):
+        matrix[:3] = numbers(value, 12, what).reshape(3, 4)
+        return matrix
+    matrix = numbers(value, 16, what).reshape(4, 4)
+    if np.abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-6:
+        raise Unusable(f"has {what} whose last row is {matrix[3].tolist()}, expected 0 0 0 1; it may be transposed")
+    return matrix
 
 
 def opengl_viewmat(to_world: NDArray[np.float64]) -> NDArray[np.float64]:  # [4, 4] world to camera, OpenCV axes
@@ -138,9 +163,19 @@ def opengl_viewmat(to_world: NDArray[np.float64]) -> NDArray[np.float64]:  # [4,
     return viewmat(rotation.T, center=to_world[:3, 3])
 
 
-def relative(name: str) -> str:
-    """A photo's name without what would lead out of a folder: programs may give whole paths of another machine."""
-    parts = re.sub(r"^[A-Za-z]:", "", name.replace("\\", "/")).split("/")
+def relatives(names: Sequence[str]) -> list[str]:
+    """Names of photos without what would lead out of a folder: programs may give whole paths of another machine.
+
+    Of names that become equal by that, what leads out becomes a folder: C/a.jpg of C:/a.jpg, up/a.jpg of ../a.jpg.
+    """
+    short = [_relative(name) for name in names]
+    count = Counter(short)
+    return [one if count[one] == 1 else _relative(name, whole=True) for one, name in zip(short, names, strict=True)]
+
+
+def _relative(name: str, whole: bool = False) -> str:
+    parts = re.sub(r"^([A-Za-z]):", r"\1/" if whole else "", name.replace("\\", "/")).split("/")
+    parts = ["up" if whole and part == ".." else part for part in parts]
     return "/".join(part for part in parts if part not in ("", ".", "..")) or "photo"
 
 
@@ -162,7 +197,7 @@ def assemble(
     """
     points = np.zeros((0, 3)) if points is None else points.reshape(-1, 3)
     colors = np.full(points.shape, 128.0) if colors is None else colors.reshape(-1, 3)
-    fine = np.asarray((np.isfinite(points) & (np.abs(points) < MOST)).all(axis=1))
+    fine = np.asarray((np.isfinite(points) & (np.abs(points) < FARTHEST)).all(axis=1))
     said = list(notes)
     if not fine.all():
         said.append(f"{source}: {int((~fine).sum())} of {len(fine)} points are not finite; they were left out")
@@ -171,7 +206,8 @@ def assemble(
             image if image.observed is None else replace(image, observed=rows[image.observed[fine[image.observed]]])
             for image in images
         ]
-    images = [replace(image, name=relative(image.name)) for image in images]
+    names = relatives([image.name for image in images])
+    images = [replace(image, name=name) for image, name in zip(images, names, strict=True)]
     bytes_ = np.nan_to_num(colors[fine], nan=128.0).clip(0, 255).round().astype(np.uint8)
     return Model(
         source,

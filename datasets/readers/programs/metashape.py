@@ -26,8 +26,10 @@ from splat.datasets.readers.programs.entries import (
     REMEDY,
     Unusable,
     assemble,
+    beginning,
     number,
     numbers,
+    pose_matrix,
     read_xml,
     viewmat,
 )
@@ -53,10 +55,7 @@ def find(folder: Path) -> list[Path]:
 
 def accepts(path: Path) -> bool:
     """Whether a file looks like cameras of Metashape: an XML document with a chunk near its beginning."""
-    if path.suffix.lower() != ".xml":
-        return False
-    with open(path, "rb") as file:
-        start = file.read(4096)
+    start = beginning(path, ".xml", 4096)
     return b"<document" in start and b"<chunk" in start
 
 
@@ -110,11 +109,8 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
 def _chunk(chunk: Element) -> _Chunk:
     result = _Chunk()
     sensors = {sensor.get("id"): _sensor(sensor) for sensor in chunk.findall("sensors/sensor")}
-    world = _similarity(chunk.find("transform"))
-    components = {
-        component.get("id"): _similarity(component.find("transform"))
-        for component in chunk.findall("components/component")
-    }
+    world = _similarity(chunk)
+    components = {component.get("id"): _similarity(component) for component in chunk.findall("components/component")}
     cameras: list[tuple[Element | None, Element]] = [(None, camera) for camera in chunk.findall("cameras/camera")]
     cameras += [(group, camera) for group in chunk.findall("cameras/group") for camera in group.findall("camera")]
     labels = Counter(camera.get("label", "") for _, camera in cameras)
@@ -135,6 +131,8 @@ def _chunk(chunk: Element) -> _Chunk:
                 raise Unusable(sensor.reason)
             place = components.get(component)
             place = world if place is None or _is_identity(place) else place
+            if isinstance(place, str):
+                raise Unusable(place)
             own[:3, :3] = own[:3, :3] @ sensor.turn.T
             result.images.append(PosedImage(name, sensor.camera, viewmat(own[:3, :3].T, center=own[:3, 3])))
             result.placed.append(replace(result.images[-1], viewmat=_placed(own, place)))
@@ -156,17 +154,22 @@ def _pose(camera: Element, component: str | None) -> NDArray[np.float64]:  # [4,
         raise Unusable("is not aligned")
     if camera.get("component_id") != component:
         raise Unusable("is of another component than most cameras")
-    return numbers(transform.text, 16, "its transform").reshape(4, 4)
+    return pose_matrix(transform.text, "a transform")
 
 
-def _placed(own: NDArray[np.float64], place: tuple[float, NDArray[np.float64]] | None) -> NDArray[np.float64]:
+_Similarity = tuple[float, NDArray[np.float64]]
+"""Scale, and rotation and translation [4, 4]."""
+
+
+def _placed(own: NDArray[np.float64], place: _Similarity | None) -> NDArray[np.float64]:
     scale, rigid = place or (1.0, np.eye(4))
     rotation = rigid[:3, :3] @ own[:3, :3]
     return viewmat(rotation.T, center=scale * rigid[:3, :3] @ own[:3, 3] + rigid[:3, 3])
 
 
-def _similarity(transform: Element | None) -> tuple[float, NDArray[np.float64]] | None:
-    """Scale, and rotation and translation [4, 4]; None where there is no whole transform."""
+def _similarity(part: Element) -> _Similarity | str | None:
+    """Where a chunk or component lies in the world; why that cannot be told; or None where it says nothing."""
+    transform = part.find("transform")
     if transform is None or transform.find("rotation") is None:
         return None
     try:
@@ -175,13 +178,15 @@ def _similarity(transform: Element | None) -> tuple[float, NDArray[np.float64]] 
             numbers(transform.findtext("rotation"), 9, "its rotation").reshape(3, 3),
             translation=numbers(transform.findtext("translation", "0 0 0"), 3, "its translation"),
         )
-    except Unusable:
-        return None
-    return (scale, rigid) if scale > 0 else None
+    except Unusable as reason:
+        return f"is in a {part.tag} that {reason}; export the cameras again"
+    return (
+        (scale, rigid) if scale > 0 else f"is in a {part.tag} that has a scale of {scale:g}; export the cameras again"
+    )
 
 
-def _is_identity(place: tuple[float, NDArray[np.float64]]) -> bool:
-    return place[0] == 1 and np.array_equal(place[1], np.eye(4))
+def _is_identity(place: _Similarity | str) -> bool:
+    return not isinstance(place, str) and place[0] == 1 and np.array_equal(place[1], np.eye(4))
 
 
 def _sensor(sensor: Element) -> _Sensor:

@@ -73,9 +73,9 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
 
 
 def _pairs(value: Json) -> list[tuple[Json, Json]]:
-    """The entries of a map, written as a list of objects with key and value."""
+    """The entries of a map, written as a list of objects with key and value; nothing of what is no object."""
     entries = value if isinstance(value, list) else []
-    return [(entry.get("key"), entry.get("value")) for entry in entries if isinstance(entry, dict)]
+    return [(entry.get("key"), entry.get("value")) if isinstance(entry, dict) else (None, None) for entry in entries]
 
 
 def _data(value: Json) -> dict[str, Json]:

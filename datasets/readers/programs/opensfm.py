@@ -73,11 +73,13 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     for value in _entries(part, "points").values():
         try:
             point = mapping(value, "a point")
-            points.append(numbers(point.get("coordinates"), 3, "coordinates"))
-            colors.append(numbers(point.get("color", [128, 128, 128]), 3, "color"))
+            place = numbers(point.get("coordinates"), 3, "coordinates")
+            color = numbers(point.get("color", [128, 128, 128]), 3, "color")
         except Unusable:
             bad += 1
-    points = points[: len(colors)]
+            continue
+        points.append(place)
+        colors.append(color)
     if bad:
         notes.append(f"{path}: {bad} points cannot be read; they were left out")
     notes += _place(path, part)

@@ -9,6 +9,7 @@ model's.
 """
 
 import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from splat.datasets.readers.programs.entries import (
     REMEDY,
     Unusable,
     assemble,
+    beginning,
     number,
     numbers,
     optional,
@@ -36,6 +38,8 @@ ANGLES = ("x", "y", "alt", "heading", "pitch", "roll", "f")
 MATRIX = ("tx", "ty", "tz", *(f"r{row}{column}" for row in range(3) for column in range(3)), "f_pix")
 SAME = {"z": "alt", "yaw": "heading"}
 """Other names of columns: the table is made by a template that people change."""
+COEFFICIENTS = ("k1", "k2", "k3", "k4", "t1", "t2")
+HEADING = re.compile(r"\s*#\s*name\s*[,;]", re.IGNORECASE)
 EXPORT = "export Registration > Internal/External camera parameters"
 
 Row = Mapping[str, str]
@@ -47,11 +51,8 @@ def find(folder: Path) -> list[Path]:
 
 def accepts(path: Path) -> bool:
     """Whether a file is a table of cameras: its heading begins with #name."""
-    if path.suffix.lower() != ".csv":
-        return False
-    with open(path, "rb") as file:
-        start = file.read(4096).decode("utf-8-sig", errors="replace")
-    return any(line.replace(" ", "").lower().startswith("#name") for line in start.splitlines()[:3])
+    start = beginning(path, ".csv", 4096).decode("utf-8-sig", errors="replace")
+    return any(HEADING.match(line) for line in start.splitlines()[:3])
 
 
 def read_model(path: Path, photos: PhotosOfCapture) -> Model:
@@ -66,7 +67,8 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     if lacking and not matrix:
         raise InputError(f"{path}: has no columns {', '.join(lacking)}; in RealityScan, {EXPORT}")
     notes = []
-    divided = all(_is_division(row) for row in rows)
+    coefficients = [values for row in rows if any(values := _coefficients(row))]
+    divided = bool(coefficients) and not any(any(others) for _, *others in coefficients)
     if divided:
         notes.append(
             f"{path}: its lenses have k1 alone, which was taken for RealityScan's division model, 1 / (1 + k1 r^2); if they "
@@ -94,7 +96,9 @@ def _table(path: Path) -> tuple[list[str], list[Row]]:
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: byte {error.start} is not UTF-8; save the table as UTF-8") from None
-    heading = next(place for place, line in enumerate(lines) if line.replace(" ", "").lower().startswith("#name"))
+    heading = next((place for place, line in enumerate(lines) if HEADING.match(line)), None)
+    if heading is None:
+        raise InputError(f"{path}: no line begins with #name; in RealityScan, {EXPORT}")
     separator = ";" if lines[heading].count(";") > lines[heading].count(",") else ","
     columns = [name.strip().lstrip("# ").lower() for name in lines[heading].split(separator)]
     columns = [SAME.get(name, name) for name in columns]
@@ -116,12 +120,12 @@ def _table(path: Path) -> tuple[list[str], list[Row]]:
     return columns, rows
 
 
-def _is_division(row: Row) -> bool:
+def _coefficients(row: Row) -> list[float]:
+    """k1 ... k4, t1, t2; none of a row that cannot be read."""
     try:
-        others = any(optional(row, name) for name in ("k2", "k3", "k4", "t1", "t2"))
-        return bool(optional(row, "k1")) and not others
+        return [optional(row, name) for name in COEFFICIENTS]
     except Unusable:
-        return False
+        return []
 
 
 def _lens(row: Row, size: tuple[int, int], divided: bool) -> pycolmap.Camera:
@@ -132,10 +136,10 @@ def _lens(row: Row, size: tuple[int, int], divided: bool) -> pycolmap.Camera:
     else:
         focal = number(row["f"], "f") * scale / 36
         center = (optional(row, "px") * scale + size[0] / 2, optional(row, "py") * scale + size[1] / 2)
-    radial = [optional(row, name) for name in ("k1", "k2", "k3", "k4")]
+    *radial, t1, t2 = (optional(row, name) for name in COEFFICIENTS)
     if divided:
         return lenses.division(size, (focal, focal), center, radial[0])
-    return lenses.perspective(size, (focal, focal), center, radial, (optional(row, "t2"), optional(row, "t1")))
+    return lenses.perspective(size, (focal, focal), center, radial, (t2, t1))
 
 
 def _pose(row: Row, matrix: bool) -> NDArray[np.float64]:

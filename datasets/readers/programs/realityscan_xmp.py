@@ -16,7 +16,16 @@ from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
 from splat.datasets.readers.programs.beside import PhotosOfCapture, photo_beside
-from splat.datasets.readers.programs.entries import Unusable, assemble, number, numbers, optional, read_xml, viewmat
+from splat.datasets.readers.programs.entries import (
+    Unusable,
+    assemble,
+    beginning,
+    number,
+    numbers,
+    optional,
+    read_xml,
+    viewmat,
+)
 from splat.errors import InputError
 
 SPACE = "{http://www.capturingreality.com/ns/xcr/"
@@ -34,10 +43,7 @@ def find(folder: Path) -> list[Path]:
 
 
 def accepts(path: Path) -> bool:
-    if path.suffix.lower() != ".xmp":
-        return False
-    with open(path, "rb") as file:
-        return NAMESPACE in file.read(8192)
+    return NAMESPACE in beginning(path, ".xmp", 8192)
 
 
 def read_model(path: Path, photos: PhotosOfCapture) -> Model:
@@ -110,6 +116,8 @@ def _lens(values: Mapping[str, str], size: tuple[int, int]) -> pycolmap.Camera:
     k1, k2, k3, k4, t1, t2 = numbers(
         values.get("DistortionCoeficients", "0 0 0 0 0 0"), 6, "DistortionCoeficients"
     ).tolist()
+    if "DistortionModel" not in values and any((k1, k2, k3, k4, t1, t2)):
+        raise Unusable(f"has coefficients of a lens, but not the distortion model that they belong to; {EXPORT}")
     if kind in ("none", "perspective"):
         return lenses.perspective(size, (focal, focal), center)
     if kind == "division":

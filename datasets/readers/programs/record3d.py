@@ -24,6 +24,7 @@ from splat.datasets.readers.programs.entries import (
     read_json,
 )
 from splat.errors import InputError
+from splat.io.wording import listed, number_of
 
 NAMES = ("metadata.json", "metadata", "EXR_RGBD/metadata.json")
 PHOTOS = ("rgb", "rgbd", "images", ".")
@@ -57,7 +58,15 @@ def read_model(path: Path, found: PhotosOfCapture) -> Model:
     assert isinstance(poses, list)
     own = values.get("perFrameIntrinsicCoeffs")
     each = own if isinstance(own, list) and len(own) == len(poses) else None
-    photos = _photos(path.parent)
+    notes = []
+    if own and each is None:
+        count = f"{len(own)} for {len(poses)} poses" if isinstance(own, list) else "not a list"
+        notes.append(f"{path}: perFrameIntrinsicCoeffs do not fit ({count}); K is used for every frame")
+    photos, others = _photos(path.parent)
+    if others:
+        notes.append(
+            f"{path}: {number_of(len(others), 'picture')} not named by a frame of its own, left out: {listed(others)}"
+        )
     images: list[PosedImage] = []
     skipped: list[tuple[str, str]] = []
     missing: list[str] = []
@@ -71,32 +80,28 @@ def read_model(path: Path, found: PhotosOfCapture) -> Model:
             images.append(_posed(name, photo, values, None if each is None else each[place], pose))
         except Unusable as reason:
             skipped.append((name, str(reason)))
-    notes = []
     if extra := len(photos.keys() - set(range(len(poses)))):
         notes.append(f"{path}: {extra} pictures have no pose in it; they were left out")
     return assemble(path, images, skipped=skipped, notes=notes, missing=missing)
 
 
-def _photos(folder: Path) -> dict[int, Path]:
-    """The pictures by the number of their frame."""
-    for name in PHOTOS:
-        if (folder / name).is_dir():
-            found = {
-                int(path.stem): path
-                for path in sorted((folder / name).iterdir())
-                if path.suffix.lower() in PHOTO_SUFFIXES
-                and path.stem.isascii()
-                and path.stem.isdigit()
-                and len(path.stem) < 18
-            }
-            if found:
-                return found
-    return {}
+def _photos(folder: Path) -> tuple[dict[int, Path], list[str]]:
+    """The pictures by the number of their frame, and the names of others, or of a second one of a frame."""
+    for place in (folder / name for name in PHOTOS if (folder / name).is_dir()):
+        found: dict[int, Path] = {}
+        others = []
+        for path in sorted(path for path in place.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES):
+            named = path.stem.isascii() and path.stem.isdigit() and len(path.stem) < 18
+            if not named or found.setdefault(int(path.stem), path) is not path:
+                others.append(path.name)
+        if found:
+            return found, others
+    return {}, []
 
 
 def _posed(name: str, photo: Path, values: dict[str, Json], own: Json, pose: Json) -> PosedImage:
     size = lenses.image_size(number(values.get("w"), "w"), number(values.get("h"), "h"))
-    if isinstance(own, list) and len(own) == 4:
+    if own is not None:
         fx, fy, cx, cy = numbers(own, 4, "perFrameIntrinsicCoeffs").tolist()
     else:
         K = numbers(values.get("K"), 9, "K")
