@@ -254,6 +254,17 @@ def test_options_out_of_range(change):
         splatz.encode(scene(10), dataclasses.replace(SplatzOptions(), **change))
 
 
+@pytest.mark.parametrize("log_scales", [[-12, -12, -12], [-3, -3, -torch.inf], [-torch.inf] * 3, [-40, -40, -40]])
+def test_tiny_and_flat_gaussians_are_read_again(log_scales):
+    gaussians = scene(2000, degree=0)
+    gaussians.log_scales[:] = torch.tensor(log_scales)
+    found = splatz.decode(splatz.encode(gaussians, SplatzOptions()), "a.splatz")
+    assert len(found) == 2000
+    extent = float((gaussians.means.amax(0) - gaussians.means.amin(0)).max())
+    apart = torch.cdist(gaussians.means.double(), found.means.double()).amin(dim=1)
+    assert float(apart.max()) < 1e-4 * extent
+
+
 def test_a_scene_of_nothing():
     empty = scene(3)
     empty.means[:] = torch.nan

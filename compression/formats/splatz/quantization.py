@@ -32,6 +32,8 @@ from splat.compression.formats.splatz.steps import Steps, coarser, row, whole
 from splat.compression.formats.splatz.view_metric import isotropic_metric
 from splat.gaussians import Gaussians
 
+THINNEST = 1e-4
+"""Smallest axis of a Gaussian relative to its largest that counts for how precise its place is kept."""
 CLUSTERED = 24
 """Principal components of harmonics by which they are clustered; the others are faint, and cost as much time."""
 
@@ -247,10 +249,13 @@ def _steps(gaussians: Gaussians, options: SplatzOptions) -> Steps:
     place = torch.asinh((means - center) / radius)
     low = place.amin(dim=0)
     stretch = radius * torch.cosh(place.abs().amax(dim=1).clamp(max=REACH))  # world units per unit of place
-    size = gaussians.log_scales.double().mean(dim=1).exp() / stretch
+    log_scales = gaussians.log_scales.double()
+    # The thickness of a flat Gaussian says little about how precise its place must be, that of a 2D one nothing.
+    log_scales = log_scales.maximum(log_scales.amax(dim=1, keepdim=True) + math.log(THINNEST))
+    size = log_scales.mean(dim=1).exp() / stretch
     cell = options.coarseness * options.position_step * float(size.sort().values[len(size) // 4])
     extent = float((place.amax(dim=0) - low).max())
-    cell = max(cell, extent / ((1 << MOST_BITS) - 1), 1e-12)
+    cell = max(cell, extent / ((1 << MOST_BITS) - 2), 1e-12)
     coarse = options.coarseness
     return Steps(
         center=_numbers(center),
