@@ -18,7 +18,7 @@ from PIL import Image
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.find_files import FoundFiles, check_any, find_files
+from splat.datasets.find_files import FoundFiles, check_any, check_enough, find_files
 from splat.datasets.images.cache import PhotoCache
 from splat.datasets.images.companions import check_mask, read_mask
 from splat.datasets.images.decode import fits_camera, stored_size, target_size
@@ -32,6 +32,7 @@ from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.split import held_out_frames
 from splat.datasets.summary import blind_notes, depth_range
+from splat.errors import InputError
 from splat.geometry.georeference import Georeference
 from splat.geometry.scene_size import NEAR
 from splat.io.wording import listed
@@ -107,7 +108,7 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
         tuple(frames),
         torch.from_numpy(local.points).float(),
         torch.from_numpy(local.colors),
-        (*files.missing, *files.unusable, *unreadable),
+        (*files.missing, *files.unposed, *files.unusable, *unreadable),
         source=model.source,
         georeference=georeference,
     )
@@ -145,7 +146,7 @@ def _facts(
         "folder": str(path),
         "model": str(model.source),
         "photos": len(capture.frames),
-        "photos in the model": len(model.images) + len(model.skipped) + len(model.missing),
+        "photos in the model": model.count,
         "left out": dict(capture.skipped),
         "photos without a pose": len(others),
         "cameras": dict(lenses),
@@ -189,15 +190,20 @@ def _warnings(
     """What is likely to go wrong, each with what to do."""
     found = []
     tracks = any(file.posed.observed is not None and len(file.posed.observed) for file in files.photos)
-    count, total = len(capture.frames), len(model.images) + len(model.skipped) + len(model.missing)
+    count = len(capture.frames)
     if count < FEW_PHOTOS:
         found.append(
             f"{count} photos are few: surfaces that one or two of them see come out wrong. Take more, each sharing two "
             "thirds of its picture with the next"
             + ("; with --loss depth_points=0.01 few photos do better" if tracks else "")
         )
-    if len(capture.skipped) > 0.1 * total:
-        found.append(f"{len(capture.skipped)} of {total} photos of the model are left out; see above why")
+    if len(capture.skipped) > 0.1 * model.count:
+        found.append(f"{len(capture.skipped)} of {model.count} photos of the model are left out; see above why")
+    damaged = [reason for reason in capture.skipped if reason not in (*files.missing, *files.unposed)]
+    try:
+        check_enough(capture.path, options.images, count, [name for name, _ in files.missing], damaged)
+    except InputError:
+        found.append("`splat train` refuses that; with --allow-missing it trains on what is left")
     if len(others) > 0.1 * (count + len(others)):
         found.append(
             f"{len(others)} photos have no pose in the model: {listed(list(others))}. Structure from motion could not place "
@@ -270,7 +276,7 @@ def _other_photos(files: FoundFiles, model: Model) -> list[str]:
     used = {file.path.resolve() for file in files.photos}
     suffixes = {path.suffix.lower() for path in used}
     beside = {path for folder in {path.parent for path in used} for path in folder.iterdir() if path.is_file()}
-    skipped = {Path(name).name for name, _ in model.skipped}
+    skipped = {Path(name).name for name, _ in (*model.skipped, *model.unposed)}
     return sorted(
         path.name
         for path in beside

@@ -38,6 +38,7 @@ class FoundFiles:
     photos: list[FileOfPhoto]
     missing: list[tuple[str, str]]  # photos without a file: name, reason
     unusable: list[tuple[str, str]]  # other photos that cannot be used: name, reason
+    unposed: list[tuple[str, str]]  # photos that the model has not placed: name, reason
     notes: list[str]
 
 
@@ -75,7 +76,7 @@ def find_files(model: Model, folder: Path, images: str, masks: str | None, depth
             unusable.append((posed.name, str(depth)))
         else:
             kept.append(FileOfPhoto(posed, path, mask, depth))
-    return FoundFiles(kept, missing, unusable, [*notes, *of_masks.notes, *of_depths.notes])
+    return FoundFiles(kept, missing, unusable, [*model.unposed], [*notes, *of_masks.notes, *of_depths.notes])
 
 
 def check_any(model: Model, folder: Path, images: str) -> None:
@@ -88,11 +89,12 @@ def check_any(model: Model, folder: Path, images: str) -> None:
         return
     if model.missing:
         check_enough(folder, images, 0, model.missing, model.skipped)
-    if not model.skipped:
+    reasons = [*model.skipped, *model.unposed]
+    if not reasons:
         raise InputError(
             f"{model.source}: the model has no photos; find their cameras again, for example with `splat photos`"
         )
-    raise InputError(f"{model.source}: not one of its photos can be used{listed_reasons(model.skipped)}")
+    raise InputError(f"{model.source}: not one of its photos can be used{listed_reasons(reasons)}")
 
 
 def check_enough(

@@ -129,7 +129,7 @@ def load_capture(
         tuple(frames),
         points,
         torch.from_numpy(model.colors),
-        (*files.missing, *unusable),
+        (*files.missing, *files.unposed, *unusable),
         (*model.notes, *placement, *files.notes, *photo_notes, *_notes(readers, options), *depth_notes),
         model.source,
         georeference,

@@ -68,6 +68,23 @@ def test_points_of_other_coordinates_are_said_and_left(tmp_path):
     assert len(model.points) == 0 and any("0 % of its points" in note for note in model.notes)
 
 
+def test_points_far_ahead_of_some_cameras_are_in_other_coordinates(tmp_path):
+    known = write(tmp_path, transform=True)
+    ahead = known[0].rotation[2]
+    write_ply(tmp_path / "points.ply", POINTS + 3000 * (SCALE * TURN @ ahead))
+    model = read_model(tmp_path)
+    assert len(model.points) == 0 and any("0 % of its points" in note for note in model.notes)
+
+
+def test_photos_that_were_taken_out_do_not_refuse_a_capture(tmp_path):
+    known = ring(6)
+    entries = "".join(camera(place, one, more=' enabled="false"' * (place < 2)) for place, one in enumerate(known))
+    (tmp_path / "cameras.xml").write_text(document(sensor(0, "frame", LENS), entries))
+    write_photos(tmp_path / "photos", known)
+    capture = load_capture(tmp_path)
+    assert len(capture.frames) == 4 and [reason for _, reason in capture.skipped] == ["is disabled"] * 2
+
+
 def test_cameras_that_cannot_be_used_say_why(tmp_path):
     known = ring(9)
     sensors = sensor(0, "frame", LENS) + sensor(1, "spherical", {}) + sensor(2, "rpc", {"f": 3.0})
@@ -79,8 +96,8 @@ def test_cameras_that_cannot_be_used_say_why(tmp_path):
     (tmp_path / "cameras.xml").write_text(document(sensors, entries + camera(9, known[7])))
     model = read_model(tmp_path)
     assert [image.name for image in model.images] == ["IMG_001", "IMG_008"]
-    reasons = dict(model.skipped)
-    assert len(reasons) == 8
+    reasons = dict((*model.skipped, *model.unposed))
+    assert len(reasons) == 8 and {name for name, _ in model.unposed} == {"IMG_002", "lost", "band", "IMG_009"}
     for name, part in {
         "IMG_002": "disabled",
         "IMG_003": "360 degree panorama",

@@ -101,7 +101,7 @@ def test_views_of_openmvg_that_cannot_be_used_say_why(tmp_path):
     write_json(tmp_path / "sfm_data.json", values)
     model = read_model(tmp_path)
     assert [image.name for image in model.images] == [cameras[4].name]
-    reasons = dict(model.skipped)
+    reasons = dict((*model.skipped, *model.unposed))
     for camera, part in zip(
         cameras, ("no pose", "no intrinsics", "type pinhole_subpose", "not a rotation"), strict=False
     ):
@@ -143,7 +143,7 @@ def test_cameras_that_bundler_did_not_place(tmp_path):
     (tmp_path / "bundle.out").write_text(bundle([cameras[0], None, *cameras[2:]]))
     (tmp_path / "list.txt").write_text("".join(camera.name + "\n" for camera in cameras))
     model = read_model(tmp_path)
-    assert len(model.images) == 4 and dict(model.skipped) == {"IMG_002.png": "has no pose"}
+    assert len(model.images) == 4 and model.unposed == (("IMG_002.png", "has no pose"),)
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,8 @@ def test_sidecars_that_cannot_be_used_say_why(tmp_path):
     (tmp_path / "images" / cameras[3].name).unlink()
     model = read_model(tmp_path)
     assert [image.name for image in model.images] == [cameras[4].name]
-    reasons = " ".join(reason for _, reason in model.skipped)
-    assert len(model.skipped) == 3 and model.missing == ("IMG_004",)
+    reasons = " ".join(reason for _, reason in (*model.skipped, *model.unposed))
+    assert len(model.skipped) == 2 and len(model.unposed) == 1 and model.missing == ("IMG_004",)
     for part in ("type kannala", "without a pose", "cannot be read"):
         assert part in reasons
 
@@ -147,7 +147,7 @@ def test_sidecars_of_another_component_are_left_out(tmp_path):
     cameras = write_sidecars(tmp_path, attributes='xcr:ComponentId="{A}"')
     (tmp_path / "images" / "IMG_002.xmp").write_text(sidecar(cameras[1], attributes='xcr:ComponentId="{B}"'))
     model = read_model(tmp_path)
-    assert len(model.images) == 4 and "component" in dict(model.skipped)["IMG_002.jpg"]
+    assert len(model.images) == 4 and "component" in dict(model.unposed)["IMG_002.jpg"]
 
 
 def test_sidecars_of_photo_editors_are_not_cameras(tmp_path):

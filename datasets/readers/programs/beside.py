@@ -13,7 +13,7 @@ from splat.datasets.images.decode import stored_size
 from splat.datasets.images.file_kinds import PHOTO_SUFFIXES, MissingPhoto, UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex
 from splat.datasets.readers.find_photos import USUAL_FOLDER, find_photos
-from splat.datasets.readers.model import PosedImage, depths_in_view, lost_points
+from splat.datasets.readers.model import PosedImage, lost_points, seen_fraction
 from splat.errors import InputError
 from splat.io.ply import load_points
 from splat.io.ply_container import HEADER_LIMIT
@@ -56,8 +56,8 @@ def points_beside(
         seen = max((seen_fraction(points, images) for images in candidates), default=0.0)
         if seen < SEEN:
             notes.append(
-                f"{file}: the cameras see {100 * seen:.0f} % of its points, so it is in other coordinates than they are; it "
-                "was not used. Export points and cameras in the same coordinates"
+                f"{file}: cameras see {100 * seen:.0f} % of its points from two sides, so it is in other coordinates than they "
+                "are; it was not used. Export points and cameras in the same coordinates"
             )
             continue
         count = len(points)
@@ -92,15 +92,6 @@ def read_points(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64], l
         if b" f_dc_0" in file.read(HEADER_LIMIT).partition(b"end_header")[0]:
             raise InputError(f"{path}: is a scene of Gaussians")
     return cloud.points.numpy(), cloud.colors.double().numpy(), lost_points(path, cloud)
-
-
-def seen_fraction(points: NDArray[np.float64], images: Sequence[PosedImage]) -> float:
-    """The fraction of points that some photo shows, lens distortion aside, of a sample of both."""
-    points = points[:: max(1, len(points) // 2000)]
-    seen = np.zeros(len(points), dtype=bool)
-    for image in images[:: max(1, len(images) // 100)]:
-        seen |= ~np.isnan(depths_in_view(image, points))
-    return float(seen.mean()) if len(seen) else 0.0
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from splat.datasets.readers.colmap_records import decode_names
 from splat.datasets.readers.model import Model, PosedImage, read_bytes
 from splat.datasets.readers.programs import lenses
 from splat.datasets.readers.programs.beside import PhotosOfCapture
-from splat.datasets.readers.programs.entries import REMEDY, Unusable, assemble, beginning, viewmat
+from splat.datasets.readers.programs.entries import REMEDY, Unposed, Unusable, assemble, beginning, viewmat
 from splat.errors import InputError
 
 NAMES = ("bundle.out", "bundle.rd.out", "bundler.out", "bundle_r000.out")
@@ -51,10 +51,11 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     missing: list[str] = []
     images: list[PosedImage] = []
     skipped: list[tuple[str, str]] = []
+    unposed: list[tuple[str, str]] = []
     for place, (name, values) in enumerate(zip(names, cameras, strict=True)):
         try:
             if not values[:12].any():
-                raise Unusable("has no pose")
+                raise Unposed("has no pose")
             photo, size = files[place]
             focal, k1, k2 = values[:3]
             lens = lenses.camera("RADIAL", size, [focal, size[0] / 2, size[1] / 2, k1, k2])
@@ -63,10 +64,19 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
             images.append(PosedImage(name, lens, viewmat(rotation, translation=translation), photo, observed=seen))
         except MissingPhoto:
             missing.append(name)
+        except Unposed as reason:
+            unposed.append((name, str(reason)))
         except (Unusable, UnusablePhoto) as reason:
             skipped.append((name, str(reason)))
     return assemble(
-        path, images, table[:, :3], table[:, 3:], skipped=skipped, notes=[*notes, *files.notes], missing=missing
+        path,
+        images,
+        table[:, :3],
+        table[:, 3:],
+        skipped=skipped,
+        notes=[*notes, *files.notes],
+        missing=missing,
+        unposed=unposed,
     )
 
 

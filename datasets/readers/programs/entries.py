@@ -29,6 +29,10 @@ class Unusable(Exception):
     """One entry cannot be used; the message is the reason."""
 
 
+class Unposed(Unusable):
+    """The program has not placed a photo, or a person has taken it out: nothing is wrong with the capture."""
+
+
 def beginning(path: Path, suffix: str, size: int) -> bytes:
     """The first bytes of a file of this suffix; none of anything else."""
     if path.suffix.lower() != suffix or not path.is_file():
@@ -188,6 +192,7 @@ def assemble(
     skipped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
     missing: Sequence[str] = (),
+    unposed: Sequence[tuple[str, str]] = (),
 ) -> Model:
     """A model with its photos in the order of their names. Points that are not finite are left out and counted.
 
@@ -217,4 +222,5 @@ def assemble(
         list(skipped),
         tuple(said),
         tuple(missing),
+        tuple(unposed),
     )

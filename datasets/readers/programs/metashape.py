@@ -19,11 +19,12 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from splat.datasets.readers.model import Model, PosedImage
+from splat.datasets.readers.model import Model, PosedImage, seen_fraction
 from splat.datasets.readers.programs import lenses
-from splat.datasets.readers.programs.beside import PhotosOfCapture, points_beside, seen_fraction
+from splat.datasets.readers.programs.beside import PhotosOfCapture, points_beside
 from splat.datasets.readers.programs.entries import (
     REMEDY,
+    Unposed,
     Unusable,
     assemble,
     beginning,
@@ -76,6 +77,7 @@ class _Chunk:
     images: list[PosedImage] = field(default_factory=list)  # in the chunk's own coordinates
     placed: list[PosedImage] = field(default_factory=list)  # the same in the world
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    unposed: list[tuple[str, str]] = field(default_factory=list)
     ignored: dict[str, list[float]] = field(default_factory=dict)  # terms, and what they move in each photo
 
 
@@ -103,7 +105,8 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     if len(points) and seen_fraction(points, chunk.images) > seen_fraction(points, chunk.placed):
         images = chunk.images
         more.append(f"{path}: the points are in the chunk's own coordinates, so the cameras are taken in these too")
-    return assemble(path, images, points, colors, skipped=chunk.skipped, notes=[*notes, *more])
+    said = [*notes, *more]
+    return assemble(path, images, points, colors, skipped=chunk.skipped, notes=said, unposed=chunk.unposed)
 
 
 def _chunk(chunk: Element) -> _Chunk:
@@ -136,6 +139,9 @@ def _chunk(chunk: Element) -> _Chunk:
             own[:3, :3] = own[:3, :3] @ sensor.turn.T
             result.images.append(PosedImage(name, sensor.camera, viewmat(own[:3, :3].T, center=own[:3, 3])))
             result.placed.append(replace(result.images[-1], viewmat=_placed(own, place)))
+        except Unposed as reason:
+            result.unposed.append((name, str(reason)))
+            continue
         except Unusable as reason:
             result.skipped.append((name, str(reason)))
             continue
@@ -146,14 +152,14 @@ def _chunk(chunk: Element) -> _Chunk:
 
 def _pose(camera: Element, component: str | None) -> NDArray[np.float64]:  # [4, 4] camera to chunk
     if camera.get("enabled", "true").lower() in ("false", "0"):
-        raise Unusable("is disabled")
+        raise Unposed("is disabled")
     transform = camera.find("transform")
     if transform is None:
         if camera.get("master_id") is not None:
-            raise Unusable("is a further sensor of a multi-camera system, without a pose of its own")
-        raise Unusable("is not aligned")
+            raise Unposed("is a further sensor of a multi-camera system, without a pose of its own")
+        raise Unposed("is not aligned")
     if camera.get("component_id") != component:
-        raise Unusable("is of another component than most cameras")
+        raise Unposed("is of another component than most cameras")
     return pose_matrix(transform.text, "a transform")
 
 

@@ -15,6 +15,7 @@ from splat.datasets.readers.programs.beside import PhotosOfCapture
 from splat.datasets.readers.programs.entries import (
     REMEDY,
     Json,
+    Unposed,
     Unusable,
     assemble,
     mapping,
@@ -55,6 +56,7 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     points, rows, bad = _structure(values.get("structure"))
     images: list[PosedImage] = []
     skipped: list[tuple[str, str]] = []
+    unposed: list[tuple[str, str]] = []
     for key, value in _pairs(values["views"]):
         name = f"view {key}"
         try:
@@ -66,10 +68,12 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
             posed = _posed(name, view, cameras, poses)
             seen = np.array(sorted(rows.get(str(view.get("id_view", key)), ())), dtype=np.int64)
             images.append(PosedImage(name, *posed, observed=seen))
+        except Unposed as reason:
+            unposed.append((name, str(reason)))
         except Unusable as reason:
             skipped.append((name, str(reason)))
     notes = [f"{path}: {bad} points cannot be read; they were left out"] if bad else []
-    return assemble(path, images, points, skipped=skipped, notes=notes)
+    return assemble(path, images, points, skipped=skipped, notes=notes, unposed=unposed)
 
 
 def _pairs(value: Json) -> list[tuple[Json, Json]]:
@@ -129,7 +133,7 @@ def _posed(
 ) -> tuple[pycolmap.Camera, NDArray[np.float64]]:
     pose = poses.get(str(view.get("id_pose")))
     if pose is None:
-        raise Unusable("has no pose")
+        raise Unposed("has no pose")
     camera = cameras.get(str(view.get("id_intrinsic")))
     if camera is None:
         raise Unusable("has no intrinsics")

@@ -17,6 +17,7 @@ from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
 from splat.datasets.readers.programs.beside import PhotosOfCapture, photo_beside
 from splat.datasets.readers.programs.entries import (
+    Unposed,
     Unusable,
     assemble,
     beginning,
@@ -58,6 +59,7 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     folder = photos.folder
     found: list[tuple[str, PosedImage]] = []
     skipped: list[tuple[str, str]] = []
+    unposed: list[tuple[str, str]] = []
     missing: list[str] = []
     for file in sorted(folder.rglob("*.[xX][mM][pP]")):
         if not accepts(file):
@@ -70,19 +72,21 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
             found.append((values.get("ComponentId", ""), _posed(name, photo, values)))
         except MissingPhoto:
             missing.append(name)
+        except Unposed as reason:
+            unposed.append((name, str(reason)))
         except (Unusable, UnusablePhoto) as reason:
             skipped.append((name, str(reason)))
         except InputError as reason:
             skipped.append((name, f"has a sidecar that cannot be read ({reason})"))
-    if not found and not skipped and not missing:
+    if not found and not skipped and not missing and not unposed:
         raise InputError(f"{path}: no .xmp file of RealityScan here; in RealityScan, {EXPORT}")
     components = Counter(component for component, _ in found)
     largest = components.most_common(1)[0][0] if components else ""
-    skipped += [
+    unposed += [
         (image.name, "is of another component than most photos") for component, image in found if component != largest
     ]
     images = [image for component, image in found if component == largest]
-    return assemble(folder, images, skipped=skipped, missing=missing)
+    return assemble(folder, images, skipped=skipped, missing=missing, unposed=unposed)
 
 
 def _values(path: Path) -> dict[str, str]:
@@ -96,7 +100,7 @@ def _values(path: Path) -> dict[str, str]:
 
 def _posed(name: str, photo: Path, values: Mapping[str, str]) -> PosedImage:
     if "Rotation" not in values or "Position" not in values:
-        raise Unusable(f"has a sidecar without a pose; in RealityScan, {EXPORT}")
+        raise Unposed(f"has a sidecar without a pose; in RealityScan, {EXPORT}")
     rotation = numbers(values["Rotation"], 9, "Rotation").reshape(3, 3)
     center = numbers(values["Position"], 3, "Position").tolist()
     return PosedImage(name, _lens(values, stored_size(photo)), viewmat(rotation, center=center), photo)
