@@ -3,8 +3,6 @@
 Photos are looked for and their sizes read, but not their pixels; of masks, those of a few photos.
 """
 
-import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +15,15 @@ import torch
 from PIL import Image
 
 from splat.cameras import Camera
+from splat.datasets.advice import advice
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.find_files import FoundFiles, check_any, check_enough, find_files
+from splat.datasets.find_files import FoundFiles, check_any, find_files
 from splat.datasets.images.cache import PhotoCache
-from splat.datasets.images.companions import check_mask, read_mask
+from splat.datasets.images.companions import check_mask
 from splat.datasets.images.decode import fits_camera, stored_size, target_size
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.pages import page_notes
+from splat.datasets.images.photo_index import PhotoIndex
 from splat.datasets.load import PhotoOptions
 from splat.datasets.local_frame import local_frame, localized, placement_notes
 from splat.datasets.picture import capture_picture
@@ -31,21 +31,9 @@ from splat.datasets.readers.choose import find_model, read_found
 from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.split import held_out_frames
-from splat.datasets.summary import blind_notes, depth_range
-from splat.errors import InputError
+from splat.datasets.summary import depth_range
 from splat.geometry.georeference import Georeference
 from splat.geometry.scene_size import NEAR
-from splat.io.wording import listed
-
-FEW_PHOTOS = 20
-FEW_POINTS = 1000
-LARGE_SIDE = 2000
-"""Photos with a longer side take long at full size, and few captures show more for it."""
-ODD_FIELD_OF_VIEW = 10.0, 120.0
-"""Degrees across the longer side; others are possible but seldom meant."""
-BYTES_A_PIXEL = 3
-MASKS_READ = 20
-"""Masks of which the pixels are looked at."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +105,7 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
     with ThreadPoolExecutor() as pool:
         pages = page_notes([file.path for file in files.photos], pool)
     notes = (*model.notes, *placement, *files.notes, *pages)
-    return CheckUp(facts, notes, tuple(_warnings(model, capture, files, sizes, others, options)), capture)
+    return CheckUp(facts, notes, tuple(advice(model, capture, files, sizes, others, options)), capture)
 
 
 def flat_camera(posed: PosedImage, size: tuple[int, int]) -> Camera:
@@ -179,111 +167,15 @@ def _as_facts(georeference: Georeference) -> dict[str, Any]:
     return {"offset": list(georeference.offset), "unit": georeference.unit}
 
 
-def _warnings(
-    model: Model,
-    capture: Capture,
-    files: FoundFiles,
-    sizes: Sequence[tuple[int, int]],
-    others: Sequence[str],
-    options: PhotoOptions,
-) -> list[str]:
-    """What is likely to go wrong, each with what to do."""
-    found = []
-    tracks = any(file.posed.observed is not None and len(file.posed.observed) for file in files.photos)
-    count = len(capture.frames)
-    if count < FEW_PHOTOS:
-        found.append(
-            f"{count} photos are few: surfaces that one or two of them see come out wrong. Take more, each sharing two "
-            "thirds of its picture with the next"
-            + ("; with --loss depth_points=0.01 few photos do better" if tracks else "")
-        )
-    if len(capture.skipped) > 0.1 * model.count:
-        found.append(f"{len(capture.skipped)} of {model.count} photos of the model are left out; see above why")
-    damaged = [reason for reason in capture.skipped if reason not in (*files.missing, *files.unposed)]
-    try:
-        check_enough(capture.path, options.images, count, [name for name, _ in files.missing], damaged)
-    except InputError:
-        found.append("`splat train` refuses that; with --allow-missing it trains on what is left")
-    if len(others) > 0.1 * (count + len(others)):
-        found.append(
-            f"{len(others)} photos have no pose in the model: {listed(list(others))}. Structure from motion could not place "
-            "them; `splat photos` on all of them may"
-        )
-    if not len(capture.points):
-        found.append("there are no points, so training starts from random ones, which takes longer and leaves floaters")
-    elif len(capture.points) < FEW_POINTS:
-        found.append(f"{len(capture.points)} points are few; the scene may stay coarse where none of them is")
-    found += blind_notes(capture)
-    for posed in {id(posed.camera): posed for posed in (file.posed for file in files.photos)}.values():
-        angle = _field_of_view(posed)
-        if not ODD_FIELD_OF_VIEW[0] <= angle <= ODD_FIELD_OF_VIEW[1]:
-            found.append(
-                f"the camera of {posed.name} has a field of view of {angle:.0f} degrees; if that is not so, its focal length "
-                "is wrong: run structure from motion again"
-            )
-            break
-    largest = max((max(size) for size in sizes), default=0)
-    if largest > LARGE_SIDE and options.resolution == 1 and options.max_image_size is None:
-        found.append(
-            f"photos have up to {largest} pixels a side; --max-image-size 1600 trains faster and seldom looks worse"
-        )
-    memory = sum(frame.camera.width * frame.camera.height for frame in capture.frames) * BYTES_A_PIXEL
-    if memory > 0.5 * _memory():
-        found.append(
-            f"all photos together take {memory / 1e9:.1f} GB, more than half of this machine's memory; they are then decoded "
-            "again and again. --max-image-size makes them smaller, --image-cache says how much to keep"
-        )
-    masked = sum(file.mask is not None for file in files.photos)
-    if 0 < masked < len(files.photos):
-        found.append(
-            f"{len(files.photos) - masked} of {len(files.photos)} photos have no mask; all of such a photo counts"
-        )
-    found += _mask_warnings(capture, files)
-    return found
-
-
-def _mask_warnings(capture: Capture, files: FoundFiles) -> list[str]:
-    """What is wrong with masks; the pixels of a few, evenly among all, are looked at."""
-    used = {frame.name for frame in capture.frames}
-    masked = [file for file in files.photos if file.mask is not None and file.posed.name in used]
-    chosen = masked[:: max(1, -(-len(masked) // MASKS_READ))]
-    empty, found = [], []
-    for file in chosen:
-        assert file.mask is not None
-        size = (file.posed.camera.width, file.posed.camera.height)
-        try:
-            if not read_mask(file.mask, size, size, invert=False).any():
-                empty.append(file.posed.name)
-        except UnusablePhoto as reason:
-            found.append(f"{file.posed.name} {reason}; it will be left out")
-    if empty:
-        found.append(
-            f"{len(empty)} of {len(chosen)} masks that were looked at hide the whole photo ({listed(empty)}), so it teaches "
-            "nothing. Black is hidden; where it is meant to be shown, say --invert-masks"
-        )
-    return found
-
-
-def _field_of_view(posed: PosedImage) -> float:
-    """Degrees across the longer side, by the focal length."""
-    lens = posed.camera
-    half = max(lens.width, lens.height) / (2 * lens.mean_focal_length())
-    return math.degrees(2 * half if "FISHEYE" in lens.model.name else 2 * math.atan(half))
-
-
 def _other_photos(files: FoundFiles, model: Model) -> list[str]:
     """Names of files beside the photos that no pose goes with."""
     used = {file.path.resolve() for file in files.photos}
-    suffixes = {path.suffix.lower() for path in used}
-    beside = {path for folder in {path.parent for path in used} for path in folder.iterdir() if path.is_file()}
-    skipped = {Path(name).name for name, _ in (*model.skipped, *model.unposed)}
-    return sorted(
-        path.name
-        for path in beside
-        if path.suffix.lower() in suffixes and path.resolve() not in used and path.name not in skipped
-    )
-
-
-def _memory() -> int:
-    """Bytes of this machine."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    suffixes = {file.path.suffix.lower() for file in files.photos}
+    named = {Path(name).name for name, _ in (*model.skipped, *model.unposed)}
+    beside = {
+        path
+        for folder in {file.path.parent for file in files.photos}
+        for path in PhotoIndex(folder, suffixes, deep=False).files
+    }
+    left = [path for path in beside if path.resolve() not in used]
+    return sorted(path.name for path in left if not named & {path.name, path.stem})

@@ -1,6 +1,7 @@
 """The files of a capture's photos, masks and depth maps, and whether enough of the photos are there."""
 
-from collections.abc import Sequence
+import glob
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,15 @@ from splat.datasets.images.photo_index import PhotoIndex, exact_file
 from splat.datasets.readers.find_photos import find_photos, other_places
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
-from splat.io.wording import listed
+from splat.io.wording import listed, number_of
 
 USUAL_MASKS = "masks"
 SKIP_FRACTION = 0.1
 """A capture of which more than this fraction of the photos that are there cannot be used is an error."""
 MISSING_FRACTION = 0.5
 """A capture of which more than this fraction of photos is not there is an error."""
+MOST_LINES = 20
+"""Of a message."""
 FEWEST = 3
 """Photos that must be left where some are not there."""
 
@@ -76,7 +79,10 @@ def find_files(model: Model, folder: Path, images: str, masks: str | None, depth
             unusable.append((posed.name, str(depth)))
         else:
             kept.append(FileOfPhoto(posed, path, mask, depth))
-    return FoundFiles(kept, missing, unusable, [*model.unposed], [*notes, *of_masks.notes, *of_depths.notes])
+    found_files = FoundFiles(kept, missing, unusable, [*model.unposed], [*notes, *of_masks.notes, *of_depths.notes])
+    if masks is not None:
+        found_files.notes.extend(mask_hints(found_files, folder))
+    return found_files
 
 
 def check_any(model: Model, folder: Path, images: str) -> None:
@@ -128,19 +134,69 @@ def check_enough(
         )
     left = total - len(missing)
     if not used or (len(unusable) > SKIP_FRACTION * left and not insist):
-        remedy = ", or leave them out with `allow_missing`" if used else ""
+        beside = [what for what in ("mask", "depth map") if any(f"has a {what}" in reason for _, reason in unusable)]
+        remedy = "fix them" if beside else "fix them, or name the right folder of photos with `images`"
+        remedy += "".join(f", or use no {what}s: `{what.split()[0]}s` ''" for what in beside)
+        remedy += ", or leave them out with `allow_missing`" if used else ""
         raise InputError(
-            f"{capture}: {len(unusable)} of {left} photos cannot be used, more than a tenth; fix them, or name the right "
-            f"folder of photos with `images`{remedy}{listed_reasons(unusable)}"
+            f"{capture}: {len(unusable)} of {left} photos cannot be used, more than a tenth; "
+            f"{remedy}{listed_reasons(unusable)}"
         )
 
 
+def grouped(skipped: Iterable[tuple[str, str]]) -> list[str]:
+    """Photos that are not used, a line for each reason."""
+    named: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        named.setdefault(reason, []).append(name)
+    return [f"{listed(names)}{', each of which' * (len(names) > 1)} {reason}" for reason, names in named.items()]
+
+
 def listed_reasons(skipped: Sequence[tuple[str, str]]) -> str:
-    """Photos that cannot be used, a line each, after a colon."""
-    if not skipped:
-        return ""
-    more = f"\n  and {len(skipped) - 20} more" if len(skipped) > 20 else ""
-    return ":" + "".join(f"\n  {name}: {reason}" for name, reason in skipped[:20]) + more
+    """Photos that cannot be used, a line for each reason, after a colon."""
+    lines = grouped(skipped)
+    more = [f"and {len(lines) - MOST_LINES} more"] if len(lines) > MOST_LINES else []
+    return "".join((":" * bool(lines), *(f"\n  {line}" for line in (*lines[:MOST_LINES], *more))))
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A folder inside another, in whatever case its name is written."""
+    if not (folder / name).is_dir() and folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.name.lower() == name.lower() and path.is_dir():
+                return path
+    return folder / name
+
+
+def mask_hints(files: FoundFiles, folder: Path) -> list[str]:
+    """Sentences on masks that lie where they are not looked for, of a capture that uses none."""
+    if not files.photos or any(file.mask is not None for file in files.photos):
+        return []
+    places = {file.path.parent for file in files.photos} | {folder}
+    names, found = [file.posed.name for file in files.photos], []
+    for place in sorted(
+        {path for one in places for path in one.iterdir() if "mask" in path.name.lower() and path.is_dir()}
+    ):
+        count = sum(file is not None for file in CompanionIndex(place, MASK_SUFFIXES).find_all(names))
+        where = place.relative_to(folder) if place.is_relative_to(folder) else place
+        if count:
+            found.append(
+                f"{place} holds {number_of(count, 'file')} named like the photos: `masks` {where} uses them as masks"
+            )
+        elif place == folder / USUAL_MASKS:
+            found.append(f"{place} holds no masks of these photos")
+    beside = [
+        path.name
+        for file in files.photos
+        for path in file.path.parent.glob(f"{glob.escape(file.path.stem)}[_.-]mask.*")
+        if path.suffix.lower() in MASK_SUFFIXES
+    ]
+    if beside:
+        found.append(
+            f"{number_of(len(beside), 'file')} beside the photos named like masks ({listed(beside)}); put into "
+            f"{folder / USUAL_MASKS} they are used"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -160,7 +216,7 @@ def _companions(
     if name is None:
         return _Companions([None] * len(photos), [])
     suffixes = MASK_SUFFIXES if what == "mask" else DEPTH_SUFFIXES
-    inside, named = folder / name, any(file is not None for file in written)
+    inside, named = _inside(folder, name), any(file is not None for file in written)
     companions = CompanionIndex(inside, suffixes) if inside.is_dir() else None
     if companions is None and not named and (what != "mask" or name != USUAL_MASKS):
         raise InputError(f"{inside}: no such folder; give the name of one inside the capture")

@@ -98,7 +98,8 @@ def placement_notes(model: Model, georeference: Georeference) -> list[str]:
     """What a person should know of where the capture lies; `model` as it was read."""
     notes = []
     if not georeference.is_identity:
-        notes.append(f"coordinates {georeference.describe()}, so that 32 bits hold them; georeference.json leads back")
+        why = "so that 32 bits hold them" if any(georeference.offset) else "so that the near plane suits them"
+        notes.append(f"coordinates {georeference.describe()}, {why}; georeference.json leads back")
     far = outlying(torch.from_numpy(camera_positions(model))).nonzero().flatten().tolist()
     if far:
         names = listed(model.images[index].name for index in far)

@@ -1,13 +1,13 @@
 """What a person is told after a capture was loaded: what there was, what is used, what is not and why, and where it lies."""
 
 import warnings
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture
+from splat.datasets.find_files import grouped
 from splat.geometry.scene_size import NEAR, usable
 from splat.io.wording import listed, number_of
 
@@ -15,6 +15,8 @@ DEPTH_VIEWS, DEPTH_POINTS = 64, 50_000
 """Views in which, and points of which, the depths are looked at."""
 SOME_POINTS, FEW_POINTS = 5000, 100
 """So many points are looked for in the photos; fewer than the second say nothing."""
+LONGEST_LENS = 50.0
+"""Focal length relative to the longer side of a photo, beyond which it is no lens but a mistake."""
 DEPTH_QUANTILES = 0.02, 0.98
 
 
@@ -23,14 +25,14 @@ def summary(capture: Capture) -> str:
     used, left_out = len(capture.frames), len(capture.skipped)
     source = "" if capture.source is None else f" in {_below(capture)}"
     lines = [f"{capture.path}: {number_of(used + left_out, 'photo')}{source}, {used if left_out else 'all'} used"]
-    lines += [f"left out: {line}" for line in reasons(capture.skipped)]
-    lines += [points_and_depths(capture), *blind_notes(capture), *capture.notes]
+    lines += [f"left out: {line}" for line in grouped(capture.skipped)]
+    lines += [points_and_depths(capture), *blind_notes(capture), *standing_notes(capture), *capture.notes]
     return "\n  ".join(lines)
 
 
 def warn_of_losses(capture: Capture) -> None:
     """Warn of photos that are not used, where nobody reads the whole paragraph."""
-    for line in reasons(capture.skipped):
+    for line in grouped(capture.skipped):
         warnings.warn(f"{capture.path}: left out: {line}", stacklevel=3)
 
 
@@ -47,8 +49,14 @@ def blind_notes(capture: Capture) -> list[str]:
     """Which photos show none of the points: their poses, or the coordinates of all points, are probably wrong."""
     points = usable(capture.points)
     points = points[:: max(1, len(points) // SOME_POINTS)]
-    if len(points) < FEW_POINTS:
+    if odd := odd_lenses(capture):
+        return odd
+    if len(points) < FEW_POINTS or not capture.frames:
         return []
+    if not bool((points.amax(dim=0) > points.amin(dim=0)).any()):
+        return [
+            "all points are in one place, so they say nothing; take the file of points away to start from random ones"
+        ]
     blind = [frame.name for frame in capture.frames if not len(depths_in_image(frame.camera, points))]
     if len(blind) == len(capture.frames):
         return [
@@ -60,6 +68,35 @@ def blind_notes(capture: Capture) -> list[str]:
     return [
         f"none of the points lies in {number_of(len(blind), 'photo')} of {len(capture.frames)}; the poses are probably wrong: "
         f"{listed(blind)}"
+    ]
+
+
+def odd_lenses(capture: Capture) -> list[str]:
+    """Which photos have a principal point outside of the picture, or a field of view that no lens has."""
+    odd = []
+    for frame in capture.frames:
+        camera, K = frame.camera, frame.camera.K
+        inside = 0 <= float(K[0, 2]) <= camera.width and 0 <= float(K[1, 2]) <= camera.height
+        if not inside or max(float(K[0, 0]), float(K[1, 1])) > LONGEST_LENS * max(camera.width, camera.height):
+            odd.append(frame)
+    if not odd:
+        return []
+    K = odd[0].camera.K
+    return [
+        f"{number_of(len(odd), 'photo')} of {len(capture.frames)} with a lens that cannot be right: {odd[0].name} of "
+        f"{odd[0].camera.width} x {odd[0].camera.height} pixels has a focal length of {float(K[0, 0]):.4g} and its principal "
+        f"point at {float(K[0, 2]):.4g}, {float(K[1, 2]):.4g}. Export the cameras again, with both in pixels"
+    ]
+
+
+def standing_notes(capture: Capture) -> list[str]:
+    """That all photos were taken from one place, if they were."""
+    centers = torch.stack([frame.camera.position for frame in capture.frames]) if capture.frames else torch.zeros(0, 3)
+    if len(centers) < 2 or bool((centers.amax(dim=0) - centers.amin(dim=0) > 1e-6 * centers.abs().amax()).any()):
+        return []
+    return [
+        "all cameras stand in one place: how far away things are cannot be learned. Are the positions missing? Else take "
+        "photos from different places"
     ]
 
 
@@ -80,14 +117,6 @@ def depth_range(capture: Capture) -> tuple[float, float] | None:
         return None
     low, high = (float(depths[round(quantile * (len(depths) - 1))]) for quantile in DEPTH_QUANTILES)
     return low, high
-
-
-def reasons(skipped: Iterable[tuple[str, str]]) -> list[str]:
-    """Photos that are not used, a line for each reason."""
-    named: dict[str, list[str]] = {}
-    for name, reason in skipped:
-        named.setdefault(reason, []).append(name)
-    return [f"{listed(names)} {reason}" for reason, names in named.items()]
 
 
 def _below(capture: Capture) -> str:

@@ -20,7 +20,7 @@ from splat.device import choose_device
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
 from splat.io.ply import save_points
-from splat.io.wording import listed
+from splat.io.wording import listed, number_of
 from splat.result import Metrics, TrainingResult
 from splat.run import Run
 from splat.training.checkpoint import load_latest_checkpoint, resumed_settings
@@ -106,7 +106,7 @@ class PreparedTraining:
         sizes = sorted({(frame.camera.width, frame.camera.height) for frame in self.frames})
         size = f"{sizes[0][0]}x{sizes[0][1]}" + ("" if len(sizes) == 1 else f" to {sizes[-1][0]}x{sizes[-1][1]}")
         points = "" if len(capture.points) >= 4 else "; too few points, so random ones in view"
-        print(f"{len(self.frames)} photos to train on, {len(self.held_out)} held out, {size}{points}")
+        print(f"{number_of(len(self.frames), 'photo')} to train on, {len(self.held_out)} held out, {size}{points}")
         place = f"{torch.get_num_threads()} CPU threads"
         if trainer.device.type == "cuda":
             place = torch.cuda.get_device_name(trainer.device)

@@ -34,8 +34,9 @@ from splat.datasets.readers.transforms_points import read_points
 from splat.errors import InputError
 from splat.io.wording import number_of
 
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "test", "val")
 FISHEYE = ("OPENCV_FISHEYE", "FISHEYE")
+PANORAMAS = ("EQUIRECTANGULAR", "SPHERICAL", "OMNI")
 PERSPECTIVE = ("", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE", "FULL_OPENCV")
 COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 SCALED = 1e-3
@@ -47,13 +48,18 @@ def is_capture(folder: Path) -> bool:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """transforms.json, or else those of Blender's captures to train and to test on."""
+    """transforms.json, or else those of Blender's captures: to train on, and to test or else to validate on."""
     if (folder / "transforms.json").is_file():
         return [folder / "transforms.json"]
-    if not (folder / "transforms_train.json").is_file():
-        return []
-    named = [folder / f"transforms_{split}.json" for split in SPLITS if split != "val"]
-    return [file for file in named if file.is_file()]
+    train, *others = (folder / f"transforms_{split}.json" for split in SPLITS)
+    held_out = [file for file in others if file.is_file()][:1]
+    return [train, *held_out] if train.is_file() else held_out
+
+
+def unused_files(folder: Path) -> list[Path]:
+    """Those that `model_files` leaves out."""
+    every = [folder / f"transforms_{split}.json" for split in SPLITS]
+    return [file for file in every if file.is_file() and file not in model_files(folder)]
 
 
 def read_model(path: Path, images: str = USUAL_FOLDER) -> Model:
@@ -104,11 +110,29 @@ def read_model(path: Path, images: str = USUAL_FOLDER) -> Model:
     notes = [*found.notes, *points.notes]
     if scaled:
         notes.append(f"{source}: poses of {number_of(scaled, 'photo')} have scaled axes; their rotation is used")
-    if len(files) > 1 and (folder / "transforms_val.json").is_file():
+    unposed = [] if path.is_file() else _unused(folder, [frame.written for frame in frames], notes)
+    return Model(source, posed, points.xyz, points.rgb, skipped, tuple(notes), tuple(missing), tuple(unposed))
+
+
+def _unused(folder: Path, used: Sequence[str], notes: list[str]) -> list[tuple[str, str]]:
+    """The photos of files that are not read, so that none is lost from the count, with the reason."""
+    unposed = []
+    for file in unused_files(folder):
         notes.append(
-            f"{folder / 'transforms_val.json'} is not used: photos to train on and to test on are in the others"
+            f"{file} is not used besides {' and '.join(one.name for one in model_files(folder))}; name it to use it"
         )
-    return Model(source, posed, points.xyz, points.rgb, skipped, tuple(notes), tuple(missing))
+        try:
+            entries = sequence(_read(file)["frames"], "frames")
+        except InputError as error:
+            notes.append(str(error))
+            continue
+        written = [entry.get("file_path") for entry in entries if isinstance(entry, dict)]
+        unposed += [
+            (name, f"is in {file.name}, which is not used")
+            for name in written
+            if isinstance(name, str) and name not in used
+        ]
+    return unposed
 
 
 @dataclass(frozen=True)
@@ -228,6 +252,8 @@ def _camera(values: dict[str, Json], photo: Path) -> pycolmap.Camera:
     kind = str(values.get("camera_model") or "").upper()
     if kind in FISHEYE or values.get("is_fisheye") is True:
         return lenses.fisheye(size, (fx, fy), center, (k1, k2, k3, k4), (p1, p2))
+    if kind in PANORAMAS:
+        raise Unusable(lenses.PANORAMA)
     if kind not in PERSPECTIVE:
         raise Unusable(f"has the camera model {kind}, which cannot be used; export it as OPENCV or OPENCV_FISHEYE")
     if k5 or k6 or (k4 and kind == "FULL_OPENCV"):  # elsewhere k4 is Brown's, as Metashape's

@@ -12,7 +12,7 @@ from torch import Tensor
 from splat.errors import InputError
 from splat.io.facts import as_json, as_text
 from splat.io.images import write_image
-from splat.plugins import check_up, load_with_facts
+from splat.plugins import CheckUp, check_up, load_with_facts
 from splat.run import Run
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -70,14 +70,20 @@ def show_capture(path: Path, options: InfoOptions) -> None:
     if options.json:
         facts = found.facts | {"notes": list(found.notes), "warnings": list(found.warnings)}
         print(as_json(facts))
-        return
+    else:
+        _print_check_up(found)
+        if options.picture is not None:
+            print(f"picture: {options.picture}")
+    if not found.facts["photos"]:
+        raise InputError(f"{path}: not one of its photos can be used")
+
+
+def _print_check_up(found: CheckUp) -> None:
     print(as_text({name: value for name, value in found.facts.items() if value not in ("", [], {})}))
     for note in found.notes:
         print(f"note: {note}")
     for warning in found.warnings:
         print(f"warning: {warning}")
-    if options.picture is not None:
-        print(f"picture: {options.picture}")
 
 
 def describe_scene(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from splat.cli import main as cli
 from splat.datasets.check_up import check_up
 from splat.datasets.load import load_capture
 from splat.datasets.picture import CAMERA, HELD_OUT, OUTLYING, PANEL, capture_picture
+from splat.datasets.summary import summary
 from splat.errors import InputError
 
 
@@ -137,12 +138,109 @@ def test_points_that_are_somewhere_else_are_seen(tmp_path: Path) -> None:
     def away(model: pycolmap.Reconstruction) -> None:
         for identifier in list(model.points3D):
             model.delete_point3D(identifier)
-        for _ in range(1000):
-            model.add_point3D(np.array([0.0, 500.0, 0.0]), pycolmap.Track(), np.zeros(3, dtype=np.uint8))
+        for index in range(1000):
+            model.add_point3D(np.array([0.0, 500.0 + index / 1000, 0.0]), pycolmap.Track(), np.zeros(3, dtype=np.uint8))
 
     assert any(
         "not one photo shows any of the points" in warning for warning in check_up(changed(tmp_path, away)).warnings
     )
+
+
+def test_points_in_one_place_and_cameras_in_one_place_are_seen(tmp_path: Path) -> None:
+    def heap(model: pycolmap.Reconstruction) -> None:
+        for point in model.points3D.values():
+            point.xyz = np.zeros(3)
+
+    def standing(model: pycolmap.Reconstruction) -> None:
+        for frame in model.frames.values():
+            frame.rig_from_world = pycolmap.Rigid3d(frame.rig_from_world.rotation, np.zeros(3))
+
+    assert any("points are in one place" in warning for warning in check_up(changed(tmp_path / "a", heap)).warnings)
+    folder = changed(tmp_path / "b", standing)
+    assert any("all cameras stand in one place" in warning for warning in check_up(folder).warnings)
+    assert "all cameras stand in one place" in summary(load_capture(folder))
+
+
+@pytest.mark.parametrize("values", [(60.0, 60.0, 5600.0, 16.0), (1e9, 1e9, 24.0, 16.0), (60.0, 60.0, 24.0, -995.0)])
+def test_a_lens_that_cannot_be_right_is_named_and_not_the_poses(tmp_path: Path, values: tuple[float, ...]) -> None:
+    def wrong(model: pycolmap.Reconstruction) -> None:
+        for camera in model.cameras.values():
+            camera.params = values
+
+    said = "\n".join(check_up(changed(tmp_path, wrong)).warnings)
+    assert "24 photos of 24 with a lens that cannot be right: 001.png of 48 x 32" in said
+    assert "same coordinates" not in said and "poses are probably wrong" not in said
+
+
+def test_a_thumbnail_among_the_photos_is_seen(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=24)
+    with Image.open(tmp_path / "images/004.png") as photo:
+        photo.resize((3, 2)).save(tmp_path / "images/004.png")
+    said = "\n".join(check_up(tmp_path).warnings)
+    assert "are these thumbnails?" in said  # all of them are small
+    for path in (tmp_path / "images").iterdir():
+        with Image.open(path) as photo:
+            photo.resize((photo.width * 2, photo.height * 2)).save(path)
+    assert "1 photo is far smaller than the others: 004.png" in "\n".join(check_up(tmp_path).warnings)
+
+
+def test_a_capture_without_a_photo_of_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_capture(tmp_path, photos=5)
+    for path in (tmp_path / "images").iterdir():
+        Image.new("RGB", (20, 20)).save(path)
+    found = check_up(tmp_path)
+    assert found.warnings == ("not one photo can be used, so `splat train` refuses the capture; above is why",)
+    with pytest.raises(SystemExit):
+        cli.main(["info", str(tmp_path)])
+    said = capsys.readouterr()
+    assert "another shape" in said.out and "not one of its photos can be used" in said.err
+
+
+def test_what_train_refuses_is_said(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=24)
+    for index in range(1, 6):
+        Image.new("RGB", (20, 20)).save(tmp_path / f"images/{index:03d}.png")
+    assert any("`splat train` refuses that; with --allow-missing" in warning for warning in check_up(tmp_path).warnings)
+    with pytest.raises(InputError, match="5 of 24 photos cannot be used"):
+        load_capture(tmp_path)
+
+
+def test_photos_that_are_links_are_not_counted_with_what_lies_beside_their_targets(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=24)
+    (tmp_path / "images").rename(tmp_path / "pool")
+    (tmp_path / "images").mkdir()
+    for path in sorted((tmp_path / "pool").iterdir()):
+        shutil.copy(path, path.with_name(f"other{path.name}"))
+        (tmp_path / "images" / path.name).symlink_to(path)
+        (tmp_path / "images" / f"._{path.name}").write_bytes(b"resource fork")
+    found = check_up(tmp_path)
+    assert found.facts["photos"] == 24 and found.facts["photos without a pose"] == 0
+
+
+def test_masks_that_are_not_looked_for_are_said(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=5)
+    masks = [tmp_path / "images" / f"{index:03d}_mask.png" for index in range(1, 6)]
+    for path in masks:
+        Image.new("L", (48, 32), 255).save(path)
+    assert any("5 files beside the photos named like masks" in note for note in load_capture(tmp_path).notes)
+    (tmp_path / "segments_mask").mkdir()
+    for path in masks:
+        path.rename(tmp_path / "segments_mask" / path.name)
+    for notes in (check_up(tmp_path).notes, load_capture(tmp_path).notes):
+        assert any("holds 5 files named like the photos: `masks` segments_mask uses them" in note for note in notes)
+    assert check_up(tmp_path).facts["masks"] == 0
+    (tmp_path / "segments_mask").rename(tmp_path / "Masks")
+    assert check_up(tmp_path).facts["masks"] == 5
+    assert any("masks for 5 of 5 photos" in note for note in load_capture(tmp_path).notes)
+
+
+def test_masks_of_another_shape_name_the_way_to_do_without(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=5)
+    (tmp_path / "masks").mkdir()
+    for index in range(1, 6):
+        Image.new("L", (32, 32), 255).save(tmp_path / f"masks/{index:03d}.png")
+    with pytest.raises(InputError, match=r"or use no masks: `masks` ''"):
+        load_capture(tmp_path)
 
 
 def test_the_picture_shows_a_ring_from_above() -> None:

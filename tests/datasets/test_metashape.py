@@ -251,7 +251,7 @@ def test_a_transposed_pose_is_none(tmp_path):
     write_photos(tmp_path / "photos", known)
     (tmp_path / "cameras.xml").write_text(text.replace(pose, turned))
     model = read_model(tmp_path)
-    assert len(model.images) == 2 and "may be transposed" in model.skipped[0][1]
+    assert len(model.images) == 2 and "it is transposed" in model.skipped[0][1]
 
 
 def test_xml_of_two_bytes_a_letter_may_not_declare_entities(tmp_path):

@@ -11,6 +11,7 @@ from captures import write_capture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from splat.datasets.check_up import check_up
 from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.readers.transforms_json import read_model
 from splat.datasets.split import split
@@ -114,11 +115,11 @@ def test_points_and_splits_of_nerfstudio(tmp_path):
     "break_it, message",
     [
         (lambda v: v.pop("frames"), "list of frames"),
-        (lambda v: v.update(frames=[3]), "frame 0: has no file_path"),
+        (lambda v: v.update(frames=[3]), "frame 0 has no file_path"),
         (lambda v: v.update(fl_x="wide"), "fl_x = 'wide'"),
         (lambda v: v.update(fl_x=-5.0), "focal length of -5"),
         (lambda v: v.update(w=1e9), "image of 1e"),
-        (lambda v: v.update(camera_model="EQUIRECTANGULAR"), "EQUIRECTANGULAR, which cannot be used"),
+        (lambda v: v.update(camera_model="EQUIRECTANGULAR"), "is a 360 degree panorama"),
         (
             lambda v: [f.update(file_path="images/x.png") for f in v["frames"]],
             "8 of 8 photos .* not there: images/x.png",
@@ -226,8 +227,37 @@ def test_scaled_axes_and_numbers_as_text_are_read_and_the_first_said(tmp_path):
     assert "not a rotation" in skipped[1]
 
 
-def test_photos_to_validate_on_are_left_out_and_that_is_said(tmp_path):
-    write(tmp_path, "transforms_train.json")
-    for name in ("val", "test"):
-        (tmp_path / f"transforms_{name}.json").write_text(json.dumps({"camera_angle_x": 1, "frames": []}))
-    assert any("transforms_val.json is not used" in note for note in read_model(tmp_path).notes)
+def test_photos_of_files_that_are_not_used_are_counted_and_named(tmp_path):
+    write(tmp_path)
+    values = json.loads((tmp_path / "transforms.json").read_text())
+    frames = values.pop("frames")
+    for name, part in (("train", frames[:4]), ("test", frames[4:6]), ("val", frames[6:])):
+        (tmp_path / f"transforms_{name}.json").write_text(json.dumps({**values, "frames": part}))
+    model = read_model(tmp_path)
+    assert model.count == 8 and len(model.images) == 8 and len(model.unposed) == 0  # transforms.json goes first
+    assert sum("is not used besides transforms.json" in note for note in model.notes) == 3
+    (tmp_path / "transforms.json").unlink()
+    model = read_model(tmp_path)
+    assert (
+        len(model.images) == 6
+        and model.count == 8
+        and [image.held_out for image in model.images] == [False] * 4 + [True] * 2
+    )
+    assert "is in transforms_val.json, which is not used" in model.unposed[0][1]
+    assert check_up(tmp_path).facts["photos without a pose"] == 0
+    (tmp_path / "transforms_test.json").unlink()
+    model = read_model(tmp_path)
+    assert [image.name for image in model.images if image.held_out] == ["007.png", "008.png"]
+    (tmp_path / "transforms_train.json").unlink()
+    assert len(read_model(tmp_path).images) == 2
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_json_of_any_unicode(tmp_path, encoding):
+    cameras = write(tmp_path)
+    file = tmp_path / "transforms.json"
+    file.write_text(file.read_text(), encoding=encoding)
+    assert_cameras(load_capture(tmp_path), cameras)
+    file.write_text("{} // comment", encoding=encoding)
+    with pytest.raises(InputError, match="line 1, column 4"):
+        read_model(tmp_path)

@@ -48,9 +48,10 @@ def read_json(path: Path) -> Json:
         InputError: it is not one; the message names the place.
     """
     try:
-        values: Json = json.loads(read_bytes(path).decode("utf-8-sig"))
+        values: Json = json.loads(read_bytes(path))  # UTF-8, 16 or 32
     except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno} is not JSON ({error.msg}); {REMEDY}") from error
+        place = f"line {error.lineno}, column {error.colno}"
+        raise InputError(f"{path}: {place} is not JSON ({error.msg}); {REMEDY}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}); {REMEDY}") from error
     return values
@@ -157,7 +158,8 @@ def pose_matrix(value: object, what: str) -> NDArray[np.float64]:  # [4, 4]
         return matrix
     matrix = numbers(value, 16, what).reshape(4, 4)
     if np.abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-6:
-        raise Unusable(f"has {what} whose last row is {matrix[3].tolist()}, expected 0 0 0 1; it may be transposed")
+        turned = "; it is transposed" if np.array_equal(matrix[:, 3], (0, 0, 0, 1)) else ""
+        raise Unusable(f"has {what} whose last row is {matrix[3].tolist()}, expected 0 0 0 1{turned}")
     return matrix
 
 
