@@ -13,7 +13,8 @@ from photogrammetry_files import (
     opensfm_pixels,
     write_json,
 )
-from posed_photos import POINTS, Known, assert_projects, ring, write_photos
+from PIL import Image
+from posed_photos import POINTS, SIZE, Known, assert_projects, ring, write_photos
 
 from splat.datasets.load import load_capture
 from splat.datasets.readers.choose import read_model
@@ -80,6 +81,26 @@ def test_openmvg(tmp_path, kind, each):
     assert_projects(model, cameras, openmvg_pixels(kind))
     np.testing.assert_array_equal(model.points, POINTS)
     assert model.images[1].observed.tolist() == list(range(1, 60, 5))
+
+
+def test_points_of_openmvg_have_the_colors_of_the_photos(tmp_path):
+    cameras = ring()
+    (tmp_path / "images").mkdir()
+    for place, camera in enumerate(cameras[:4]):  # the fifth is not there
+        left, right = Image.new("RGB", (32, 48), (40 * place, 0, 0)), Image.new("RGB", (32, 48), (0, 40 * place, 0))
+        whole = Image.new("RGB", SIZE)
+        whole.paste(left, (0, 0))
+        whole.paste(right, (32, 0))
+        whole.save(tmp_path / "images" / camera.name)
+    values = openmvg(cameras)
+    for point in values["structure"][30:]:
+        point["value"]["observations"][0]["value"]["x"] = [60.0, 40.0]
+    values["structure"][7]["value"]["observations"][0]["value"] = None
+    write_json(tmp_path / "sfm_data.json", values)
+    colors = read_model(tmp_path).colors
+    assert colors[[0, 1, 2, 3]].tolist() == [[0, 0, 0], [40, 0, 0], [80, 0, 0], [120, 0, 0]]
+    assert colors[[31, 32]].tolist() == [[0, 40, 0], [0, 80, 0]]
+    assert colors[[4, 7]].tolist() == [[128] * 3] * 2
 
 
 @pytest.mark.parametrize("place", ["", "reconstruction_sequential"])
@@ -193,6 +214,18 @@ def test_drives_and_folders_above_keep_photos_apart(tmp_path):
     write_json(tmp_path / "reconstruction.json", [values])
     model = read_model(tmp_path)
     assert {image.name for image in model.images} == {"C/x/a.jpg", "D/x/a.jpg", "up/left/a.jpg", "left/a.jpg"}
+
+
+def test_bundler_as_colmap_names_it_with_names_relative_to_the_list(tmp_path):
+    cameras = ring()
+    write_photos(tmp_path / "images", cameras)
+    (tmp_path / "fox.bundle.out").write_text(bundle(cameras[::-1]))
+    names = [f"./images/{camera.name}" for camera in cameras[::-1]]
+    (tmp_path / "fox.list.txt").write_text("\n".join(names))
+    for path in (tmp_path, tmp_path / "fox.bundle.out"):
+        model = read_model(path)
+        assert_projects(model, cameras, bundler_pixels, names=[f"images/{camera.name}" for camera in cameras])
+        assert not model.notes
 
 
 def test_names_of_bundler_that_are_not_utf8(tmp_path):

@@ -29,6 +29,7 @@ TO_OPENCV = np.diag([1.0, -1.0, -1.0])
 
 def find(folder: Path) -> list[Path]:
     paths = [folder / place / name for place in PLACES for name in NAMES]
+    paths += [path for place in PLACES for path in sorted((folder / place).glob("*.bundle.out"))]  # COLMAP's
     return [path for path in paths if path.is_file()]
 
 
@@ -46,8 +47,8 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
     count, point_count = file.counts()
     cameras = [file.camera() for _ in range(count)]
     table, rows = file.points(point_count, count)
-    names, notes = _names(path, photos, count)
-    files = photos.find(names, path.parent)
+    names, notes, base = _names(path, photos, count)
+    files = photos.find(names, base)
     missing: list[str] = []
     images: list[PosedImage] = []
     skipped: list[tuple[str, str]] = []
@@ -148,21 +149,24 @@ class _File:
             yield int(value)
 
 
-def _names(path: Path, photos: PhotosOfCapture, count: int) -> tuple[list[str], list[str]]:
-    """The photo of each camera: of a list beside the file, else all photos by their names."""
+def _names(path: Path, photos: PhotosOfCapture, count: int) -> tuple[list[str], list[str], Path]:
+    """The photo of each camera: of a list beside the file, else all photos by their names; and what names are relative to."""
+    own = path.name.removesuffix("bundle.out") + "list.txt"
     for parent in (path.parent, path.parent.parent):
-        for name in LISTS:
+        for name in (own, *LISTS):
             if (parent / name).is_file():
-                return _listed(parent / name, count)
+                return *_listed(parent / name, count), parent
     found = sorted(photos.names(), key=natural)
     if len(found) != count:
         raise InputError(
             f"{path}: which photo belongs to which of its {count} cameras? Put the list.txt that Bundler was given beside it "
             f"({len(found)} photos are there)"
         )
-    return found, [
-        f"{path}: no list.txt beside it; its {count} cameras were given to the photos in the order of their names"
-    ]
+    return (
+        found,
+        [f"{path}: no list.txt beside it; its {count} cameras were given to the photos in the order of their names"],
+        path.parent,
+    )
 
 
 def _listed(path: Path, count: int) -> tuple[list[str], list[str]]:

@@ -3,12 +3,16 @@
 A pose is a rotation of world to camera and the camera's center. Lens models are OpenCV's; `disto_t2` is k1, k2, k3, p1, p2.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from splat.datasets.images.decode import decode
+from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.readers.programs import lenses
 from splat.datasets.readers.programs.beside import PhotosOfCapture
@@ -29,6 +33,9 @@ from splat.errors import InputError
 
 PLACES = ("", "reconstruction", "reconstruction_sequential", "reconstruction_global", "reconstruction_incremental")
 """Folders of a project in which its scripts leave the result."""
+
+REDUCED = 4
+"""Photos are read so many times smaller for the colors of points."""
 
 NEW_TYPE = 1 << 31
 """An entry that introduces a type has this bit in its polymorphic_id, and the type's name; later ones have the id alone."""
@@ -53,8 +60,9 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
         raise InputError(f"{path}: no list of views in it; {REMEDY}")
     cameras = _cameras(values.get("intrinsics"))
     poses = {str(key): value for key, value in _pairs(values.get("extrinsics"))}
-    points, rows, bad = _structure(values.get("structure"))
+    structure = _structure(values.get("structure"))
     images: list[PosedImage] = []
+    views: dict[str, PosedImage] = {}
     skipped: list[tuple[str, str]] = []
     unposed: list[tuple[str, str]] = []
     for key, value in _pairs(values["views"]):
@@ -66,14 +74,18 @@ def read_model(path: Path, photos: PhotosOfCapture) -> Model:
             )
             name = name.replace("\\", "/").replace("//", "/") or f"view {key}"
             posed = _posed(name, view, cameras, poses)
-            seen = np.array(sorted(rows.get(str(view.get("id_view", key)), ())), dtype=np.int64)
+            number_of_view = str(view.get("id_view", key))
+            seen = np.array(sorted(structure.rows.get(number_of_view, ())), dtype=np.int64)
             images.append(PosedImage(name, *posed, observed=seen))
+            views[number_of_view] = images[-1]
         except Unposed as reason:
             unposed.append((name, str(reason)))
         except Unusable as reason:
             skipped.append((name, str(reason)))
+    bad = structure.bad
     notes = [f"{path}: {bad} points cannot be read; they were left out"] if bad else []
-    return assemble(path, images, points, skipped=skipped, notes=notes, unposed=unposed)
+    colors = _colors(structure, views, photos, path.parent)
+    return assemble(path, images, structure.points, colors, skipped=skipped, notes=notes, unposed=unposed)
 
 
 def _pairs(value: Json) -> list[tuple[Json, Json]]:
@@ -144,10 +156,19 @@ def _posed(
     return camera, viewmat(rotation, center=numbers(pose.get("center"), 3, "center").tolist())
 
 
-def _structure(structure: Json) -> tuple[NDArray[np.float64], dict[str, set[int]], int]:
-    """Points [P, 3], which of them each view (by its id) has seen, and how many cannot be read."""
+@dataclass(frozen=True)
+class _Structure:
+    """What is said of points."""
+
+    points: NDArray[np.float64]  # [P, 3]
+    rows: dict[str, set[int]]  # which of them each view (by its id) has seen
+    pixels: list[tuple[str, NDArray[np.float64]] | None]  # a view of each, and its pixel there
+    bad: int  # points that cannot be read
+
+
+def _structure(structure: Json) -> _Structure:
+    found = _Structure(np.zeros((0, 3)), {}, [], 0)
     points: list[NDArray[np.float64]] = []
-    rows: dict[str, set[int]] = {}
     bad = 0
     for _, value in _pairs(structure):
         try:
@@ -157,7 +178,47 @@ def _structure(structure: Json) -> tuple[NDArray[np.float64], dict[str, set[int]
         except Unusable:
             bad += 1
             continue
-        for view, _ in _pairs(observations):
-            rows.setdefault(str(view), set()).add(len(points))
+        found.pixels.append(None)
+        for view, seen in _pairs(observations):
+            found.rows.setdefault(str(view), set()).add(len(points))
+            found.pixels[-1] = found.pixels[-1] or _pixel(view, seen)
         points.append(point)
-    return np.array(points).reshape(-1, 3), rows, bad
+    return replace(found, points=np.array(points).reshape(-1, 3), bad=bad)
+
+
+def _pixel(view: Json, seen: Json) -> tuple[str, NDArray[np.float64]] | None:
+    try:
+        return str(view), numbers(mapping(seen, "an observation").get("x"), 2, "x")
+    except Unusable:
+        return None
+
+
+def _colors(
+    structure: _Structure, views: dict[str, PosedImage], photos: PhotosOfCapture, base: Path
+) -> NDArray[np.float64]:  # [P, 3]
+    """Colors of points, which the file lacks, from a photo that has seen them; gray where there is none."""
+    colors = np.full(structure.points.shape, 128.0)
+    files = photos.find([image.name for image in views.values()], base)
+    of_view: dict[str, list[int]] = {}
+    for row, seen in enumerate(structure.pixels):
+        if seen is not None and seen[0] in views:
+            of_view.setdefault(seen[0], []).append(row)
+
+    def sample(place: int, view: str) -> None:
+        rows = of_view.get(view, [])
+        camera = views[view].camera
+        try:
+            if rows:
+                small = (-(-camera.width // REDUCED), -(-camera.height // REDUCED))
+                picture = np.asarray(decode(files[place][0], camera.width, camera.height, small).convert("RGB"))
+                pixels = np.array([seen[1] for row in rows if (seen := structure.pixels[row]) is not None])
+                scale = np.array(picture.shape[1::-1]) / (camera.width, camera.height)
+                x, y = (pixels * scale).clip(0, np.array(picture.shape[1::-1]) - 1).astype(np.int64).T
+                colors[rows] = picture[y, x]
+        except UnusablePhoto:
+            return  # it is said where photos are read
+
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(sample, range(len(views)), views):
+            pass
+    return colors
