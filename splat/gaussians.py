@@ -162,7 +162,7 @@ def defects(gaussians: Gaussians) -> Iterator[tuple[str, Tensor]]:  # (what is w
     yield "position not finite", ~gaussians.means.isfinite().all(dim=1)
     yield "rotation not finite", ~gaussians.quats.isfinite().all(dim=1)
     yield "rotation of length zero", (gaussians.quats == 0).all(dim=1)
-    yield "scale not finite", ~(gaussians.log_scales <= MOST_LOG_SCALE).all(dim=1)
+    yield "scale negative or not finite", ~(gaussians.log_scales <= MOST_LOG_SCALE).all(dim=1)
     yield "opacity not a number", gaussians.logit_opacities.isnan()
     color = gaussians.sh0.isfinite().all(dim=1)
     yield "color not finite", ~(color & gaussians.sh_rest.isfinite().flatten(1).all(dim=1))

@@ -52,6 +52,9 @@ CONTENTS = (
     "ckpts",
 )
 
+SOG_FILES = ("meta.json", "lod-meta.json")
+"""Descriptions of a SOG that is a folder, in one piece and streamed."""
+
 BACKGROUNDS = {"black": (0.0, 0.0, 0.0), "white": (1.0, 1.0, 1.0)}
 """Colors behind a scene that have a name."""
 
@@ -325,8 +328,9 @@ def find_scene(path: Path) -> Path:
     saved = Run(path).scenes()
     if saved:
         return saved[max(saved)]
-    if (path / "meta.json").is_file():
-        return path / "meta.json"
+    for name in SOG_FILES:
+        if (path / name).is_file():
+            return path / name
     raise InputError(
         f"{path}: this folder holds no scene: expected point_cloud/iteration_*/point_cloud.ply or a meta.json"
     )

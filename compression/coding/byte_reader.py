@@ -5,6 +5,8 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,10 @@ RATIO = 200
 """Bytes that a compressed one may stand for. Scenes reach 10; a file that promises more is made to fill the memory."""
 ALWAYS = 1 << 20
 """So many bytes are accepted from any file."""
+SHOWN = 300
+"""Characters of a strange path in a message."""
+BLOCK = 1 << 20
+"""Bytes that are unpacked at once, where what comes of them is not kept."""
 
 
 def read_file(path: Path, limit: int = -1) -> bytes:
@@ -27,15 +33,21 @@ def read_file(path: Path, limit: int = -1) -> bytes:
     Raises:
         InputError: there is none, or it cannot be read.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: expected a file, got a folder")
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: expected a file, got a folder")
         with open(path, "rb") as file:
             return file.read(limit)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Check the path.") from None
     except PermissionError:
         raise InputError(f"{path}: not allowed to read this file. Change its permissions.") from None
+    except OSError as error:  # a name that is too long, a loop of links, a broken disk
+        raise InputError(f"{str(path)[:SHOWN]}: cannot be read ({error.strerror or error}). Check the path.") from None
+    except ValueError:
+        raise InputError(f"{str(path)[:SHOWN]!r}: no file can have this name. Check the path.") from None
 
 
 def read_tail(path: Path, limit: int) -> bytes:
@@ -83,9 +95,10 @@ class ByteReader:
             size *= extent
         return np.frombuffer(self.take(size, what), dtype=dtype).reshape(shape)
 
-    def end(self) -> None:
-        """Warn if bytes are left: a reader that knows the whole file has taken all."""
-        warn_of_rest(self.name, self.left)
+    def end(self, more: int = 0) -> None:
+        """Warn if bytes are left, or there are more that were not even kept: a reader that knows the whole file has taken
+        all."""
+        warn_of_rest(self.name, self.left + more)
 
 
 def warn_of_rest(name: str, left: int) -> None:
@@ -116,9 +129,29 @@ def ungzip(name: str, data: bytes, limit: int) -> bytes:
     Raises:
         InputError: it is damaged.
     """
+    with _gunzipped(name, data) as file:
+        return file.read(limit)
+
+
+def ungzip_all(name: str, data: bytes, limit: int) -> tuple[bytes, int]:
+    """At most `limit` bytes of a gzip stream, and how many follow them. Only its end has the sum that proves it whole.
+
+    Raises:
+        InputError: it is damaged, or holds far more than a scene does.
+    """
+    with _gunzipped(name, data) as file:
+        content, rest = file.read(limit), 0
+        while block := file.read(BLOCK):
+            rest += len(block)
+            check_ratio(name, len(data), len(content) + rest)
+        return content, rest
+
+
+@contextmanager
+def _gunzipped(name: str, data: bytes) -> Iterator[gzip.GzipFile]:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-            return file.read(limit)
+            yield file
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{name}: the gzip stream cannot be read ({error}). {REMEDY}") from None
 

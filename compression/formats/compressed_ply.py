@@ -19,7 +19,7 @@ from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.geometry.morton import morton_order
 from splat.io.atomic_file import replacing
-from splat.io.ply_container import has_element, read_rows, row_blocks, write_binary
+from splat.io.ply_container import REMEDY, has_element, read_tables, row_blocks, write_binary
 from splat.io.ply_dialects import REST_COUNTS
 
 CHUNK = 256
@@ -42,22 +42,28 @@ def read(path: Path) -> Gaussians:
     Raises:
         InputError: it is damaged, or not of this kind.
     """
-    chunks, rows = read_rows(path, "chunk"), read_rows(path, "vertex")
+    tables = read_tables(path, "chunk", "vertex", optional=("sh",))
+    chunks, rows = tables["chunk"], tables["vertex"]
     _expect(path, rows, PACKED)
+    wide = [name for name in PACKED if rows.dtype[name].kind not in "iu" or rows.dtype[name].itemsize != 4]
+    if wide:
+        raise InputError(f"{path}: expected {wide[0]} of 32 bits (uint), got {rows.dtype[wide[0]].name}. {REMEDY}")
     _expect(path, chunks, [f"{end}_{name}" for name in BOUNDS[:6] for end in ("min", "max")])
     needed = -(-len(rows) // CHUNK)
-    if len(chunks) < needed:
-        raise InputError(f"{path}: expected {needed} chunks for {len(rows)} Gaussians, got {len(chunks)}")
+    if len(chunks) != needed:
+        raise InputError(
+            f"{path}: expected {needed:,} chunks for {len(rows):,} Gaussians, got {len(chunks):,}. {REMEDY}"
+        )
     low, high = _bounds(chunks)
-    harmonics = _harmonic_rows(path, len(rows))
+    harmonics = _harmonic_rows(path, tables["sh"], len(rows)) if "sh" in tables else None
     bases = 0 if harmonics is None else len(harmonics.dtype.names or ()) // 3
 
     def parts() -> Iterator[Gaussians]:
         for first, part in row_blocks(path, rows):
-            packed = torch.from_numpy(np.stack([part[name].astype(np.int64) for name in PACKED], axis=1))
+            packed = torch.from_numpy(np.stack([part[name].astype(np.int64) & 0xFFFFFFFF for name in PACKED], axis=1))
             codes = torch.zeros(len(part), 0, dtype=torch.uint8)
             if harmonics is not None:
-                codes = _codes(harmonics[first : first + len(part)])
+                codes = _codes(path, harmonics[first : first + len(part)])
             yield _decode(low[first // CHUNK :], high[first // CHUNK :], packed, codes)
 
     return joined(len(rows), bases, parts())
@@ -144,7 +150,10 @@ def _encode(scene: Gaussians) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _expect(path: Path, rows: NDArray[np.void], names: list[str] | tuple[str, ...]) -> None:
     missing = [name for name in names if name not in (rows.dtype.names or ())]
     if missing:
-        raise InputError(f"{path}: this is not a compressed PLY of Gaussians: {', '.join(missing[:4])} missing")
+        raise InputError(
+            f"{path}: this is not a compressed PLY of Gaussians: {', '.join(missing[:4])} missing; export it again from the "
+            "program that made it"
+        )
 
 
 def _bounds(chunks: NDArray[np.void]) -> tuple[Tensor, Tensor]:  # [C, 9] each
@@ -185,20 +194,27 @@ def _joined(color: Tensor) -> Tensor:  # [N] from [N, 4] bytes
     return color[:, 0] << 24 | color[:, 1] << 16 | color[:, 2] << 8 | color[:, 3]
 
 
-def _harmonic_rows(path: Path, count: int) -> NDArray[np.void] | None:
-    """The table of harmonics, if there is one."""
-    if not has_element(path, "sh"):
-        return None
-    rows = read_rows(path, "sh")
+def _harmonic_rows(path: Path, rows: NDArray[np.void], count: int) -> NDArray[np.void]:
+    """The table of harmonics, as it should be."""
     names = [f"f_rest_{index}" for index in range(len(rows.dtype.names or ()))]
     _expect(path, rows, names)
     if len(names) not in REST_COUNTS or len(rows) != count:
-        raise InputError(f"{path}: expected {count} rows of 9, 24 or 45 harmonics, got {len(rows)} of {len(names)}")
+        raise InputError(
+            f"{path}: expected {count:,} rows of 9, 24, 45 or 72 harmonics, got {len(rows):,} of {len(names)}. {REMEDY}"
+        )
     return rows
 
 
-def _codes(rows: NDArray[np.void]) -> Tensor:  # uint8 [N, 3 K]
-    return torch.from_numpy(np.stack([rows[name].astype(np.uint8) for name in rows.dtype.names or ()], axis=1))
+def _codes(path: Path, rows: NDArray[np.void]) -> Tensor:  # uint8 [N, 3 K]
+    columns = [np.zeros((len(rows), 0), np.uint8)]
+    for name in rows.dtype.names or ():
+        column = rows[name]
+        with np.errstate(invalid="ignore"):
+            codes = column.astype(np.uint8)
+        if (odd := codes != column).any():
+            raise InputError(f"{path}: expected {name} of 0 to 255 (uchar), got {column[odd][0]}. {REMEDY}")
+        columns.append(codes[:, None])
+    return torch.from_numpy(np.concatenate(columns, axis=1))
 
 
 def _harmonics(codes: Tensor) -> Tensor:  # [N, K, 3] from bytes [N, 3 K]

@@ -79,7 +79,7 @@ def _section(path: Path, reader: ByteReader, head: bytes, level: int, low: float
     return Gaussians(
         means=torch.from_numpy(means),
         quats=torch.from_numpy(rows["rotation"].astype(np.float32)),
-        log_scales=torch.from_numpy(rows["scale"].astype(np.float32)).clamp_min(1e-30).log(),
+        log_scales=torch.from_numpy(rows["scale"].astype(np.float32)).log(),
         logit_opacities=color[:, 3].clamp(1e-6, 1 - 1e-6).logit(),
         sh0=(color[:, :3] - 0.5) / SH_C0,
         sh_rest=rest,

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from splat.compression.coding.byte_reader import REMEDY, check_ratio, read_file
+from splat.compression.coding.byte_reader import BLOCK, REMEDY, check_ratio, read_file
 from splat.compression.formats import compressed_ply
 from splat.errors import InputError
 from splat.io.wording import listed
+from splat.run import SOG_FILES
 
 GZIP, ZIP, SPZ_MAGIC = b"\x1f\x8b", b"PK", b"NGSP"
 HEADS = {b"glTF": ".glb", b"SPLZ": ".splatz", SPZ_MAGIC: ".spz"}
@@ -28,8 +29,9 @@ OTHERS = {
     b"\x89PNG": "a PNG picture, not Gaussians",
 }
 """First bytes -> what the file is, which holds no Gaussians that can be read, and what to do."""
+STREAMED = SOG_FILES[1]
+"""The index of a streamed SOG goes by its name, because it may be of any size."""
 JSON_LIMIT = 1 << 22
-BLOCK = 1 << 20
 
 
 def recognized(path: Path) -> str | None:
@@ -69,7 +71,8 @@ def unpacked(path: Path) -> Iterator[Path]:
         InputError: it is damaged, or holds far more than a scene does.
     """
     with tempfile.TemporaryDirectory() as folder:
-        inner, size = Path(folder) / (path.name[:-3] if path.name.lower().endswith(".gz") else "scene"), 0
+        name = path.name[:-3] if path.name.lower().endswith(".gz") else ""
+        inner, size = Path(folder) / (name if name.strip(".") else "scene"), 0
         try:
             with gzip.open(path) as packed, open(inner, "wb") as file:
                 while block := packed.read(BLOCK):
@@ -113,7 +116,12 @@ def _kind_of_json(path: Path) -> str | None:
     try:
         document = json.loads(read_file(path, JSON_LIMIT))
     except (ValueError, RecursionError):
-        return None
+        document = {}
+    if path.name.lower() == STREAMED or "lodLevels" in document:
+        raise InputError(
+            f"{path}: this is the index of a streamed SOG; its Gaussians are in SOGs beside it, such as 0_0/meta.json, each "
+            "of one level of detail, of which 0 is the finest: open one, or `splat convert` all of a level into one scene"
+        )
     if "asset" in document and ("meshes" in document or "nodes" in document or "scenes" in document):
         return ".gltf"
     return "meta.json" if "means" in document else None

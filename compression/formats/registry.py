@@ -138,10 +138,11 @@ FORMATS = {
         lambda scene, path, options: compressed_ply.write(scene, path),
         4,
         quantizer=lambda options, importance: CompressedPlyQuantizer(),
+        antialiased=ply_dialects.antialiased,
     ),
     ".ply": Format(
         "PLY",
-        lambda path, options: _read_ply(path),
+        lambda path, options: _moved(*ply.load_moved(path)),
         lambda scene, path, options: ply.save(scene, path, options.placement),
         4,
         antialiased=ply_dialects.antialiased,
@@ -184,7 +185,7 @@ FORMATS = {
     ".gltf": Format("glTF", lambda path, options: _moved(*gltf_reader.read_moved(path)), None),
     ".ksplat": Format("ksplat", lambda path, options: ksplat.read(path), None, 2),
 }
-"""End of a file's name -> format; the first that fits."""
+"""End of a file's name, from a point on, or the whole of it -> format; the first that fits."""
 OWN = frozenset(FORMATS)
 """Ends of the formats that come with the program."""
 
@@ -198,13 +199,14 @@ def format_of(path: Path) -> Format:
     end = _named(path)
     if end is not None:
         return FORMATS[end]
-    raise InputError(f"{path}: scenes are files ending in {', '.join(FORMATS)}; which one is this? Rename it")
+    ends = ", ".join(end for end in FORMATS if end.startswith("."))
+    raise InputError(f"{path}: scenes are files ending in {ends}, or meta.json; which one is this? Rename it")
 
 
 def _named(path: Path) -> str | None:
-    """The end of a file's name that stands in `FORMATS`."""
+    """The end of a file's name, or the whole of it, that stands in `FORMATS`."""
     name = path.name.lower()
-    return next((end for end in FORMATS if name.endswith(end)), None)
+    return next((end for end in FORMATS if name == end or (end.startswith(".") and name.endswith(end))), None)
 
 
 def _recognized(path: Path) -> str | None:
@@ -266,13 +268,17 @@ def load_with_facts(path: str | Path, options: FormatOptions | None = None) -> L
     path, options = find_scene(Path(path)), options or FormatOptions()
     if _recognized(path) == ".gz":
         with unpacked(path) as inner:
-            return load_with_facts(inner, options)
+            return _loaded(inner, options)
+    return _loaded(path, options)
+
+
+def _loaded(path: Path, options: FormatOptions) -> LoadedScene:
     known = format_to_read(path)
     read = known.load(path, options)
     gaussians = only_drawable(read.gaussians, str(path))
     left_out = len(read.gaussians) - len(gaussians)
     if not len(gaussians):
-        warnings.warn(f"{path}: holds no Gaussians that can be drawn", stacklevel=2)
+        warnings.warn(f"{path}: holds no Gaussians that can be drawn", stacklevel=3)
     return LoadedScene(with_finite_values(gaussians), known.antialiased(path), left_out, read.georeference)
 
 
@@ -321,15 +327,9 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
 
 def size_of(path: Path) -> int:
     """Bytes of a scene's file, or of everything beside a meta.json."""
-    if path.name != "meta.json":
+    if path.name.lower() != "meta.json":
         return path.stat().st_size
     return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))
-
-
-def _read_ply(path: Path) -> Gaussians | LoadedScene:
-    if path.is_file() and compressed_ply.is_compressed(path):
-        return compressed_ply.read(path)
-    return _moved(*ply.load_moved(path))
 
 
 def _moved(gaussians: Gaussians, georeference: Georeference | None) -> LoadedScene:

@@ -38,7 +38,7 @@ def _decode(rows: NDArray[np.void]) -> Gaussians:
     return Gaussians(
         means=torch.from_numpy(rows["position"].copy()),
         quats=torch.nn.functional.normalize(quats, dim=1),
-        log_scales=torch.from_numpy(rows["scale"].copy()).clamp_min(1e-30).log(),
+        log_scales=torch.from_numpy(rows["scale"].copy()).log(),
         logit_opacities=alpha.logit(),
         sh0=(color[:, :3] - 0.5) / SH_C0,
         sh_rest=torch.zeros(len(rows), 0, 3),

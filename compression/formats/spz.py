@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from splat.compression.coding import smallest_three
-from splat.compression.coding.byte_reader import REMEDY, ByteReader, check_ratio, read_file, ungzip, unzstd
+from splat.compression.coding.byte_reader import REMEDY, ByteReader, check_ratio, read_file, ungzip, ungzip_all, unzstd
 from splat.compression.formats.axes import RDF, RUB, turned
 from splat.compression.formats.blocks import blocks, drawable_order, joined, ranges
 from splat.errors import InputError
@@ -222,11 +222,12 @@ def _read_gzip(name: str, data: bytes) -> tuple[_Header, Streams, Axes | None]:
         raise InputError(f"{name}: says version 4 in a gzip stream, which ends with version 3. {REMEDY}")
     total = 16 + sum(header.sizes())
     check_ratio(name, len(data), total)
-    reader = ByteReader(ungzip(name, data, total + EXTENSION_BYTES), name)
+    content, more = ungzip_all(name, data, total + EXTENSION_BYTES)
+    reader = ByteReader(content, name)
     reader.take(16, "a header")
     streams = [reader.array("u1", (size,), "an attribute") for size in header.sizes()]
     axes = _extensions(name, reader) if flags & HAS_EXTENSIONS else None
-    reader.end()
+    reader.end(more)
     return header, streams, axes
 
 

@@ -13,7 +13,7 @@ from splat.errors import InputError
 from splat.io.facts import as_json, as_text
 from splat.io.images import write_image
 from splat.plugins import CheckUp, check_up, load_with_facts
-from splat.run import Run
+from splat.run import SOG_FILES, Run
 
 QUANTILES = (0.05, 0.5, 0.95)
 CAPTURE_SUFFIXES = (".json", ".xml", ".csv", ".out", ".xmp", ".zip", ".r3d")
@@ -58,8 +58,8 @@ def info(options: InfoOptions) -> None:
 def is_capture(path: Path) -> bool:
     """Whether a path means a capture: a folder without a scene in it, or the file of a model."""
     if path.is_dir():
-        return not (path / "point_cloud").is_dir() and not (path / "meta.json").is_file()
-    return path.suffix.lower() in CAPTURE_SUFFIXES and path.name.lower() != "meta.json"
+        return not (path / "point_cloud").is_dir() and not any((path / name).is_file() for name in SOG_FILES)
+    return path.suffix.lower() in CAPTURE_SUFFIXES and path.name.lower() not in SOG_FILES
 
 
 def show_capture(path: Path, options: InfoOptions) -> None:

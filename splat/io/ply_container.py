@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import plyfile
@@ -21,6 +20,8 @@ HEADER_LIMIT = 1 << 16
 
 BLOCK = 1 << 15
 """Rows handled at once."""
+FLOAT = re.compile(rb"([\r\n]\s*property\s+)(float32|float|f4)(?=\s)")
+"""A property of 32-bit floats."""
 
 REMEDY = "The file is damaged or was not copied completely: copy or export it again."
 
@@ -31,9 +32,17 @@ def read_rows(path: Path, name: str) -> NDArray[np.void]:
     Raises:
         InputError: the file is missing, not a PLY, has no such element, or is shorter than its header promises.
     """
-    check_header(path, name)
+    return read_tables(path, name)[name]
+
+
+def read_tables(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[str, NDArray[np.void]]:
+    """The same of several elements by name; those that are optional may be missing."""
+    for name in names:
+        check_header(path, name)
+    for name in (others := [name for name in optional if has_element(path, name)]):
+        check_header(path, name)
     try:
-        with _AsciiHeader(path) as file:
+        with _open(path) as file:
             data = plyfile.PlyData.read(file)
     except plyfile.PlyElementParseError as error:
         size = path.stat().st_size
@@ -54,8 +63,7 @@ def read_rows(path: Path, name: str) -> NDArray[np.void]:
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}). {REMEDY}") from None
     _warn_of_rest(path, data)
-    rows: NDArray[Any] = np.asarray(data[name].data)
-    return rows
+    return {name: np.asarray(data[name].data) for name in (*names, *others)}
 
 
 def _warn_of_rest(path: Path, data: plyfile.PlyData) -> None:
@@ -70,26 +78,44 @@ def _warn_of_rest(path: Path, data: plyfile.PlyData) -> None:
     if end and rest > 0:
         warnings.warn(
             f"{path}: {rest:,} bytes follow the last row that the header promises, and are ignored; are there more rows?",
-            stacklevel=4,
+            stacklevel=5,
         )
 
 
-class _AsciiHeader(io.BufferedReader):
-    """A PLY whose header has a question mark in place of every byte that is not ASCII: comments have such bytes, names of
-    authors and folders for instance, which plyfile refuses. Every other byte, and the place of all, is as in the file."""
+class _PlainHeader(io.BufferedReader):
+    """A PLY whose header was made plain. Every other byte, and the place of all, is as in the file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(io.FileIO(path))
-        self.end = len(_header(path))
+        self.header = _plain(_header(path))
 
     def read(self, size: int | None = -1, /) -> bytes:
         """As of any file."""
         at = self.tell()
         data = super().read(size)
-        within = max(0, min(self.end - at, len(data)))
-        if data[:within].isascii():
-            return data
-        return data[:within].decode("ascii", errors="replace").replace("\ufffd", "?").encode() + data[within:]
+        return self.header[at : at + len(data)] + data[max(0, len(self.header) - at) :]
+
+    read1 = read  # for text
+
+
+def _plain(header: bytes) -> bytes:
+    """A header of the same length with a question mark in place of every byte that is not ASCII: comments have such bytes,
+    names of authors and folders for instance, which plyfile refuses. Numbers in ASCII have any number of digits, whatever
+    their type: those of 32 bits become those of 64, so that positions of maps keep theirs."""
+    header = header.decode("ascii", errors="replace").replace("\ufffd", "?").encode()
+    if _is_text(header):
+        header = FLOAT.sub(lambda match: match[1] + b"f8".ljust(len(match[2])), header)
+    return header
+
+
+def _is_text(header: bytes) -> bool:
+    return re.search(rb"[\r\n]\s*format\s+ascii\s", header) is not None
+
+
+def _open(path: Path) -> io.BufferedReader | io.TextIOWrapper:
+    """A PLY for plyfile, which would leave a wrapper for text open."""
+    file = _PlainHeader(path)
+    return io.TextIOWrapper(file, "ascii") if _is_text(file.header) else file
 
 
 def _header(path: Path) -> bytes:

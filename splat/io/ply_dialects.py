@@ -35,6 +35,8 @@ REST_COUNTS = {0: 0, 9: 1, 24: 2, 45: 3, 72: 4}
 MARKS = {
     "comment antialiased 0": "no",
     "comment antialiased 1": "yes",
+    "comment postshot.anti_aliasing=0": "no",
+    "comment postshot.anti_aliasing=1": "yes",
     "comment splatrendermode: default": "no",
     "comment splatrendermode: mip": "yes",
 }

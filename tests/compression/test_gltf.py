@@ -22,7 +22,7 @@ from splat.compression.formats.registry import FormatOptions
 from splat.compression.formats.spz import SpzOptions
 from splat.errors import InputError
 from splat.gaussians import SH_C0
-from splat.geometry.quaternions import rotation_matrix
+from splat.geometry.quaternions import from_rotation_matrix, rotation_matrix
 from splat.geometry.similarity import Similarity, sampled_directions
 from splat.spherical_harmonics import basis
 
@@ -78,8 +78,6 @@ TURN = Similarity.from_euler((20.0, -50.0, 110.0), (1.0, -2.0, 3.0), 2.5)
 
 
 def trs(move: Similarity) -> dict:
-    from splat.geometry.quaternions import from_rotation_matrix
-
     w, x, y, z = from_rotation_matrix(move.rotation).tolist()
     return {"translation": move.translation.tolist(), "rotation": [x, y, z, w], "scale": [move.scale] * 3}
 
@@ -196,6 +194,12 @@ def test_gltf_with_its_buffer_elsewhere(kind, made, tmp_path):
         ("data:text/plain,abc", "not base64"),
         ("data:;base64,&&&&", "cannot be decoded"),
         ("data:;base64,", "does not fit"),
+        ("data:" + "1" * 5000, "cannot be decoded"),
+        ("a%00b", "no file can be called"),
+        ("\ud800", "no file can be called"),
+        ("n" * 5000, "no file can be called"),
+        ("loop.bin", "no file can be called|copy it beside"),
+        ("http://[", "no file can be called"),
         (7, "not text"),
     ],
 )
@@ -203,9 +207,22 @@ def test_buffers_that_cannot_be_used(uri, message, made, tmp_path):
     _, document, _ = made
     document["buffers"][0]["uri"] = uri
     (tmp_path / "inner").mkdir()
-    (tmp_path / "inner/scene.gltf").write_text(json.dumps(document))
+    (tmp_path / "inner/loop.bin").symlink_to("loop.bin")
+    text = json.dumps(document)
+    if isinstance(uri, str) and uri.startswith("data:1"):
+        text = text.replace('"data:1', '"\\u0064ata:1')
+    (tmp_path / "inner/scene.gltf").write_text(text)
     with pytest.raises(InputError, match=message):
         splat.load(tmp_path / "inner/scene.gltf")
+
+
+def sh(degree: int, coefficient: int) -> str:
+    return f"{EXTENSION}:SH_DEGREE_{degree}_COEF_{coefficient}"
+
+
+def tower(scale: float, height: int = 20) -> list[dict]:
+    """Nodes on top of each other, each scaled."""
+    return [{"children": [above + 1], "scale": [scale] * 3} for above in range(height)] + [{"mesh": 0}]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +241,11 @@ def test_buffers_that_cannot_be_used(uri, message, made, tmp_path):
         (lambda d: d.update(extensionsRequired=["KHR_gaussian_splatting_other"]), "needs KHR_gaussian_splatting_other"),
         (lambda d: d["bufferViews"][0].update(extensions={"EXT_meshopt_compression": {}}), "packed by EXT_meshopt"),
         (lambda d: d["asset"].update(version="1.0"), "version 1.0"),
+        (lambda d: d.update(nodes=[{"mesh": 0}, {"mesh": 7}], scenes=[{"nodes": [0, 1]}]), "names the mesh 7 of 1"),
+        (lambda d: d["meshes"][0]["primitives"][0]["attributes"].pop(sh(1, 0)), "SH_DEGREE_1_COEF_0 is missing"),
+        (lambda d: d["meshes"][0]["primitives"][0]["extensions"][EXTENSION].update(colorSpace=[]), "space is not text"),
+        (lambda d: d.update(nodes=tower(1e29)), "a transform that is not finite"),
+        (lambda d: d["accessors"][0].update(byteOffset=math.inf), "POSITION: its accessor does not fit"),
     ],
 )
 def test_documents_that_cannot_be_used(change, message, made):
@@ -294,6 +316,35 @@ def test_drafts_without_opacity_and_harmonics(made):
     assert found.sh_degree == 0
     assert np.allclose(found.opacities, color[:, 3], atol=1e-5)
     assert np.allclose(found.sh0 * SH_C0 + 0.5, color[:, :3], atol=1e-5)
+
+
+def test_harmonics_of_degree_0_may_be_a_color_and_those_above_4_are_not_read(made):
+    path, document, binary = made
+    attributes = document["meshes"][0]["primitives"][0]["attributes"]
+    attributes |= {sh(5, 0): attributes.pop(sh(0, 0)), "_FEATURE_ID_0": attributes["POSITION"]}
+    with pytest.warns(UserWarning, match=r"not read: KHR_gaussian_splatting:SH_DEGREE_5_COEF_0$"):
+        assert torch.equal(splat.load(joined(path, document, binary)).sh_rest, plain().sh_rest)
+
+
+def test_a_buffer_in_the_text_is_decoded_once(made, tmp_path, monkeypatch):
+    _, document, binary = made
+    content, decoded, decode = base64.b64encode(binary).decode(), [], base64.b64decode
+    monkeypatch.setattr("base64.b64decode", lambda *given, **named: decoded.append(1) or decode(*given, **named))
+    for text in ("data:;base64," + content, "data:a/b;base64," + content):
+        document["buffers"][0]["uri"] = text
+        (tmp_path / "scene.gltf").write_text(json.dumps(document).replace("a/b", r"a\/b"))
+        assert_same(splat.load(tmp_path / "scene.gltf"), plain(), 1e-6)
+    assert len(decoded) == 2
+
+
+def test_one_mesh_in_many_nodes_is_bounded(made, monkeypatch):
+    path, document, binary = made
+    document["nodes"], document["scenes"] = [{"mesh": 0}] * 30, [{"nodes": [*range(30)]}]
+    assert len(splat.load(joined(path, document, binary))) == 30 * COUNT
+    monkeypatch.setattr("splat.compression.coding.byte_reader.ALWAYS", 1000)
+    monkeypatch.setattr("splat.compression.coding.byte_reader.RATIO", 5)
+    with pytest.raises(InputError, match="which no scene does"):
+        splat.load(joined(path, document, binary))
 
 
 def test_quantized_attributes(made):

@@ -18,8 +18,9 @@ from PIL import Image
 from scenes import cloud
 from splat.compression.formats import ksplat
 from splat.compression.formats import registry as formats
-from splat.compression.formats.registry import FORMATS
+from splat.compression.formats.registry import FORMATS, FormatOptions
 from splat.compression.formats.sog import writer as sog
+from splat.compression.formats.spz import SpzOptions
 from splat.errors import InputError
 
 ENDS = [end for end in FORMATS if end not in ("meta.json", ".ply")]
@@ -234,6 +235,34 @@ def test_splatz_headers(offset, layout, value, message, good, tmp_path):
         formats.load(tmp_path / "scene.splatz")
 
 
+@pytest.mark.parametrize("size", [5, 200_000])
+def test_bytes_after_the_end_of_a_stream_are_all_counted_and_looked_at(size, tmp_path):
+    formats.save(cloud(40, scale=0.1), tmp_path / "good.spz", FormatOptions(spz=SpzOptions(version=3)))
+    content = gzip.decompress((tmp_path / "good.spz").read_bytes())
+    packed = gzip.compress(content + np.random.default_rng(0).bytes(size))
+    (tmp_path / "scene.spz").write_bytes(packed)
+    with pytest.warns(UserWarning, match=f": {size:,} bytes lie after the end"):
+        assert len(formats.load(tmp_path / "scene.spz")) == 40
+    (tmp_path / "scene.spz").write_bytes(packed[:-8] + bytes(4) + packed[-4:])
+    with pytest.raises(InputError, match="CRC"):
+        formats.load(tmp_path / "scene.spz")
+
+
+@pytest.mark.parametrize("end", [".splat", ".ksplat", ".glb"])
+def test_negative_scales_are_said(end, good, tmp_path):
+    content = bytearray(ksplat_file(0, degree=0) if end == ".ksplat" else good[end])
+    first = 12 if end == ".splat" else len(content) - 20 * 44 + 12  # after the position
+    if end == ".glb":
+        document, _ = glb_parts(bytes(content))
+        index = document["meshes"][0]["primitives"][0]["attributes"]["KHR_gaussian_splatting:SCALE"]
+        view = document["bufferViews"][document["accessors"][index]["bufferView"]]
+        first = len(content) - document["buffers"][0]["byteLength"] + view["byteOffset"]
+    struct.pack_into("<f", content, first, -0.5)
+    (tmp_path / f"scene{end}").write_bytes(content)
+    with pytest.warns(UserWarning, match=r"1 of \d+ Gaussians cannot be drawn and are left out \(1 scale negative"):
+        assert len(formats.load(tmp_path / f"scene{end}")) in (19, 39)
+
+
 def sog_with(tmp_path, change) -> None:
     """A SOG of which the members were changed."""
     members = sog.encode(cloud(40, sh_degree=1, scale=0.1))
@@ -264,7 +293,7 @@ def small_image(width: int, height: int) -> bytes:
         (lambda meta, members: meta["scales"].update(codebook=[0] * 300), "scales.codebook: expected 1 to 256"),
         (lambda meta, members: meta["sh0"].update(files=["../../etc/passwd"]), "missing in the ZIP"),
         (lambda meta, members: meta["sh0"].update(files=[7]), "expected the name of a file"),
-        (lambda meta, members: members.update({"quats.webp": b"\x89PNG"}), "quats.webp: not a WebP image"),
+        (lambda meta, members: members.update({"quats.webp": b"\x89PNG"}), "quats.webp: not a WebP or PNG image"),
         (
             lambda meta, members: members.update({"quats.webp": small_image(4, 4)}),
             "expected at least 40 pixels, got 16",
@@ -320,7 +349,8 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("meshes"), "no mesh in it has KHR_gaussian_splatting"),
+        (lambda d: d["meshes"][0]["primitives"][0].pop("extensions"), "no mesh in it has KHR_gaussian_splatting"),
+        (lambda d: d.pop("meshes"), "names the mesh 0 of 0"),
         (lambda d: d["accessors"][0].update(count=1 << 40), "POSITION: its accessor does not fit"),
         (lambda d: d["accessors"][0].update(count=-1), "POSITION: its accessor does not fit"),
         (lambda d: d["accessors"][0].update(type="VEC2"), "POSITION: its accessor does not fit"),

@@ -52,6 +52,23 @@ def test_a_packed_file_is_unpacked(tmp_path):
         splat.load(tmp_path / "bomb.ply.gz")
 
 
+def test_a_file_packed_many_times_is_refused_at_once(tmp_path):
+    formats.save(cloud(50), tmp_path / "scene.ply")
+    packed = (tmp_path / "scene.ply").read_bytes()
+    for _ in range(60):
+        packed = gzip.compress(packed)
+    (tmp_path / "scene.ply.gz").write_bytes(packed)
+    with pytest.raises(InputError, match=r"scene\.ply\.gz: is packed with gzip; unpack it first"):
+        splat.load(tmp_path / "scene.ply.gz")
+
+
+@pytest.mark.parametrize("packed_name", [".gz", "..gz", "...gz"])
+def test_a_packed_file_without_a_name(packed_name, tmp_path):
+    formats.save(cloud(50), tmp_path / "scene.ply")
+    (tmp_path / packed_name).write_bytes(gzip.compress((tmp_path / "scene.ply").read_bytes()))
+    assert len(splat.load(tmp_path / packed_name)) == 50
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -156,6 +156,7 @@ def test_a_capture_loaded_into_the_coordinates_of_another(tmp_path: Path) -> Non
         '{"offset": [1, 2, 3], "unit": 0}',
         '{"offset": ["a", 1, 2], "unit": 1}',
         '{"offset": [1, 2, NaN], "unit": 1}',
+        '{"offset": [1, 2, 1%s], "unit": 1}' % ("0" * 400),
     ],
 )
 def test_a_damaged_georeference_is_named(tmp_path: Path, text: str) -> None:

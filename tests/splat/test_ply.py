@@ -1,5 +1,6 @@
 """point_cloud.ply: lossless, readable by an independent library, and never taken in by a damaged file."""
 
+import gc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 import splat
 from splat.errors import InputError
 from splat.gaussians import Gaussians
-from splat.io.ply import load, save, save_points
+from splat.io.ply import load, load_moved, save, save_points
 
 
 def scene(count: int = 7, degree: int = 3, seed: int = 0) -> Gaussians:
@@ -191,6 +192,30 @@ def test_ascii_rows_that_cannot_be_read(tmp_path: Path) -> None:
         (tmp_path / "bad.ply").write_text(head + "end_header\n" + damaged)
         with pytest.raises(InputError, match=r"bad\.ply"):
             load(tmp_path / "bad.ply")
+
+
+@pytest.mark.parametrize("kind", ["float", "float32", "double"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
+def test_text_keeps_the_digits_of_map_coordinates(tmp_path: Path, kind: str, end: str) -> None:
+    """Whatever type its header gives to them, and without leaving the file open."""
+    original = scene(5, degree=0)
+    original.means[:, 1], original.log_scales[:] = torch.arange(5) / 8, -3.0
+    save(original, tmp_path / "scene.ply")
+    data = plyfile.PlyData.read(tmp_path / "scene.ply")
+    data.text = True
+    data.write(tmp_path / "text.ply")
+    head, mark, rows = (tmp_path / "text.ply").read_text().partition("end_header\n")
+    lines = [row.split() for row in rows.splitlines()]
+    lines = [[x, repr(4500000.456 + float(y)), *others] for x, y, *others in lines]
+    text = head.replace("property float y", f"property {kind} y") + mark + "\n".join(map(" ".join, lines)) + "\n"
+    (tmp_path / "text.ply").write_bytes(text.replace("\n", end).encode())
+    with pytest.warns(UserWarning, match="too far from the origin"):
+        found, georeference = load_moved(tmp_path / "text.ply")
+    gc.collect()
+    assert georeference is not None
+    wanted = original.means.double() + torch.tensor([0, 4500000.456, 0], dtype=torch.float64)
+    assert (georeference.to_capture(found.means) - wanted).abs().max() < 1e-6
 
 
 @pytest.fixture(scope="module")

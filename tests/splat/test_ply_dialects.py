@@ -163,13 +163,18 @@ def test_what_is_not_read_is_said(tmp_path):
     [
         ("antialiased 1", True),
         ("antialiased 0", False),
+        ("postshot.anti_aliasing=1", True),
+        ("postshot.anti_aliasing=0", False),
         ("SplatRenderMode: mip", True),
         ("SplatRenderMode: default", False),
         ("made by hand", None),
     ],
 )
-def test_marks_of_antialiasing(comment, expected, tmp_path):
-    path = write(tmp_path / "scene.ply", table(), comments=[comment])
+@pytest.mark.parametrize("end", [".ply", ".compressed.ply"])
+def test_marks_of_antialiasing(comment, expected, end, tmp_path):
+    path = tmp_path / f"scene{end}"
+    splat.save(cloud(COUNT), path)
+    path.write_bytes(path.read_bytes().replace(b"\nelement", f"\ncomment {comment}\nelement".encode(), 1))
     assert antialiased(path) is expected
     assert splat.plugins.load_with_facts(path).antialiased is expected
 

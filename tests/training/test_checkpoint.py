@@ -2,11 +2,13 @@
 
 import errno
 import io
+import random
 from pathlib import Path
 
 import pytest
 import torch
 
+from splat.errors import InputError
 from splat.io import checkpoint_file
 from splat.run import Run
 from splat.training.checkpoint import load_latest_checkpoint, save_checkpoint
@@ -22,6 +24,26 @@ def test_a_damaged_later_checkpoint_does_not_displace_the_good_ones(tmp_path: Pa
     save_checkpoint(run, 15, {"value": 2}, keep)
     assert load_latest_checkpoint(run)[0]["iteration"] == 15
     assert len(run.saved_checkpoints()) == keep
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("legacy", [False, True])
+def test_damaged_checkpoints_are_refused(tmp_path: Path, legacy: bool) -> None:
+    """Files of before PyTorch 1.6 too, whose reader raises all kinds of errors."""
+    state = {"version": 1, "a": torch.arange(4.0), "b": [1, "x"]}
+    torch.save(state, tmp_path / "good.pt", _use_new_zipfile_serialization=not legacy)
+    good, path = (tmp_path / "good.pt").read_bytes(), tmp_path / "bad.pt"
+    choose = random.Random(0)
+    for _ in range(200):
+        damaged = bytearray(good)
+        for _ in range(choose.randint(1, 4)):
+            place = choose.randrange(len(damaged))
+            damaged[place : place + choose.randint(0, 3)] = choose.randbytes(choose.randint(0, 2))
+        path.write_bytes(damaged)
+        try:
+            checkpoint_file.read_checkpoint(path)
+        except InputError as error:
+            assert str(path) in str(error)
 
 
 def test_old_checkpoints_go(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """`splat compress`: what it says of a file is true of the file, targets are kept, and what cannot be is said."""
 
 import json
+import os
+from types import SimpleNamespace
 
 import pytest
 
+from scenes import cloud
 from splat.compression.formats import registry as formats
 from splat.datasets.load import load_capture
 from splat.datasets.split import split
 from splat.run import find_scene
+from splat.training.compress.compress_scene import Compression
 from splat.training.compress.judge import PhotoJudge
 from splat.training.config import TrainConfig
 
@@ -110,3 +114,18 @@ def test_an_existing_file_is_not_replaced(small_run, run_splat, tmp_path, capsys
     assert run_splat("compress", small_run[1], "-o", tmp_path / "scene.spz") == 1
     assert "exists already" in capsys.readouterr().err
     assert (tmp_path / "scene.spz").read_bytes() == b"mine"
+
+
+def test_a_folder_is_put_into_place_as_a_whole(tmp_path, monkeypatch):
+    for name, count in (("trial", 20), ("out", 10)):
+        formats.save(cloud(count), tmp_path / name / "meta.json")
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    work, trial = SimpleNamespace(output=tmp_path / "out/meta.json"), tmp_path / "trial/meta.json"
+    with monkeypatch.context() as context:
+        renames = [os.replace] * 3  # and then the disk is full
+        context.setattr("os.replace", lambda *names: renames.pop()(*names))
+        with pytest.raises(IndexError):
+            Compression.install(work, trial)
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+    Compression.install(work, trial)
+    assert len(formats.load(tmp_path / "out")) == 20 and len([*(tmp_path / "out").iterdir()]) == len(before)

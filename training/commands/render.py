@@ -22,6 +22,7 @@ from splat.io.video import VideoWriter
 from splat.render import render as render_gaussians
 from splat.run import BACKGROUNDS
 from splat.settings import RenderSettings
+from splat.training.evaluate.views import picture_names
 from splat.training.open_run import TrainedScene, open_trained
 
 ORBIT_SIZE = (960, 540)
@@ -140,7 +141,8 @@ def choose_cameras(options: RenderOptions, trained: TrainedScene) -> list[tuple[
     if options.along != "all" and (data.eval or trained.run is None):
         train, test = split(capture, data.test_every)
         frames = train if options.along == "train" else test
-    return [(Path(frame.name).with_suffix("").as_posix().replace("/", "_"), frame.camera) for frame in frames]
+    names = picture_names([frame.name for frame in frames])
+    return [(names[frame.name], frame.camera) for frame in frames]
 
 
 def path_cameras(path: Path, fps: float, width: int, height: int) -> list[tuple[str, Camera]]:

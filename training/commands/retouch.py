@@ -12,7 +12,8 @@ from splat.io.georeference_file import note_beside
 from splat.io.images import read_image
 from splat.io.ply import save
 from splat.io.progress import Counter
-from splat.training.evaluate.views import picture_name
+from splat.io.wording import listed
+from splat.training.evaluate.views import picture_stem
 from splat.training.open_run import open_run
 from splat.training.retouch import retouch as retouch_colors
 
@@ -88,13 +89,19 @@ def find_view(capture: Capture, name: str | None, edited: Path) -> Frame:
     """The frame whose view was edited.
 
     Raises:
-        InputError: there is none of that name.
+        InputError: there is none of that name, or there are several.
     """
     wanted = name if name is not None else edited.name
-    for frame in capture.frames:
-        same = {frame.name, Path(frame.name).name, Path(frame.name).stem, picture_name(frame.name)}
-        if wanted in same or Path(wanted).stem in same:
-            return frame
+    found = [frame for frame in capture.frames if frame.name == name]
+    for frame in capture.frames if not found else []:
+        stems = {Path(frame.name).stem, picture_stem(frame.name)}
+        if wanted in {frame.name, Path(frame.name).name} or {wanted, Path(wanted).stem} & stems:
+            found.append(frame)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = listed(frame.name for frame in found)
+        raise InputError(f"{wanted}: could be any of {names}; say which view it is with --view")
     shown = ", ".join(frame.name for frame in capture.frames[:5])
     raise InputError(
         f"{wanted}: no view of {capture.path} has this name (there: {shown} ...); say which it is with --view"

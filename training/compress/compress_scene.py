@@ -16,6 +16,7 @@ import torch
 from splat.compression.formats import registry as formats
 from splat.compression.formats.quantizers import Quantizer
 from splat.compression.formats.registry import FormatOptions
+from splat.compression.formats.sog import writer as sog
 from splat.compression.formats.splatz.view_metric import view_metric
 from splat.compression.simplify.importance import importance
 from splat.compression.simplify.prune import prune, ranks, recolored
@@ -304,9 +305,11 @@ class Compression:
 
     def install(self, file: Path) -> None:
         """Put the file of a trial where the output is wanted."""
-        for member in file.parent.iterdir():  # one file, or the members beside a meta.json
-            with replacing(self.output.parent / member.name) as temporary:
-                shutil.copyfile(member, temporary)
+        if file.suffix.lower() == ".json":
+            sog.write_folder({member.name: member.read_bytes() for member in file.parent.iterdir()}, self.output)
+            return
+        with replacing(self.output) as temporary:
+            shutil.copyfile(file, temporary)
 
     def degree_limit(self) -> int:
         """Highest degree of harmonics that the scene has, the format holds, and the settings allow."""

@@ -20,7 +20,7 @@ from splat.io.images import side_by_side, write_image
 from splat.render import render
 from splat.settings import RenderSettings
 from splat.training.config import TrainConfig, evaluation_background
-from splat.training.evaluate.views import evaluate, picture_name
+from splat.training.evaluate.views import evaluate, picture_names
 
 ORBIT_VIEWS = 8
 ORBIT_SIZE = (640, 360)
@@ -93,13 +93,13 @@ class PhotoJudge:
 
     @torch.no_grad()
     def pictures(self, before: Gaussians, after: Gaussians, folder: Path) -> list[tuple[str, Path]]:
-        made = []
+        made, names = [], picture_names([frame.name for frame in self.frames])
         for frame in self.frames:
             images = [
                 render(scene, frame.camera, background=self.background, settings=self.settings).rgb.clamp(0, 1).cpu()
                 for scene in (before, after)
             ]
-            path = folder / picture_name(frame.name)
+            path = folder / f"{names[frame.name]}.png"
             write_image(path, side_by_side(frame.photo.over(self.background.cpu()).float() / 255, *images))
             made.append((frame.name, path))
         return made

@@ -20,7 +20,7 @@ from splat.io.ply import load_points
 from splat.run import Run
 from splat.training.config import load_config
 from splat.training.evaluate.svg_plots import COLORS, bar_chart, line_chart, map_chart
-from splat.training.evaluate.views import picture_name
+from splat.training.evaluate.views import picture_names
 
 TEMPLATE = Path(__file__).with_name("report_template.html")
 PICTURE_SIDE = 1000
@@ -163,6 +163,12 @@ def _measured(run: RunRecord, view: str) -> dict[str, Any] | None:
     return next((values for values in run.metrics.get("views", []) if values["name"] == view), None)
 
 
+def _picture(run: RunRecord, view: str) -> Path:
+    """Where a run has the picture of a view that it has measured."""
+    names = picture_names([values["name"] for values in run.metrics["views"]])
+    return run.folder.renders / f"{names[view]}.png"
+
+
 def _views(runs: Sequence[RunRecord]) -> str:
     """Every view that all runs have measured: the photo, and each run's render and error."""
     cards = []
@@ -171,9 +177,8 @@ def _views(runs: Sequence[RunRecord]) -> str:
         pictures: list[tuple[str, np.ndarray]] = []
         scores = []
         for run in runs:
-            path = run.folder.renders / picture_name(name)
             mine = _measured(run, name)
-            if mine is None or not path.is_file():
+            if mine is None or not (path := _picture(run, name)).is_file():
                 continue
             with Image.open(path) as image:
                 triple = np.asarray(image.convert("RGB"))

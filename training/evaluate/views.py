@@ -55,6 +55,7 @@ def evaluate(
         raise ValueError("evaluate: expected at least one frame, got none")
     views: list[ViewMetrics] = []
     device = gaussians.means.device
+    names = picture_names([frame.name for frame in frames])
     perceptual = lpips_metric() if lpips else None
     background = background.to(device)
     for frame in counted(frames, "evaluate", unit="view", shown=progress):
@@ -79,13 +80,30 @@ def evaluate(
         views.append(view)
         if renders is not None:
             error = ((image - photo).abs() * ERROR_GAIN).clamp(0, 1)
-            write_image(renders / picture_name(frame.name), side_by_side(photo.cpu(), image.cpu(), error.cpu()))
+            picture = side_by_side(photo.cpu(), image.cpu(), error.cpu())
+            write_image(renders / f"{names[frame.name]}.png", picture)
     return Metrics.of(tuple(views), len(gaussians))
 
 
-def picture_name(photo: str) -> str:
-    """Name of the PNG that belongs to a photo."""
-    return Path(photo).with_suffix(".png").as_posix().replace("/", "_")
+def picture_names(photos: Sequence[str]) -> dict[str, str]:
+    """Names, without .png, of the pictures that belong to photos; numbered where two photos would share one (a/b.jpg and
+    a_b.jpg, a.jpg and a.png), also where capitals make no difference."""
+    names: dict[str, str] = {}
+    taken = set[str]()
+    for photo in photos:
+        name = stem = picture_stem(photo)
+        number = 1
+        while name.lower() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.lower())
+        names[photo] = name
+    return names
+
+
+def picture_stem(photo: str) -> str:
+    """Name, without .png, of the picture that belongs to a photo, if no other photo has it."""
+    return Path(photo).with_suffix("").as_posix().replace("/", "_")
 
 
 def aligned_camera(

@@ -53,6 +53,7 @@ class ShareOptions:
 
 def share(options: ShareOptions) -> None:
     """Put a scene and a viewer into one HTML file that works offline, on a phone, by mail or on any web server."""
+    from splat.compression.formats.sog.reader import says_antialiased
     from splat.io.atomic_file import replacing
     from splat.io.progress import Counter
     from splat.opening import open_scene
@@ -74,7 +75,7 @@ def share(options: ShareOptions) -> None:
     scene, source = opened.gaussians, opened.file
     degree = min(scene.sh_degree, 3 if options.sh_degree is None else options.sh_degree)
     meta = sog_meta(source)
-    says_antialiased = meta is not None and meta.get("model") == "antialiased"
+    marked = meta is not None and says_antialiased(meta)
     antialiased = options.antialiased or opened.render.antialiased
     views, home, up = start_views(options, opened)
     page_options = PageOptions(
@@ -87,7 +88,7 @@ def share(options: ShareOptions) -> None:
     )
     around = len(page(b"", page_options))
     given_up: tuple[str, ...] = ()
-    as_is = meta is not None and degree == scene.sh_degree and antialiased == says_antialiased
+    as_is = meta is not None and degree == scene.sh_degree and antialiased == bool(marked)
     with Counter("share", countable=False):
         payload = encode_sog(source) if as_is else b""
         if limit is not None and (not as_is or around + len(text_encoding.encode(payload)) > limit):

@@ -39,7 +39,7 @@ def encode(gaussians: Gaussians, antialiased: bool = False, palette: int | None 
     Raises:
         InputError: nothing to draw, or harmonics of a degree above 3.
     """
-    return pack(sog.encode(with_axes_by_size(gaussians), antialiased, palette, seed))
+    return pack(sog.encode(with_axes_by_size(gaussians), antialiased, palette, seed).__getitem__)
 
 
 def encode_sog(path: Path) -> bytes:
@@ -49,12 +49,8 @@ def encode_sog(path: Path) -> bytes:
         InputError: it is damaged.
     """
     sog.read(path)  # every length and name is checked there
-    if path.suffix.lower() == ".json":
-        members = {file.name: file.read_bytes() for file in path.parent.iterdir() if file.suffix in (".json", ".webp")}
-    else:
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist() if name.endswith((".json", ".webp"))}
-    return pack(members)
+    with sog_reader.opened(path, again=True) as members:
+        return pack(members)
 
 
 def sog_meta(path: Path) -> dict[str, Any] | None:
@@ -92,9 +88,9 @@ def with_axes_by_size(gaussians: Gaussians) -> Gaussians:
     return Gaussians(**{**gaussians.tensors(), "quats": quats, "log_scales": log_scales})
 
 
-def pack(members: dict[str, bytes]) -> bytes:
+def pack(members: sog_reader.Members) -> bytes:
     """The payload for the members of a SOG of version 2, without loss."""
-    meta = json.loads(members["meta.json"])
+    meta = json.loads(members("meta.json"))
     count = meta["count"]
 
     def plane(*keys: str | int) -> Bytes:
@@ -106,7 +102,7 @@ def pack(members: dict[str, bytes]) -> bytes:
     header: dict[str, Any] = {
         "count": count,
         "degree": meta["shN"]["bands"] if "shN" in meta else 0,
-        "antialiased": meta.get("model") == "antialiased",
+        "antialiased": bool(sog_reader.says_antialiased(meta)),
         "mins": meta["means"]["mins"],
         "maxs": meta["means"]["maxs"],
         "planes": [],
@@ -155,11 +151,11 @@ def _padded(codebook: list[float]) -> list[float]:
     return codebook + codebook[-1:] * (256 - len(codebook))
 
 
-def _pixels(members: dict[str, bytes], meta: dict[str, Any], *keys: str | int) -> Bytes:  # [pixels, channels]
+def _pixels(members: sog_reader.Members, meta: dict[str, Any], *keys: str | int) -> Bytes:  # [pixels, channels]
     name: Any = meta
     for key in keys:
         name = name[key]
-    with Image.open(io.BytesIO(members[name]), formats=["WEBP"]) as image:
+    with Image.open(io.BytesIO(members(name)), formats=sog_reader.IMAGES) as image:
         pixels = np.asarray(image.convert("RGBA"))
     return pixels.reshape(-1, 4)
 

@@ -77,7 +77,8 @@ class Document:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.texts: list[bytes] = []
+        self.texts: dict[str, bytes] = {}
+        self.buffers: dict[int, Buffer] = {}
         self.binary: Buffer | None = None
         head = read_file(path, 4)
         text = self._chunks() if head == b"glTF" or path.suffix.lower() == ".glb" else read_file(path)
@@ -123,8 +124,15 @@ class Document:
 
     def _set_aside(self, match: "re.Match[bytes]") -> bytes:
         """A mark in place of a buffer that lies in the JSON as text."""
-        self.texts.append(match[1])
-        return b'"data:%d"' % (len(self.texts) - 1)
+        mark = f"data:{len(self.texts)}"
+        self.texts[mark] = match[1]
+        return f'"{mark}"'.encode()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, and of those beside it that were asked for."""
+        others = {buffer.name: buffer.end for buffer in self.buffers.values() if buffer.name != str(self.path)}
+        return self.path.stat().st_size + sum(others.values())
 
     def buffer(self, index: object) -> Buffer:
         """The bytes of a buffer.
@@ -135,7 +143,11 @@ class Document:
         buffers = items(self.json.get("buffers"))
         if type(index) is not int or not 0 <= index < len(buffers):
             raise InputError(f"{self.path}: names the buffer {str(index)[:20]} of {len(buffers)}. {REMEDY}")
-        uri = buffers[index].get("uri")
+        if index not in self.buffers:
+            self.buffers[index] = self._found(index, buffers[index].get("uri"))
+        return self.buffers[index]
+
+    def _found(self, index: int, uri: object) -> Buffer:
         if uri is None:
             if self.binary is None or index != 0:
                 raise InputError(f"{self.path}: has no binary part, and the buffer {index} names no file. {REMEDY}")
@@ -143,18 +155,20 @@ class Document:
         if not isinstance(uri, str):
             raise InputError(f"{self.path}: the buffer {index} has an address that is not text. {REMEDY}")
         if uri.startswith("data:"):
-            place = uri[5:]
-            if not place.isdecimal() or int(place) >= len(self.texts):
-                raise InputError(f"{self.path}: the buffer {index} cannot be decoded. {REMEDY}")
-            return self._from_text(index, self.texts[int(place)])
-        name = unquote(uri)
-        file = self.path.parent / name
-        inside = file.resolve().is_relative_to(self.path.parent.resolve())
-        if "\0" in name or urlsplit(uri).scheme or not inside:
+            return self._from_text(index, self.texts.get(uri, uri[5:].encode(errors="replace")))
+        file = self.path.parent / unquote(uri)
+        try:
+            inside = not urlsplit(uri).scheme and file.resolve().is_relative_to(self.path.parent.resolve())
+            there = inside and file.is_file()
+        except (OSError, ValueError, RuntimeError):  # no name of a file, one that is too long, or a loop of links
+            raise InputError(
+                f"{self.path}: its Gaussians are in {uri[:100]!r}, which no file can be called: export it again"
+            ) from None
+        if not inside:
             raise InputError(
                 f"{self.path}: names a file outside its folder, {uri[:100]!r}; put it there, and change the name"
             )
-        if not file.is_file():
+        if not there:
             raise InputError(
                 f"{self.path}: its Gaussians are in {uri[:100]!r}, which is not there: copy it beside this file"
             )
@@ -208,11 +222,11 @@ class Document:
         buffer, first, end, stride = self.view(view)
         try:
             count = accessor["count"]
-            first += int(accessor.get("byteOffset", 0))
+            first += accessor.get("byteOffset", 0)
             dtype, scale = NUMBERS[accessor["componentType"]]
             size = np.dtype(dtype).itemsize * width
             step = size if stride is None else stride
-            fits = accessor["type"] == KIND[width] and "sparse" not in accessor and first >= 0
+            fits = accessor["type"] == KIND[width] and "sparse" not in accessor and type(first) is int and first >= 0
             fits &= type(count) is int and count >= 0 and size <= step <= MOST_STRIDE
             fits &= not count or first + (count - 1) * step + size <= end
             if not accessor.get("normalized", False):

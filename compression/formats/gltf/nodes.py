@@ -94,9 +94,16 @@ def _held(document: Document, nodes: list[Node], meshes: int) -> list[tuple[int,
             raise InputError(f"{path}: the node {index} is reached twice: its nodes are no trees. {REMEDY}")
         seen.add(index)
         node = nodes[index]
-        matrix = above @ local_matrix(document, node, index)
+        with np.errstate(over="ignore", invalid="ignore"):
+            matrix = above @ local_matrix(document, node, index)
+        if not np.isfinite(matrix).all():
+            raise InputError(
+                f"{path}: the node {index}, with those above it, has a transform that is not finite: mend their scales"
+            )
         mesh = node.get("mesh")
-        if type(mesh) is int and 0 <= mesh < meshes:
+        if mesh is not None:
+            if type(mesh) is not int or not 0 <= mesh < meshes:
+                raise InputError(f"{path}: names the mesh {str(mesh)[:20]} of {meshes}. {REMEDY}")
             held.append((mesh, matrix, node))
         children = node.get("children")
         waiting += [(child, matrix) for child in (children if isinstance(children, list) else [])[::-1]]

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splat.compression.coding.byte_reader import REMEDY
+from splat.compression.coding.byte_reader import REMEDY, check_ratio
 from splat.compression.formats import spz
 from splat.compression.formats.axes import LUF, turned
 from splat.compression.formats.blocks import joined, ranges
-from splat.compression.formats.gltf import EXTENSION
+from splat.compression.formats.gltf import EXTENSION, harmonic_names
 from splat.compression.formats.gltf.document import Column, Document, Node, item
 from splat.compression.formats.gltf.nodes import Matrix, Placed, Transform, placed_primitives
 from splat.errors import InputError
@@ -19,6 +19,7 @@ from splat.gaussians import SH_C0, Gaussians
 from splat.geometry.georeference import Georeference
 from splat.geometry.similarity import sampled_directions
 from splat.io.local_origin import local_origin, moved_from, moved_text
+from splat.io.wording import listed
 from splat.spherical_harmonics import basis
 
 PREFIXES = (f"{EXTENSION}:", "_")
@@ -31,6 +32,7 @@ DEPENDENT = ("gaussian_splatting", "compression", "quantization", "draco", "spz"
 FAR = 1000.0
 """Translations smaller than this leave positions their precision."""
 KNOWN = {EXTENSION, "KHR_mesh_quantization"}
+ATTRIBUTES = {*(f"{EXTENSION}:{name}" for name in ("ROTATION", "SCALE", "OPACITY")), *harmonic_names(4)}
 
 
 def read(path: Path) -> Gaussians:
@@ -54,13 +56,15 @@ def read_moved(path: Path) -> tuple[Gaussians, Georeference | None]:
             and any(word in name for word in DEPENDENT)
         ):
             raise InputError(f"{path}: needs {name[:60]}, which cannot be read: export it without that extension")
-    parts, origin = [], np.zeros(3)
+    parts, origin, made = [], np.zeros(3), 0
     for number, placed in enumerate(placed_primitives(document)):
         linear, translation = placed.matrix[:3, :3], placed.matrix[:3, 3]
         if not number:
             origin = _origin(document, placed)
         matrix = np.block([[linear, (translation - origin)[:, None]], [np.eye(4)[3]]])
         parts.append(_gaussians(document, placed.primitive, Transform(document, matrix)))
+        made += sum(tensor.nbytes for tensor in parts[-1].tensors().values())
+        check_ratio(str(path), document.size, made)
     return Gaussians.cat(parts), moved_from(torch.from_numpy(origin) * torch.tensor(LUF)) if origin.any() else None
 
 
@@ -123,6 +127,8 @@ def _packed(document: Document, extensions: Node) -> Gaussians | None:
 
 def _is_linear(document: Document, extension: Node) -> bool:
     space = extension.get("colorSpace")
+    if space is not None and not isinstance(space, str):
+        raise InputError(f"{document.path}: its color space is not text. {REMEDY}")
     if space in LINEAR:
         warnings.warn(
             f"{document.path}: its colors are linear; each Gaussian's was converted to sRGB, in which they are blended here",
@@ -150,6 +156,11 @@ def srgb(linear: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
 
 
+def _names(degree: int) -> list[str]:
+    """The attributes of the harmonics of one degree."""
+    return [f"SH_DEGREE_{degree}_COEF_{index}" for index in range(2 * degree + 1)]
+
+
 class _Attributes:
     """The attributes of a primitive, as ratified or as in drafts: without opacity, or without harmonics of degree 0, those are
     in COLOR_0."""
@@ -158,26 +169,32 @@ class _Attributes:
         self.document, self.attributes = document, attributes
         self.means = document.column(attributes.get("POSITION"), 3, "POSITION")
         self.quats, self.scales = self.column("ROTATION", 4), self.column("SCALE", 3)
-        degree = -1
-        while degree < 4 and self.name(f"SH_DEGREE_{degree + 1}_COEF_0") in attributes:
-            degree += 1
+        degree = max((degree for degree in range(5) if self.has(degree)), default=0)
         self.color = None
-        if degree < 0 or self.name("OPACITY") not in attributes:
+        if not self.has(0) or self.name("OPACITY") not in attributes:
             if "COLOR_0" not in attributes:
-                missing = f"{EXTENSION}:{'OPACITY' if degree >= 0 else 'SH_DEGREE_0_COEF_0'}"
+                missing = f"{EXTENSION}:{'OPACITY' if self.has(0) else 'SH_DEGREE_0_COEF_0'}"
                 raise InputError(f"{document.path}: the attribute {missing} is missing. {REMEDY}")
             self.color = document.column(attributes["COLOR_0"], 4, "COLOR_0")
         self.opacities = self.column("OPACITY", 1) if self.name("OPACITY") in attributes else None
-        self.sh0 = self.column("SH_DEGREE_0_COEF_0", 3) if degree >= 0 else None
-        names = [f"SH_DEGREE_{d}_COEF_{n}" for d in range(1, max(degree, 0) + 1) for n in range(2 * d + 1)]
-        self.rest = [self.column(name, 3) for name in names]
+        self.sh0 = self.column("SH_DEGREE_0_COEF_0", 3) if self.has(0) else None
+        self.rest = [self.column(name, 3) for above in range(1, degree + 1) for name in _names(above)]
         columns = (self.quats, self.scales, self.opacities, self.sh0, self.color, *self.rest)
         if any(one is not None and one.count != self.means.count for one in columns):
             raise InputError(f"{document.path}: its attributes are of different lengths. {REMEDY}")
+        unread = [name for name in attributes if name.startswith(f"{EXTENSION}:") and name not in ATTRIBUTES]
+        if unread:
+            warnings.warn(
+                f"{document.path}: attributes that mean nothing here were not read: {listed(unread)}", stacklevel=5
+            )
 
     def name(self, name: str) -> str:
         """The attribute's whole name in this file."""
         return next((prefix + name for prefix in PREFIXES if prefix + name in self.attributes), PREFIXES[0] + name)
+
+    def has(self, degree: int) -> bool:
+        """Whether there are harmonics of a degree, or some of them."""
+        return any(self.name(name) in self.attributes for name in _names(degree))
 
     def column(self, name: str, width: int) -> Column:
         """Where an attribute's numbers are."""
@@ -194,7 +211,7 @@ class _Attributes:
         return Gaussians(
             means=self.means.rows(place),
             quats=self.quats.rows(place)[:, [3, 0, 1, 2]],
-            log_scales=self.scales.rows(place).clamp_min(1e-30).log(),
+            log_scales=self.scales.rows(place).log(),
             logit_opacities=opacities.clamp(1e-6, 1 - 1e-6).logit(),
             sh0=self.sh0.rows(place) if self.sh0 is not None else (color[:, :3] - 0.5) / SH_C0,
             sh_rest=torch.stack(harmonics, dim=1) if harmonics else torch.zeros(place.stop - place.start, 0, 3),

@@ -6,7 +6,8 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,14 @@ from splat.gaussians import Gaussians
 PALETTE_COLUMNS = 64
 """Entries in a row of the palette's image."""
 MOST_PIXELS = 1 << 26
-META_LIMIT = 1 << 20
+META, META_LIMIT = "meta.json", 1 << 20
 NAME_LIMIT = 100
+IMAGES = ["WEBP", "PNG"]
+"""Image formats in which the numbers of a SOG are kept without loss."""
+PNG_DEPTH = 24
+"""Byte of a PNG that says how many bits a channel has."""
+LZMA_ERROR: type[Exception] = getattr(getattr(zipfile, "lzma", None), "LZMAError", zlib.error)
+"""There is none where Python was built without it."""
 
 Members = Callable[[str], bytes]
 ZIP_END = 22
@@ -38,38 +45,63 @@ def read(path: Path) -> Gaussians:
     Raises:
         InputError: it is damaged, of another version, or its images do not fit together.
     """
-    if path.is_dir():
-        path = path / "meta.json"
-    if path.suffix.lower() == ".json":
-        return _Reader(str(path), _folder(path.parent), read_file(path)).gaussians()
+    with opened(path) as members:
+        return _Reader(str(path), members, members(META)).gaussians()
+
+
+@contextmanager
+def opened(path: Path, again: bool = False) -> Iterator[Members]:
+    """The members of a `.sog`, or of the folder of a `meta.json`, each by its name.
+
+    Args:
+        again: bytes after the end have been reported.
+
+    Raises:
+        InputError: it cannot be read.
+    """
+    if path.is_dir() or path.suffix.lower() == ".json":
+        yield _folder(path / META if path.is_dir() else path)
+        return
     try:
         with zipfile.ZipFile(path) as archive:
             members = _archive(path, archive)
-            warn_of_rest(str(path), _rest(path, archive))
-            return _Reader(str(path), members, members("meta.json")).gaussians()
+            warn_of_rest(str(path), 0 if again else _rest(path, archive))
+            yield members
     except FileNotFoundError:
         raise InputError(f"{path}: no such file. Check the path.") from None
     except InputError:
         raise
-    except (zipfile.BadZipFile, zlib.error, struct.error, ValueError, RuntimeError, OSError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        LZMA_ERROR,
+        struct.error,
+        ValueError,
+        RuntimeError,
+        OSError,
+        EOFError,
+    ) as error:
         raise InputError(f"{path}: the ZIP cannot be read ({error}). {REMEDY}") from None
 
 
 def antialiased(path: Path) -> bool | None:
     """Whether a file that `read` accepts says that its scene was trained with antialiasing; None where it says nothing."""
-    if path.suffix.lower() == ".json":
-        meta = json.loads(read_file(path))
-    else:
-        with zipfile.ZipFile(path) as archive:
-            meta = json.loads(archive.read("meta.json"))
-    return True if meta.get("model") == "antialiased" else None
+    with opened(path, again=True) as members:
+        return says_antialiased(json.loads(members(META)))
 
 
-def _folder(folder: Path) -> Members:
+def says_antialiased(meta: dict[str, Any]) -> bool | None:
+    """The same of a description; `antialias` is what some programs wrote before `model` was specified."""
+    return True if meta.get("model") == "antialiased" or meta.get("antialias") is True else None
+
+
+def _folder(path: Path) -> Members:
     def member(name: str) -> bytes:
+        if name == META:
+            return read_file(path)
         if Path(name).name != name:
-            raise InputError(f"{folder / 'meta.json'}: names a file outside its folder, {name[:NAME_LIMIT]!r}")
-        return read_file(folder / name)
+            raise InputError(f"{path}: names a file outside its folder, {name[:NAME_LIMIT]!r}")
+        return read_file(path.parent / name)
 
     return member
 
@@ -94,6 +126,10 @@ def _archive(path: Path, archive: zipfile.ZipFile) -> Members:
         return archive.read(name)
 
     return member
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) < 1e30
 
 
 class _Reader:
@@ -130,7 +166,7 @@ class _Reader:
         """Finite numbers of the meta data; any number of them, up to 256, where `count` is None."""
         values = self.get(*keys)
         fine = isinstance(values, list) and (len(values) == count if count is not None else 0 < len(values) <= 256)
-        fine = fine and all(isinstance(v, int | float) and abs(v) < 1e30 for v in values)
+        fine = fine and all(_is_number(value) for value in values)
         if not fine:
             expected = f"{count} numbers" if count is not None else "1 to 256 numbers"
             raise InputError(f"{self.name}: meta.json: {'.'.join(map(str, keys))}: expected {expected}. {REMEDY}")
@@ -145,16 +181,24 @@ class _Reader:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                with Image.open(io.BytesIO(content), formats=["WEBP"]) as file:
+                with Image.open(io.BytesIO(content), formats=IMAGES) as file:
                     if file.width * file.height > min(MOST_PIXELS, max(1 << 20, 200 * len(content))):
                         raise InputError(
                             f"{self.name}: {name}: {file.width} x {file.height} pixels in {len(content):,} bytes. {REMEDY}"
+                        )
+                    if file.format == "PNG" and content[PNG_DEPTH] > 8:
+                        raise InputError(
+                            f"{self.name}: {name}: its channels have {content[PNG_DEPTH]} bits, those of a SOG 8: export "
+                            "it again"
                         )
                     pixels = np.asarray(file.convert("RGBA" if channels == 4 else "RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"{self.name}: {name}: not a WebP image ({error}). {REMEDY}") from None
+            raise InputError(
+                f"{self.name}: {name}: not a WebP or PNG image, or a damaged one ({error}): export it again, as "
+                "lossless WebP"
+            ) from None
         return torch.from_numpy(pixels.copy())
 
     def plane(self, channels: int, *keys: str | int) -> Tensor:  # uint8 [N, channels]
@@ -202,7 +246,7 @@ class _Reader:
 
     def _harmonics(self) -> tuple[Tensor, Tensor]:
         """The palette [P, K, 3], and the entry of every Gaussian [N]."""
-        if not isinstance(self.meta.get("shN"), dict):
+        if self.meta.get("shN") is None:
             return torch.zeros(1, 0, 3), torch.zeros(self.count, dtype=torch.int64)
         centroids = self.image(3, "shN", "files", 0)
         bases, leftover = divmod(centroids.shape[1], PALETTE_COLUMNS)
@@ -215,7 +259,7 @@ class _Reader:
             palette = self.looked_up(entries, "shN", "codebook")
         else:
             low, high = (self.get("shN", end) for end in ("mins", "maxs"))
-            if not all(isinstance(value, int | float) for value in (low, high)):
+            if not (_is_number(low) and _is_number(high)):
                 raise InputError(f"{self.name}: meta.json: shN: expected mins and maxs. {REMEDY}")
             palette = low + entries.float() / 255 * (high - low)
         pixels = self.plane(3, "shN", "files", 1)

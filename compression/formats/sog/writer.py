@@ -8,10 +8,13 @@ scales and constant colors: 256 numbers each. Harmonics: a palette of vectors, w
 import io
 import json
 import math
+import re
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count as numbers_from
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,12 +28,15 @@ from splat.compression.coding.kmeans import assign_numbers
 from splat.compression.formats.blocks import drawable_order, ranges
 from splat.compression.formats.sog.codes import Quantization, fit, mean_codes, quat_codes
 from splat.compression.formats.sog.grid_order import grid_order, grid_size
-from splat.compression.formats.sog.reader import PALETTE_COLUMNS, read
+from splat.compression.formats.sog.reader import META, PALETTE_COLUMNS, read
 from splat.errors import InputError
 from splat.gaussians import Gaussians, with_finite_values
 from splat.geometry.morton import morton_order
 from splat.io.atomic_file import replacing
 from splat.version import __version__
+
+OWN_NAME = re.compile(r"(means_[lu]|scales|quats|sh0|shN_(centroids|labels))(-\d+)?\.webp")
+"""Names of images that are written here."""
 
 Plane = Callable[[Gaussians, Quantization, Tensor], Tensor]
 """The pixels [M, 3 or 4] of an image, of 0 to 255, for some Gaussians, those of the rows [M]."""
@@ -58,13 +64,48 @@ def write(
     """
     members = encode(gaussians, antialiased, palette, seed, quantization, order)
     if path.suffix.lower() == ".json":
-        for name, content in members.items():
-            with replacing(path.parent / name) as temporary:
-                temporary.write_bytes(content)
+        write_folder(members, path)
         return
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content)
+
+
+def write_folder(members: dict[str, bytes], path: Path) -> None:
+    """Write the members of a SOG beside its description `path`, which comes last.
+
+    Images that are there keep their names until then, so that the old description never means new images: the new ones are
+    called means_l-2.webp, and so on.
+
+    Raises:
+        OSError: the folder cannot be written or the disk is full; a scene that is there is then unharmed.
+    """
+    meta = json.loads(members[META])
+    written: list[Path] = []
+    try:
+        for entry in meta.values():
+            files = entry.get("files", []) if isinstance(entry, dict) else []
+            for index, name in enumerate(files):
+                written.append(_unused(path.with_name(name)))
+                with replacing(written[-1]) as temporary:
+                    temporary.write_bytes(members[name])
+                files[index] = written[-1].name
+        with replacing(path) as temporary:
+            temporary.write_bytes(json.dumps(meta).encode())
+    except BaseException:
+        for file in written:
+            file.unlink(missing_ok=True)
+        raise
+    for file in path.parent.iterdir():
+        if OWN_NAME.fullmatch(file.name) and file not in written:
+            with suppress(OSError):  # another program has it open; nothing names it any more
+                file.unlink()
+
+
+def _unused(path: Path) -> Path:
+    """The name itself, or numbered, if there is such a file."""
+    names = (path if number == 1 else path.with_stem(f"{path.stem}-{number}") for number in numbers_from(1))
+    return next(name for name in names if not name.exists())
 
 
 def encode(
@@ -132,7 +173,7 @@ def encode(
         files = ["shN_centroids.webp", "shN_labels.webp"]
         numbers = fitted.numbers.tolist()
         meta["shN"] = {"count": len(codes), "bands": scene.sh_degree, "codebook": numbers, "files": files}
-    return {**members, "meta.json": json.dumps(meta).encode()}
+    return {**members, META: json.dumps(meta).encode()}
 
 
 def _appearance(scene: Gaussians, fitted: Quantization, rows: Tensor) -> Tensor:  # [M, 4]
