@@ -32,7 +32,7 @@ class PhotosOptions:
     overwrite: bool = False
     """Start over where OUT holds an earlier capture, or unfinished work, of this command."""
     seed: int = 0
-    """Seed of the random choices of structure from motion."""
+    """Seed of the random choices of structure from motion. Runs still differ a little: its threads do not end in one order."""
 
 
 def photos(options: PhotosOptions) -> None:

@@ -167,7 +167,7 @@ def _describe(
         pairs=rows(search.work.database(found.attempt.masked), "two_view_geometries"),
         mapping=found.attempt.describe(),
         tried=tuple(f"{o.attempt.describe()}: {o.describe(len(names))}" for o in others),
-        sub_models=found.scenes,
+        other_groups=tuple(tuple(names[name] for name in group) for group in found.others),
         notes=notes,
     )
 

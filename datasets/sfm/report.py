@@ -34,7 +34,7 @@ class Reconstructed:
     pairs: int  # of photos that were compared
     mapping: str  # what led to the scene
     tried: tuple[str, ...]  # what did not, and how many photos it registered
-    sub_models: int
+    other_groups: tuple[tuple[str, ...], ...]  # photos of further scenes, which share none with this one
     notes: tuple[str, ...] = ()  # how photos were read
 
     def describe(self) -> str:
@@ -55,10 +55,12 @@ class Reconstructed:
             lines.append(f"{number_of(len(self.unmatched), 'of these matches', 'of these match')} no other photo")
         if self.registered < FEW_REGISTERED * self.photos:
             lines.append(f"warning: few photos registered. {ADVICE}.")
-            if self.sub_models > 1:
+            if self.other_groups:
+                others = "; ".join(f"{number_of(len(names), 'photo')} ({listed(names)})" for names in self.other_groups)
                 lines.append(
-                    f"The photos fell into {self.sub_models} groups that do not overlap; the largest is used. More photos "
-                    "between them would join them."
+                    f"The photos fell into {len(self.other_groups) + 1} groups that do not overlap. The one with most matches "
+                    f"is used; others: {others}. More photos between them would join groups of one place; where they are of "
+                    "different places, call `splat photos` on those of each alone."
                 )
         if self.explained < DOUBTFUL:
             lines.append(
