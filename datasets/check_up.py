@@ -84,7 +84,7 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
             if file.mask is not None:
                 check_mask(file.mask, lens)
             sizes.append(stored)
-        except (UnusablePhoto, OSError) as reason:
+        except UnusablePhoto as reason:
             unreadable.append((file.posed.name, str(reason)))
             continue
         size = target_size(

@@ -101,7 +101,7 @@ def _largest(database: pycolmap.Database, image: int) -> NDArray[np.float32]:  #
 def _visual_words(rows: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:  # [words, 128]
     """Means of clusters of descriptors (k-means)."""
     words = rows[random.permutation(len(rows))[:WORDS]]
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if len(words) else 0):  # black photos have none
         nearest = _nearest(rows, words)
         for word in range(len(words)):
             members = rows[nearest == word]

@@ -36,7 +36,7 @@ def choose_kinds(wanted: str, paths: Sequence[Path], ordered: bool) -> tuple[str
     kinds = ["retrieval"]
     if ordered or all(re.search(r"\d", path.stem) for path in paths):
         kinds.insert(0, "sequential")
-    if not ordered and all(exif_of(path).get_ifd(GPS) for path in paths):
+    if not ordered and all((exif := exif_of(path)) is not None and exif.get_ifd(GPS) for path in paths):
         kinds.append("spatial")
     return tuple(kinds)
 

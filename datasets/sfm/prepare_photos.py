@@ -1,7 +1,9 @@
 """Photos and masks made ready for COLMAP: upright, of a kind that it reads, named as it wants them."""
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -9,14 +11,24 @@ from PIL import Image
 from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_mask
 from splat.datasets.images.decode import decode_upright, stored_size
 from splat.datasets.images.deep import Levels, deep_header
-from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image
+from splat.datasets.images.file_kinds import ORIENTATION, UnusablePhoto, open_image
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
+from splat.io.wording import listed, number_of
 
-GPS = 0x8825
-"""Tag of EXIF."""
-READ_BY_COLMAP = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
-"""Photos that COLMAP decodes itself; of others it gets a JPEG."""
+MAKE, MODEL, LENS, GPS = 0x010F, 0x0110, 0x8769, 0x8825
+"""Tags of EXIF; the last two stand for lists of tags."""
+INTEROP, MAKER_NOTE = 0xA005, 0x927C
+"""Tags in the list of the lens that mean nothing elsewhere."""
+WRITE_OPTIONS: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 97, "subsampling": 0},
+    ".jpeg": {"quality": 97, "subsampling": 0},
+    ".png": {},
+    ".tif": {"compression": "raw"},
+    ".tiff": {"compression": "raw"},
+    ".bmp": {},
+}
+"""Photos that COLMAP decodes itself, with what Pillow is told where they are written anew; of others it gets a JPEG."""
 
 
 def mask_index(source: Path, folder: Path) -> CompanionIndex | None:
@@ -46,20 +58,21 @@ def prepare(
     """
     names: dict[str, str] = {}
     own: set[str] = set()
+    damaged: list[str] = []
     masked = 0
     (work / "photos").mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(paths, 1):
         written = path.relative_to(folder)
         name = written.as_posix()
-        readable = path.suffix.lower() in READ_BY_COLMAP
+        readable = path.suffix.lower() in WRITE_OPTIONS
         if not readable:
             name = written.with_suffix(".jpg").as_posix()
             if name in own or (folder / name).exists():
                 name = f"{written.as_posix()}.jpg"
         target = work / "photos" / f"{number:06d}{Path(name).suffix.lower()}"
         try:
-            if not target.exists():
-                _prepare_photo(path, target, readable, levels)
+            if not target.exists() and not _prepare_photo(path, target, readable, levels):
+                damaged.append(path.name)
             if masks is not None:
                 masked += _prepare_mask(masks.find(written.as_posix()), target, work / "masks" / f"{target.name}.png")
         except UnusablePhoto as reason:
@@ -68,36 +81,63 @@ def prepare(
         own.add(name)
     if masks is not None:
         masks.check_use(masked, "mask")
+    if damaged:
+        warnings.warn(
+            f"{number_of(len(damaged), 'photo')} with damaged EXIF, camera and place count as unknown: {listed(damaged)}",
+            stacklevel=2,
+        )
     return names
 
 
-def _prepare_photo(path: Path, target: Path, readable: bool, levels: Levels | None) -> None:
+def _prepare_photo(path: Path, target: Path, readable: bool, levels: Levels | None) -> bool:
+    """Write or link one. Returns whether its EXIF is sound; it is left out where it is not."""
     exif = exif_of(path)
-    if readable and exif.get(ORIENTATION, 1) in (0, 1) and _is_plain(path):
+    if exif is not None and readable and exif.get(ORIENTATION, 1) in (0, 1) and _is_plain(path):
         target.symlink_to(path.resolve())
-        return
-    exif[ORIENTATION] = 1
+        return True
+    kept = Image.Exif() if exif is None else exif
+    kept[ORIENTATION] = 1
     with replacing(target) as file:
-        decode_upright(path, levels).save(file, exif=exif, quality=97, subsampling=0)
+        decode_upright(path, levels).save(file, exif=kept, **WRITE_OPTIONS[target.suffix])
+    return exif is not None
 
 
-def exif_of(path: Path) -> Image.Exif:
-    """What the camera wrote into a photo; nothing where the kind of file has no room for it."""
+def exif_of(path: Path) -> Image.Exif | None:
+    """What a photo says of its camera, place and orientation: nothing where the kind of file has no room for it, None where
+    it is damaged."""
+    kept = Image.Exif()
     try:
         with open_image(path) as image:
-            exif = image.getexif()
-            exif.get_ifd(GPS)  # read while the file is open
-            return exif
-    except (UnusablePhoto, *DECODING_ERRORS):
-        return Image.Exif()
+            try:
+                found = image.getexif()
+                for tag in (MAKE, MODEL, ORIENTATION):
+                    if tag in found:
+                        kept[tag] = found[tag]
+                for tag in (LENS, GPS):
+                    kept.get_ifd(tag).update(found.get_ifd(tag))
+                for tag in (INTEROP, MAKER_NOTE):
+                    kept.get_ifd(LENS).pop(tag, None)
+                kept.tobytes()
+            except Exception:  # Pillow raises nearly anything
+                return None
+    except UnusablePhoto:
+        pass
+    return kept
 
 
 def _is_plain(path: Path) -> bool:
-    """Whether a photo has 8 bits of gray or RGB."""
+    """Whether a photo has 8 bits of gray or RGB, as COLMAP reads it.
+
+    Raises:
+        UnusablePhoto: it is damaged; COLMAP would take a part of it for the whole.
+    """
     if deep_header(path) is not None:
         return False
     with open_image(path) as image:
-        return image.mode in ("RGB", "L")
+        plain = image.mode in ("RGB", "L")
+        image.draft(None, (64, 64))  # a JPEG is then decoded in a fraction of the time
+        image.load()
+        return plain
 
 
 def _prepare_mask(mask: Path | None, photo: Path, target: Path) -> bool:

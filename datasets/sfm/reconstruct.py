@@ -15,23 +15,19 @@ from PIL import Image
 
 from splat.datasets.images.decode import stored_size
 from splat.datasets.images.deep import measure_levels
-from splat.datasets.images.file_kinds import (
-    PHOTO_SUFFIXES,
-    RAW_SUFFIXES,
-    UnusablePhoto,
-)
+from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.lens import undistort_map
 from splat.datasets.images.pages import page_notes
-from splat.datasets.images.photo_index import natural
+from splat.datasets.images.photo_index import PhotoIndex, natural
 from splat.datasets.readers.colmap import find_models
 from splat.datasets.sfm.attempts import Mapper, Outcome, SceneSearch, Wishes
 from splat.datasets.sfm.cameras import Sharing
-from splat.datasets.sfm.matches import ENOUGH, draw_matches, read_matches
+from splat.datasets.sfm.matches import ENOUGH, draw_matches, matched_pairs, read_matches
 from splat.datasets.sfm.pairs import choose_kinds
 from splat.datasets.sfm.prepare_photos import mask_index, prepare
 from splat.datasets.sfm.report import Reconstructed
 from splat.datasets.sfm.video_frames import extract_frames, is_video
-from splat.datasets.sfm.watch import StepFailed, rows, watched
+from splat.datasets.sfm.watch import StepFailed, watched
 from splat.datasets.sfm.work_folder import FINISHED, WorkFolder, open_work
 from splat.errors import InputError
 from splat.io.facts import as_json
@@ -64,6 +60,8 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
     options = options or SfmOptions()
     if source.is_dir() and find_models(source):
         raise InputError(f"{source}: has a COLMAP model already; train on it with: splat train {source}")
+    if not _is_unicode(str(out)):
+        raise InputError(f"{out}: is not a name in UTF-8, for which COLMAP has no room; choose another name")
     ordered = is_video(source)
     folder = source if ordered else photo_folder(source)
     paths, unusable = ([source], []) if ordered else usable_photos(folder)
@@ -75,13 +73,14 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
     if work.resumed and options.progress:
         print(f"{out}: going on where the work was cut off", file=sys.stderr)
     try:
+        video_notes: list[str] = []
         if ordered:
-            folder = _frames(source, work, options)
+            folder, video_notes = _frames(source, work, options)
             paths, unusable = usable_photos(folder)
             _check_enough(source, paths, unusable)
         with ThreadPoolExecutor() as pool:
             levels, notes = measure_levels(paths, pool)
-            notes += page_notes(paths, pool)
+            notes = [*video_notes, *notes, *page_notes(paths, pool)]
         listing = counted(paths, "photos", unit="photo", shown=options.progress)
         names = prepare(listing, folder, masks, work.path, levels)
         kinds = choose_kinds(options.matching, paths, ordered)
@@ -118,14 +117,14 @@ def _check_enough(source: Path, paths: Sequence[Path], unusable: Sequence[tuple[
         )
 
 
-def _frames(video: Path, work: WorkFolder, options: SfmOptions) -> Path:
-    """The folder with a video's frames, taken out of it unless they all are there."""
+def _frames(video: Path, work: WorkFolder, options: SfmOptions) -> tuple[Path, list[str]]:
+    """The folder with a video's frames, taken out of it unless they all are there, and what to know of them."""
     folder, part = work.path / "frames", work.path / "frames-part"
     if not folder.is_dir():
         shutil.rmtree(part, ignore_errors=True)
-        extract_frames(video, part, options.frames, progress=options.progress)
+        work.note("video", extract_frames(video, part, options.frames, progress=options.progress).notes)
         part.rename(folder)
-    return folder
+    return folder, work.noted("video") or []
 
 
 def _wishes(options: SfmOptions) -> Wishes:
@@ -164,7 +163,7 @@ def _describe(
         cameras=len({image.camera_id for image in registered}),
         lens=", ".join(sorted({model.cameras[image.camera_id].model_name for image in registered})),
         matching=" and ".join(search.kinds),
-        pairs=rows(search.work.database(found.attempt.masked), "two_view_geometries"),
+        pairs=len(matched_pairs(search.work.database(found.attempt.masked))) // 2,
         mapping=found.attempt.describe(),
         tried=tuple(f"{o.attempt.describe()}: {o.describe(len(names))}" for o in others),
         other_groups=tuple(tuple(names[name] for name in group) for group in found.others),
@@ -191,23 +190,36 @@ def holds_photos(source: Path) -> bool:
         return True
     if not source.is_dir():
         return False
-    return any(path.suffix.lower() in (*PHOTO_SUFFIXES, *RAW_SUFFIXES) for path in photo_folder(source).rglob("*"))
+    return bool(_photo_files(photo_folder(source)))
+
+
+def _photo_files(folder: Path) -> list[Path]:
+    files = PhotoIndex(folder, leave_out=("masks",)).files
+    return sorted(files, key=lambda path: natural(path.relative_to(folder).as_posix()))
 
 
 def usable_photos(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
     """Photos below a folder in the order of their names, and those that are none after all, with the reason."""
-    kinds = (*PHOTO_SUFFIXES, *RAW_SUFFIXES)
-    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in kinds]
-    found = [path for path in found if "masks" not in path.relative_to(folder).parts[:-1]]
     usable, unusable = [], []
-    for path in sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix())):
+    for path in _photo_files(folder):
         try:
+            if not _is_unicode(path.relative_to(folder).as_posix()):
+                raise UnusablePhoto("has a name that is not UTF-8, for which a COLMAP model has no room; rename it")
             if min(stored_size(path)) < 64:
                 raise UnusablePhoto("is smaller than 64 pixels")
             usable.append(path)
         except UnusablePhoto as reason:
             unusable.append((path.name, str(reason)))
     return usable, unusable
+
+
+def _is_unicode(name: str) -> bool:
+    """Linux lets names be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def write_capture(

@@ -60,12 +60,13 @@ def watched(work: Callable[[pycolmap.CancellationToken], Result], counter: Count
 def rows(database: Path, table: str) -> int:
     """How many rows a table has, as far as they have reached the file.
 
-    Takes no lock: one of ours would make a write of COLMAP's fail, which ends the whole process.
+    Takes no lock: one of ours would make a write of COLMAP's fail, which ends the whole process. So it may see half of a
+    write, and be wrong for a moment.
     """
     if not database.is_file():
         return 0
     try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             return int(connection.execute(f"select count(*) from {table}").fetchone()[0])
     except sqlite3.Error:  # not made yet, or just being written
         return 0

@@ -14,7 +14,6 @@ from typing import NoReturn
 
 import numpy as np
 import pytest
-import torch
 from captures import write_capture
 from PIL import Image
 
@@ -24,14 +23,12 @@ from splat.datasets.sfm import features, mapping, watch
 from splat.datasets.sfm.pairs import choose_kinds
 from splat.datasets.sfm.reconstruct import (
     SfmOptions,
+    holds_photos,
     photo_folder,
     reconstruct,
     usable_photos,
 )
-from splat.datasets.sfm.video_frames import extract_frames
 from splat.errors import InputError
-from splat.io.images import read_image
-from splat.io.video import VideoWriter
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +85,8 @@ def test_photos_become_a_capture_although_the_work_was_cut_off(photos, tmp_path,
         "photos.json",
         "sparse",
     ]
-    assert json.loads((tmp_path / "out/photos.json").read_text())["registered"] == 8
+    said = json.loads((tmp_path / "out/photos.json").read_text())
+    assert (said["registered"], said["pairs"]) == (8, 28)
 
     scene = load_capture(tmp_path / "out")
     assert len(scene) == 8 and len(scene.points) == done.points
@@ -110,42 +108,12 @@ def _disk_full(*_: object) -> NoReturn:
     raise AssertionError("the work has not failed")
 
 
-def test_a_video_gives_its_sharpest_frames(tmp_path):
-    random = torch.Generator().manual_seed(0)
-    texture = torch.rand(60, 400, 3, generator=random)
-    with VideoWriter(tmp_path / "turn.mp4", fps=30, crf=10) as video:
-        for place in range(40):
-            frame = texture[:, 4 * place : 4 * place + 80].repeat_interleave(4, 0).repeat_interleave(4, 1)
-            if place % 4:  # three of four are blurred
-                planes = torch.nn.functional.avg_pool2d(frame.permute(2, 0, 1)[None], 9, 1, 4)
-                frame = planes[0].permute(1, 2, 0)
-            video.write(frame)
-    assert extract_frames(tmp_path / "turn.mp4", tmp_path / "frames", 10) == 10
-    assert len(list((tmp_path / "frames").iterdir())) == 10
-    for index in range(10):
-        picked = read_image(tmp_path / f"frames/frame_{index + 1:05d}.jpg").float()
-        sharp = texture[:, 16 * index : 16 * index + 80].repeat_interleave(4, 0).repeat_interleave(4, 1) * 255
-        assert float((picked - sharp).abs().mean()) < 30
-
-
 @pytest.mark.parametrize("content", [b"", b"\0\0\0\x18ftypmp42 not a film", b"RIFF" + bytes(400)])
 def test_an_undecodable_video_is_explained(tmp_path, content):
     (tmp_path / "film.mp4").write_bytes(content)
     with pytest.raises(InputError, match=r"film\.mp4: cannot be decoded.*ffmpeg"):
         reconstruct(tmp_path / "film.mp4", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_video_that_ends_in_the_middle_is_used_as_far_as_it_goes(tmp_path):
-    with VideoWriter(tmp_path / "whole.mp4", fps=30) as video:
-        for place in range(60):
-            video.write(torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(place)))
-    data = (tmp_path / "whole.mp4").read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
-    try:
-        assert extract_frames(tmp_path / "cut.mp4", tmp_path / "frames", 10) >= 3
-    except InputError as error:
-        assert "cannot be decoded" in str(error)
 
 
 def test_photos_that_do_not_match(tmp_path):
@@ -185,6 +153,31 @@ def test_names_are_sorted_as_people_count(tmp_path):
     assert unusable == [("icon.png", "is smaller than 64 pixels")]
 
 
+def test_files_of_systems_are_no_photos(tmp_path):
+    for name in ("a.jpg", "sub/b.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", ".trash/c.jpg", "masks/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (80, 80)).save(tmp_path / name)
+    (tmp_path / "._a.jpg").write_bytes(b"\0\5\x16\7")
+    usable, unusable = usable_photos(tmp_path)
+    assert [path.name for path in usable] == ["a.jpg", "b.jpg"] and unusable == []
+    assert holds_photos(tmp_path)
+    (tmp_path / "empty/.hidden").mkdir(parents=True)
+    Image.new("RGB", (80, 80)).save(tmp_path / "empty/.hidden/a.jpg")
+    assert not holds_photos(tmp_path / "empty")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are characters")
+def test_names_that_are_not_utf_8_are_said_before_any_work(tmp_path):
+    for number in range(4):
+        Image.effect_noise((80, 80), 50).save(os.fsdecode(bytes(tmp_path / "caf") + b"\xe9%d.png" % number))
+    with pytest.raises(
+        InputError, match=r"(?s)0 photos can be read.*caf.0.png has a name that is not UTF-8.*rename it"
+    ):
+        reconstruct(tmp_path, tmp_path / "out")
+    with pytest.raises(InputError, match=r"is not a name in UTF-8.*choose another"):
+        reconstruct(tmp_path, tmp_path / os.fsdecode(b"\xe9"))
+
+
 def test_choice_of_pairs(tmp_path):
     Image.new("RGB", (80, 80)).save(tmp_path / "a1.png")
     paths = [tmp_path / "a1.png"]
@@ -209,15 +202,16 @@ def test_training_finds_the_cameras_by_itself(photos, tmp_path, capsys):
     assert "using the cameras found before" in capsys.readouterr().out
 
 
-def test_progress_takes_no_lock(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["database.db", "a#b", "a?b", "a%41b", "a b"])
+def test_progress_takes_no_lock(tmp_path: Path, name: str) -> None:
     """A lock held by the progress bar once made COLMAP fail to write, and abort."""
-    with closing(sqlite3.connect(tmp_path / "database.db", isolation_level=None)) as writer:
+    with closing(sqlite3.connect(tmp_path / name, isolation_level=None)) as writer:
         writer.execute("create table keypoints (data blob)")
         writer.executemany("insert into keypoints values (?)", [(b"",)] * 3)
         writer.execute("begin exclusive")  # nobody may take a lock from now on
-        assert watch.rows(tmp_path / "database.db", "keypoints") == 3
+        assert watch.rows(tmp_path / name, "keypoints") == 3
         writer.execute("commit")
-    assert watch.rows(tmp_path / "database.db", "nothing") == watch.rows(tmp_path / "none.db", "keypoints") == 0
+    assert watch.rows(tmp_path / name, "nothing") == watch.rows(tmp_path / "none.db", "keypoints") == 0
 
 
 @pytest.mark.slow

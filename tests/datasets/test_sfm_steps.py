@@ -218,6 +218,21 @@ def test_pairs_that_few_matches_stand_for_are_unsure(tmp_path):
         assert database.num_verified_image_pairs() == 66 - 2
 
 
+def test_photos_without_any_feature_are_as_alike_as_any(tmp_path):
+    """Those of a black video."""
+    with pycolmap.Database.open(tmp_path / "features.db") as database:
+        camera = pycolmap.Camera(model="SIMPLE_PINHOLE", width=8, height=8, params=[8, 4, 4])
+        camera.camera_id = database.write_camera(camera)
+        names = [f"{number}.jpg" for number in range(4)]
+        for name in names:
+            database.write_image(pycolmap.Image(name=name, camera_id=camera.camera_id))
+    ids = pairs.image_ids(tmp_path / "features.db")
+    found = pairs.choose_pairs(
+        ("sequential", "retrieval"), tmp_path / "features.db", ids, names, seed=0, progress=False
+    )
+    assert len(found) == 6
+
+
 def test_pairs_that_look_most_alike_come_first(tmp_path, monkeypatch):
     features, _ = made_up(tmp_path)
     names = sorted(pairs.image_ids(features))

@@ -1,6 +1,7 @@
 """The command line's frame: verbs, exit statuses, messages."""
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -182,6 +183,18 @@ def test_warnings_are_one_line(
     verb(action)
     assert status("try") == 0
     assert capsys.readouterr().err == "warning: two rows\n"
+
+
+def test_any_name_can_be_printed(
+    verb: Callable[[Callable[[Options], None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of files may be any bytes."""
+    verb(lambda _: print(os.fsdecode(b"caf\xe9.jpg"), "\u2192"))
+    for encoding, printed in (("utf-8", "caf\\udce9.jpg \u2192\n"), ("ascii", "caf\\udce9.jpg \\u2192\n")):
+        output = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding, newline="\n"))
+        assert status("try") == 0
+        assert output.getvalue().decode(encoding) == printed
 
 
 def test_a_closed_pipe_is_quiet() -> None:
