@@ -29,6 +29,8 @@ class PhotosOptions:
     cameras: Literal["auto", "size", "photo"] = "auto"
     """Photos whose EXIF does not name their camera and focal length: those of one size share a camera, or each photo has its
     own. auto: by the focal lengths that the matches tell."""
+    invert_masks: bool = False
+    """Masks are white where they hide; else they are black there."""
     overwrite: bool = False
     """Start over where OUT holds an earlier capture, or unfinished work, of this command."""
     seed: int = 0
@@ -49,6 +51,7 @@ def photos(options: PhotosOptions) -> None:
         options.seed,
         progress=True,
         overwrite=options.overwrite,
+        invert_masks=options.invert_masks,
     )
     done = reconstruct(options.source, options.out, settings)
     print(done.describe())

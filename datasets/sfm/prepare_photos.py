@@ -2,14 +2,16 @@
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_mask
-from splat.datasets.images.decode import decode_upright, stored_size
+from splat.datasets.images.decode import decode_upright, stored_size, upright
 from splat.datasets.images.deep import Levels, deep_header
 from splat.datasets.images.file_kinds import ORIENTATION, UnusablePhoto, open_image
 from splat.errors import InputError
@@ -39,27 +41,43 @@ def mask_index(source: Path, folder: Path) -> CompanionIndex | None:
     return None
 
 
+@dataclass
+class Prepared:
+    """What came of photos and masks."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    """The name of each photo in the capture by its name here, a number: COLMAP's lists of pairs have no room for blanks. Photos
+    that COLMAP cannot read become JPEG files."""
+    unusable: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # photos that are damaged, or their masks: name, reason
+    notes: list[str] = field(default_factory=list)
+
+
 def prepare(
-    paths: Iterable[Path], folder: Path, masks: CompanionIndex | None, work: Path, levels: Levels | None = None
-) -> dict[str, str]:
+    paths: Iterable[Path],
+    folder: Path,
+    masks: CompanionIndex | None,
+    work: Path,
+    levels: Levels | None = None,
+    invert: bool = False,
+) -> Prepared:
     """Upright photos (links to them where COLMAP can read them as they are) and masks as COLMAP names them, below `work`.
 
-    What is there already is left as it is.
+    What is there already is left as it is. Of a photo without a mask, what is transparent is masked.
 
     Args:
         levels: what is white in photos of more than 8 bits.
-
-    Returns:
-        The name of each photo in the capture by its name here, a number: COLMAP's lists of pairs have no room for blanks.
-        Photos that COLMAP cannot read become JPEG files.
+        invert: masks are white where they hide.
 
     Raises:
-        InputError: a photo or a mask is damaged.
+        InputError: no mask belongs to a photo, or all of them hide everything.
     """
-    names: dict[str, str] = {}
+    done = Prepared()
     own: set[str] = set()
     damaged: list[str] = []
-    masked = 0
+    transparent: list[str] = []
+    shown: dict[str, bool] = {}  # of photos with a mask: whether it leaves something
     (work / "photos").mkdir(parents=True, exist_ok=True)
     for number, path in enumerate(paths, 1):
         written = path.relative_to(folder)
@@ -73,20 +91,38 @@ def prepare(
         try:
             if not target.exists() and not _prepare_photo(path, target, readable, levels):
                 damaged.append(path.name)
-            if masks is not None:
-                masked += _prepare_mask(masks.find(written.as_posix()), target, work / "masks" / f"{target.name}.png")
+            mask = None if masks is None else masks.find(written.as_posix())
+            place = work / "masks" / f"{target.name}.png"
+            if mask is not None:
+                shown[name] = _prepare_mask(mask, target, place, invert)
+            elif not target.is_symlink() and _mask_transparent(path, target, place):
+                transparent.append(name)
         except UnusablePhoto as reason:
-            raise InputError(f"{path} {reason}; mend it, or take it out of the folder") from None
-        names[target.name] = name
+            target.unlink(missing_ok=True)
+            done.unusable.append((written.as_posix(), str(reason)))
+            continue
+        done.names[target.name] = name
         own.add(name)
-    if masks is not None:
-        masks.check_use(masked, "mask")
+    if masks is not None and not done.unusable:
+        masks.check_use(len(shown), "mask")
+    hidden = [name for name, some in shown.items() if not some]
+    if hidden and len(hidden) == len(shown):
+        other = "without `invert_masks`" if invert else "with `invert_masks`"
+        raise InputError(f"{folder}: masks hide everything in {len(hidden)} of {len(shown)} photos; try {other}")
+    if hidden:
+        done.notes.append(f"masks hide all of {number_of(len(hidden), 'photo')}: {listed(hidden)}")
+    if transparent:
+        done.notes.append(
+            f"what is transparent in {number_of(len(transparent), 'photo')} is masked: {listed(transparent)}"
+        )
+    if (work / "masks").is_dir():
+        _fill_up_masks(work, done.names)
     if damaged:
         warnings.warn(
             f"{number_of(len(damaged), 'photo')} with damaged EXIF, camera and place count as unknown: {listed(damaged)}",
             stacklevel=2,
         )
-    return names
+    return done
 
 
 def _prepare_photo(path: Path, target: Path, readable: bool, levels: Levels | None) -> bool:
@@ -140,19 +176,45 @@ def _is_plain(path: Path) -> bool:
         return plain
 
 
-def _prepare_mask(mask: Path | None, photo: Path, target: Path) -> bool:
-    """A mask as COLMAP wants it; white where there is none, for it leaves photos out that have no mask beside others.
-
-    Returns:
-        Whether there was one.
+def _prepare_mask(mask: Path, photo: Path, target: Path, invert: bool) -> bool:
+    """Write a mask as COLMAP wants it. Returns whether it leaves anything of the photo.
 
     Raises:
         UnusablePhoto: it cannot be used.
     """
     if target.exists():
-        return mask is not None
+        with Image.open(target) as written:
+            return bool(np.asarray(written).any())
     size = stored_size(photo)
-    used = np.ones(size[::-1], dtype=bool) if mask is None else read_mask(mask, size, size, invert=False)
+    used = read_mask(mask, size, size, invert)
+    _write_mask(used, target)
+    return bool(used.any())
+
+
+def _mask_transparent(path: Path, photo: Path, target: Path) -> bool:
+    """Mask what is transparent in a photo. Returns whether anything is."""
+    if target.exists():
+        with Image.open(target) as written:
+            return not np.asarray(written).all()
+    with open_image(path) as image:
+        if "A" not in image.getbands() and "transparency" not in image.info:
+            return False
+        used = np.asarray(upright(image).convert("RGBA").getchannel("A")) >= 128
+    if used.all() or used.shape[::-1] != stored_size(photo):
+        return False
+    _write_mask(used, target)
+    return True
+
+
+def _fill_up_masks(work: Path, names: Iterable[str]) -> None:
+    """White masks for photos without one: COLMAP leaves them out beside others."""
+    for name in names:
+        target = work / "masks" / f"{name}.png"
+        if not target.exists():
+            _write_mask(np.ones(stored_size(work / "photos" / name)[::-1], dtype=bool), target)
+
+
+def _write_mask(used: NDArray[np.bool_], target: Path) -> None:
+    target.parent.mkdir(exist_ok=True)
     with replacing(target) as file:
         Image.fromarray(used.astype(np.uint8) * 255).save(file)
-    return mask is not None

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,12 +12,9 @@ import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
-from splat.datasets.images.decode import stored_size
 from splat.datasets.images.deep import measure_levels
-from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.lens import undistort_map
 from splat.datasets.images.pages import page_notes
-from splat.datasets.images.photo_index import PhotoIndex, natural
 from splat.datasets.readers.colmap import find_models
 from splat.datasets.sfm.attempts import Mapper, Outcome, SceneSearch, Wishes
 from splat.datasets.sfm.cameras import Sharing
@@ -26,6 +22,7 @@ from splat.datasets.sfm.matches import ENOUGH, draw_matches, matched_pairs, read
 from splat.datasets.sfm.pairs import choose_kinds
 from splat.datasets.sfm.prepare_photos import mask_index, prepare
 from splat.datasets.sfm.report import Reconstructed
+from splat.datasets.sfm.source_photos import check_enough, is_unicode, photo_folder, usable_photos
 from splat.datasets.sfm.video_frames import extract_frames, is_video
 from splat.datasets.sfm.watch import StepFailed, watched
 from splat.datasets.sfm.work_folder import FINISHED, WorkFolder, open_work
@@ -45,6 +42,7 @@ class SfmOptions:
     seed: int = 0
     progress: bool = False
     overwrite: bool = False
+    invert_masks: bool = False
     jpeg_quality: int = field(default=95)
 
 
@@ -60,15 +58,15 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
     options = options or SfmOptions()
     if source.is_dir() and find_models(source):
         raise InputError(f"{source}: has a COLMAP model already; train on it with: splat train {source}")
-    if not _is_unicode(str(out)):
+    if not is_unicode(str(out)):
         raise InputError(f"{out}: is not a name in UTF-8, for which COLMAP has no room; choose another name")
     ordered = is_video(source)
     folder = source if ordered else photo_folder(source)
-    paths, unusable = ([source], []) if ordered else usable_photos(folder)
+    paths, unusable = ([source], []) if ordered else usable_photos(folder, out)
     if not ordered:
-        _check_enough(source, paths, unusable)
+        check_enough(source, paths, unusable)
     masks = None if ordered else mask_index(source, folder)
-    settings = {"frames": options.frames} if ordered else {"masks": masks is not None}
+    settings = {"frames": options.frames} if ordered else {"masks": masks is not None, "invert": options.invert_masks}
     work = open_work(out, [*paths, *(masks.index.files if masks else ())], settings, options.overwrite)
     if work.resumed and options.progress:
         print(f"{out}: going on where the work was cut off", file=sys.stderr)
@@ -77,12 +75,16 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
         if ordered:
             folder, video_notes = _frames(source, work, options)
             paths, unusable = usable_photos(folder)
-            _check_enough(source, paths, unusable)
+            check_enough(source, paths, unusable)
         with ThreadPoolExecutor() as pool:
             levels, notes = measure_levels(paths, pool)
             notes = [*video_notes, *notes, *page_notes(paths, pool)]
         listing = counted(paths, "photos", unit="photo", shown=options.progress)
-        names = prepare(listing, folder, masks, work.path, levels)
+        prepared = prepare(listing, folder, masks, work.path, levels, options.invert_masks)
+        names = prepared.names
+        unusable += prepared.unusable
+        check_enough(source, [work.photos / name for name in names], unusable)
+        notes += prepared.notes
         kinds = choose_kinds(options.matching, paths, ordered)
         search = SceneSearch(work, list(names), kinds, _wishes(options), options.seed, options.progress)
         found = search.run()
@@ -106,15 +108,6 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
     work.path.rename(over)
     shutil.rmtree(over)
     return done
-
-
-def _check_enough(source: Path, paths: Sequence[Path], unusable: Sequence[tuple[str, str]]) -> None:
-    if len(paths) < 3:
-        reasons = "".join(f"\n  {name} {reason}" for name, reason in unusable[:10])
-        raise InputError(
-            f"{source}: {len(paths)} photos can be read here, a scene needs at least 3 and better 20 "
-            f"(JPEG, PNG, HEIC, WebP, TIFF, OpenEXR and other usual kinds){reasons}"
-        )
 
 
 def _frames(video: Path, work: WorkFolder, options: SfmOptions) -> tuple[Path, list[str]]:
@@ -169,57 +162,6 @@ def _describe(
         other_groups=tuple(tuple(names[name] for name in group) for group in found.others),
         notes=notes,
     )
-
-
-def photo_folder(source: Path) -> Path:
-    """Where the photos are: the folder itself, or images/ in it.
-
-    Raises:
-        InputError: it is no folder.
-    """
-    if source.is_file():
-        raise InputError(f"{source}: is neither a folder of photos nor a video that is known by its suffix")
-    if not source.is_dir():
-        raise InputError(f"{source}: no such folder or video")
-    return source / "images" if (source / "images").is_dir() else source
-
-
-def holds_photos(source: Path) -> bool:
-    """Whether a path is a video, or a folder with photos that no model goes with."""
-    if is_video(source):
-        return True
-    if not source.is_dir():
-        return False
-    return bool(_photo_files(photo_folder(source)))
-
-
-def _photo_files(folder: Path) -> list[Path]:
-    files = PhotoIndex(folder, leave_out=("masks",)).files
-    return sorted(files, key=lambda path: natural(path.relative_to(folder).as_posix()))
-
-
-def usable_photos(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Photos below a folder in the order of their names, and those that are none after all, with the reason."""
-    usable, unusable = [], []
-    for path in _photo_files(folder):
-        try:
-            if not _is_unicode(path.relative_to(folder).as_posix()):
-                raise UnusablePhoto("has a name that is not UTF-8, for which a COLMAP model has no room; rename it")
-            if min(stored_size(path)) < 64:
-                raise UnusablePhoto("is smaller than 64 pixels")
-            usable.append(path)
-        except UnusablePhoto as reason:
-            unusable.append((path.name, str(reason)))
-    return usable, unusable
-
-
-def _is_unicode(name: str) -> bool:
-    """Linux lets names be any bytes."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def write_capture(

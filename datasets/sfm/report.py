@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from splat.datasets.find_files import grouped
 from splat.io.wording import listed, number_of
 
 FEW_REGISTERED = 0.7
@@ -46,9 +47,7 @@ class Reconstructed:
         ]
         lines += self.notes
         lines += [f"tried before: {attempt}" for attempt in self.tried]
-        for reason in dict.fromkeys(reason for _, reason in self.unusable):
-            names = [name for name, why in self.unusable if why == reason]
-            lines.append(f"warning: {listed(names)} {reason}; left out")
+        lines += [f"warning: {line}; left out" for line in grouped(self.unusable)]
         if self.missing:
             lines.append(f"not registered: {listed(self.missing)}")
         if self.unmatched:

@@ -7,9 +7,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
@@ -21,14 +23,10 @@ from splat.cli import main as cli
 from splat.datasets.load import load_capture
 from splat.datasets.sfm import features, mapping, watch
 from splat.datasets.sfm.pairs import choose_kinds
-from splat.datasets.sfm.reconstruct import (
-    SfmOptions,
-    holds_photos,
-    photo_folder,
-    reconstruct,
-    usable_photos,
-)
+from splat.datasets.sfm.reconstruct import SfmOptions, reconstruct
+from splat.datasets.sfm.source_photos import holds_photos, photo_folder, usable_photos
 from splat.errors import InputError
+from splat.io.progress import Counter
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +128,7 @@ def test_what_is_wrong_with_the_source_is_said_at_once(tmp_path, photos):
         reconstruct(tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "few").mkdir()
     shutil.copy(next(photos.iterdir()), tmp_path / "few")
-    with pytest.raises(InputError, match=r"1 photos can be read here.*at least 3"):
+    with pytest.raises(InputError, match=r"1 photo can be read here.*at least 3"):
         reconstruct(tmp_path / "few", tmp_path / "out")
     (tmp_path / "text.txt").write_text("x")
     with pytest.raises(InputError, match="neither a folder of photos nor a video"):
@@ -146,7 +144,7 @@ def test_what_is_wrong_with_the_source_is_said_at_once(tmp_path, photos):
 
 def test_names_are_sorted_as_people_count(tmp_path):
     for name in ("b10.png", "b2.png", "a.png", "B1.png", "b1²3.png", "b1²20.png"):
-        Image.new("RGB", (80, 80)).save(tmp_path / name)
+        Image.effect_noise((80, 80), 50).save(tmp_path / name)
     Image.new("RGB", (10, 10)).save(tmp_path / "icon.png")
     usable, unusable = usable_photos(tmp_path)
     assert [path.name for path in usable] == ["a.png", "B1.png", "b1²3.png", "b1²20.png", "b2.png", "b10.png"]
@@ -156,7 +154,7 @@ def test_names_are_sorted_as_people_count(tmp_path):
 def test_files_of_systems_are_no_photos(tmp_path):
     for name in ("a.jpg", "sub/b.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", ".trash/c.jpg", "masks/a.jpg"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (80, 80)).save(tmp_path / name)
+        Image.effect_noise((80, 80), 50).save(tmp_path / name)
     (tmp_path / "._a.jpg").write_bytes(b"\0\5\x16\7")
     usable, unusable = usable_photos(tmp_path)
     assert [path.name for path in usable] == ["a.jpg", "b.jpg"] and unusable == []
@@ -171,7 +169,7 @@ def test_names_that_are_not_utf_8_are_said_before_any_work(tmp_path):
     for number in range(4):
         Image.effect_noise((80, 80), 50).save(os.fsdecode(bytes(tmp_path / "caf") + b"\xe9%d.png" % number))
     with pytest.raises(
-        InputError, match=r"(?s)0 photos can be read.*caf.0.png has a name that is not UTF-8.*rename it"
+        InputError, match=r"(?s)0 photos can be read.*caf.0.png.* has a name that is not UTF-8.*rename it"
     ):
         reconstruct(tmp_path, tmp_path / "out")
     with pytest.raises(InputError, match=r"is not a name in UTF-8.*choose another"):
@@ -185,12 +183,12 @@ def test_choice_of_pairs(tmp_path):
     assert choose_kinds("auto", paths * 50, ordered=True) == ("sequential", "retrieval")
     assert choose_kinds("auto", paths * 500, ordered=False) == ("sequential", "retrieval")
     assert choose_kinds("auto", [tmp_path / "a.png"] * 500, ordered=True) == ("sequential", "retrieval")
-    assert choose_kinds("spatial", paths, ordered=True) == ("spatial",)
     exif = Image.Exif()
     exif.get_ifd(0x8825)[1] = "N"
     exif[0x8825] = {1: "N", 2: (50.0, 0.0, 0.0)}
     Image.new("RGB", (80, 80)).save(tmp_path / "g.jpg", exif=exif)
     assert choose_kinds("auto", [tmp_path / "g.jpg"] * 500, ordered=False) == ("retrieval", "spatial")
+    assert choose_kinds("spatial", [*paths, tmp_path / "g.jpg"], ordered=True) == ("spatial",)
     assert SfmOptions().matching == "auto"
 
 
@@ -251,3 +249,25 @@ def test_it_goes_on_however_often_it_is_ended(photos: Path, tmp_path: Path, numb
         subprocess.run(arguments, check=True, env=environment, timeout=120)
     assert json.loads((tmp_path / "out/photos.json").read_text())["registered"] == 8
     assert not (tmp_path / "out/work").exists() and len(load_capture(tmp_path / "out")) == 8
+
+
+def test_a_disk_that_is_nearly_full_stops_the_work(tmp_path, monkeypatch):
+    begun, ended = threading.Event(), threading.Event()
+    room = SimpleNamespace(free=1 << 30)
+    monkeypatch.setattr(watch.shutil, "disk_usage", lambda path: room)
+
+    def work(token) -> None:
+        begun.set()
+        room.free = 1 << 20
+        while not token.is_cancelled:
+            ended.wait(0.01)
+        ended.set()
+
+    counter = Counter("x", shown=False, countable=False)
+    with pytest.raises(watch.StepFailed, match=r"disk is nearly full \(1 MiB are free"):
+        watch.watched(work, counter, lambda: None, tmp_path)
+    assert begun.is_set() and ended.is_set()
+    begun.clear()
+    with pytest.raises(watch.StepFailed, match="make room"):
+        watch.watched(work, counter, lambda: None, tmp_path)
+    assert not begun.is_set()
