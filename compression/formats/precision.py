@@ -17,8 +17,8 @@ Steps = Callable[[Tensor], Tensor]
 """From positions [N, 3], the step [N] in world units with which a format keeps each."""
 LIMIT = 1.0
 """Steps as large as the middle axis of half of the Gaussians show: each is off by a third of it."""
-MOST_SCALE = 10**6
-"""The largest factor that `splat convert --scale` takes."""
+MOST_SCALE = 1e6
+"""Factors of a scene beyond this, or below its inverse, are mistakes."""
 SAMPLE = 1 << 18
 """Gaussians that are looked at."""
 
@@ -77,7 +77,8 @@ def remedy(found: Coarse, steps: Steps) -> str | None:
     for local, fewer, larger in sorted(product((False, True), repeat=3), key=sum)[1:]:
         places, widths = (means[near], sizes[near]) if fewer else (means, sizes)
         places = (places - origin).float() if local else places
-        factor = 10 ** len(str(int((steps(places) / widths).median()))) if larger else 1
+        ratio = float((steps(places).double() / widths).median())
+        factor = 10 ** len(str(int(ratio))) if larger else 1
         if factor <= MOST_SCALE and float((steps(factor * places) / (factor * widths)).median()) <= LIMIT:
             helps = (
                 ("--frame local", "moves it to the origin and writes down where it was"),
