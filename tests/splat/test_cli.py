@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import splat
+from scenes import cloud
 from splat.cli import main as cli
 from splat.cli.verbs import Verb
 from splat.cuda_rasterizer.ops.memory import TooManyIntersectionsError
@@ -257,6 +258,23 @@ def test_info_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     (tmp_path / "metrics.json").write_text('{"psnr": 21')
     assert status("info", str(tmp_path)) == 1
     assert "metrics.json: not JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["scene.json", "scene.zip"])
+def test_info_of_a_scene_that_is_named_like_a_capture(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splat.save(cloud(20, sh_degree=0), tmp_path / "scene.glb")
+    splat.save(cloud(20, sh_degree=0), tmp_path / "scene.sog")
+    (tmp_path / "scene.sog").rename(tmp_path / "scene.zip")
+    content = (tmp_path / "scene.glb").read_bytes()
+    end = 20 + int.from_bytes(content[12:16], "little")
+    document = json.loads(content[20:end])
+    document["buffers"][0]["uri"] = "scene.bin"
+    (tmp_path / "scene.bin").write_bytes(content[end + 8 :])
+    (tmp_path / "scene.json").write_text(json.dumps(document))
+    assert status("info", str(tmp_path / name), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["gaussians"] == 20
 
 
 def test_info_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
