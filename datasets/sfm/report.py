@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from splat.datasets.find_files import grouped
-from splat.io.wording import listed, number_of
+from splat.io.wording import grouped, listed, number_of
 
 FEW_REGISTERED = 0.7
 DOUBTFUL = 0.4

@@ -5,13 +5,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from splat.datasets.find_files import grouped
 from splat.datasets.images.decode import stored_size
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex, natural
 from splat.datasets.sfm.video_frames import is_video
 from splat.errors import InputError
-from splat.io.wording import number_of
+from splat.io.wording import grouped, number_of
 
 FEWEST, SMALLEST_SIDE = 3, 64
 MADE = ("photos.json", "work/begun.json")
