@@ -17,6 +17,8 @@ from splat.io.wording import listed
 from splat.run import SOG_FILES
 
 GZIP, ZIP, SPZ_MAGIC = b"\x1f\x8b", b"PK", b"NGSP"
+SPZ_PACKED = (4).to_bytes(4, "little")
+"""Version of .spz that somebody packed with gzip once more."""
 HEADS = {b"glTF": ".glb", b"SPLZ": ".splatz", SPZ_MAGIC: ".spz"}
 """First bytes -> end of a name."""
 OTHERS = {
@@ -51,8 +53,9 @@ def recognized(path: Path) -> str | None:
         return ".compressed.ply" if compressed_ply.is_compressed(path) else ".ply"
     if head.startswith(GZIP):
         inner = _unpacked_head(path)
-        named_spz = path.suffix.lower() == ".spz" and not inner.startswith(b"ply")
-        return ".spz" if named_spz or inner.startswith(SPZ_MAGIC) else ".gz"
+        if inner.startswith(SPZ_MAGIC):  # in gzip by itself up to version 3
+            return ".gz" if inner[4:8] == SPZ_PACKED else ".spz"
+        return ".spz" if path.suffix.lower() == ".spz" and not inner.startswith(b"ply") else ".gz"
     if head.startswith(ZIP):
         return _kind_of_archive(path)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
