@@ -31,8 +31,8 @@ LOG_SCALE_LIMIT = 20.0
 SH_RANGE = 8.0
 """Harmonics lie within plus and minus half of this."""
 STRAY = 100.0
-"""Times the median distance from the median of all, in a coordinate or a color, from which on a Gaussian would coarsen the steps
-of its neighbors."""
+"""Times the median distance from the median of all, in a coordinate or a color, from which on a Gaussian would coarsen the
+steps of its neighbors."""
 COLOR_STEP = 1 / 16
 """Steps of colors, which are 0 to 1, that show."""
 

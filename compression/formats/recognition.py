@@ -12,7 +12,9 @@ from pathlib import Path
 
 from splat.compression.coding.byte_reader import BLOCK, REMEDY, check_ratio, read_file
 from splat.compression.formats import compressed_ply
+from splat.compression.formats.sog.reader import META, folder_of
 from splat.errors import InputError
+from splat.io.ply_container import is_ply
 from splat.io.wording import listed
 from splat.run import SOG_FILES
 
@@ -49,7 +51,7 @@ def recognized(path: Path) -> str | None:
     for mark, end in HEADS.items():
         if head.startswith(mark):
             return end
-    if head.startswith((b"ply\n", b"ply\r")):
+    if is_ply(head):
         return ".compressed.ply" if compressed_ply.is_compressed(path) else ".ply"
     if head.startswith(GZIP):
         inner = _unpacked_head(path)
@@ -107,7 +109,9 @@ def _kind_of_archive(path: Path) -> str:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
         return ".sog"  # its reader says what is wrong
-    if "meta.json" in names or path.suffix.lower() == ".sog":
+    folder = folder_of(names)
+    described = f"{folder}{META}" in names and any(name.startswith(f"{folder}means") for name in names)
+    if described or path.suffix.lower() == ".sog":
         return ".sog"
     shown = listed(names)
     raise InputError(
