@@ -233,8 +233,9 @@ class Document:
         accessors = items(self.json.get("accessors"))
         accessor = accessors[index] if type(index) is int and 0 <= index < len(accessors) else {}
         count, component = accessor.get("count"), accessor.get("componentType")
-        fits = type(count) is int and count >= 0 and type(component) is int and component in NUMBERS
-        if not fits or accessor.get("type") != KIND[width]:
+        if type(count) is not int or type(component) is not int or component not in NUMBERS:
+            raise self._misfit(name)
+        if count < 0 or accessor.get("type") != KIND[width]:
             raise self._misfit(name)
         dtype, scale = NUMBERS[component]
         scale = scale if accessor.get("normalized", False) else 1.0
