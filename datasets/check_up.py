@@ -3,10 +3,12 @@
 Photos are looked for and their sizes read, but not their pixels; of masks, those of a few photos.
 """
 
+import os
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +29,13 @@ from splat.datasets.images.photo_index import PhotoIndex
 from splat.datasets.load import PhotoOptions
 from splat.datasets.local_frame import local_frame, localized, placement_notes
 from splat.datasets.picture import capture_picture
+from splat.datasets.readers import archive
 from splat.datasets.readers.choose import find_model, read_found
 from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model, PosedImage
 from splat.datasets.split import held_out_frames
 from splat.datasets.summary import depth_range
+from splat.errors import InputError
 from splat.geometry.georeference import Georeference
 from splat.geometry.scene_size import NEAR
 
@@ -58,7 +62,7 @@ class CheckUp:
 
 
 def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
-    """Look through a capture.
+    """Look through a capture, and leave nothing behind: a zip is unpacked for as long as that takes.
 
     Args:
         images: folder of the photos in it.
@@ -66,6 +70,24 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
     Raises:
         InputError: there is none, it cannot be read, or not one of its photos is there.
     """
+    if not archive.is_archive(path):
+        return _check_up(path, images)
+    with tempfile.TemporaryDirectory(prefix="splat-") as scratch:
+        unpacked = archive.unpack(path, Path(scratch))
+
+        def named(text: str) -> str:
+            return text.replace(str(unpacked.folder), str(path)).replace(f"{scratch}{os.sep}", "")
+
+        try:
+            found = _check_up(unpacked.folder, images)
+        except InputError as error:
+            raise InputError(named(str(error))) from None
+    facts = {name: named(value) if isinstance(value, str) else value for name, value in found.facts.items()}
+    notes = (*unpacked.notes, *map(named, found.notes))
+    return replace(found, facts=facts, notes=notes, warnings=tuple(map(named, found.warnings)))
+
+
+def _check_up(path: Path, images: str) -> CheckUp:
     options = PhotoOptions(images=images)
     found = find_model(path)
     model, folder = read_found(found, options.images), found.folder
@@ -84,7 +106,7 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
             if file.mask is not None:
                 check_mask(file.mask, lens)
             sizes.append(stored)
-        except (UnusablePhoto, OSError) as reason:
+        except UnusablePhoto as reason:
             unreadable.append((file.posed.name, str(reason)))
             continue
         size = target_size(

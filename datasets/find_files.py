@@ -1,7 +1,7 @@
 """The files of a capture's photos, masks and depth maps, and whether enough of the photos are there."""
 
 import glob
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from splat.datasets.images.photo_index import PhotoIndex, exact_file
 from splat.datasets.readers.find_photos import find_photos, other_places
 from splat.datasets.readers.model import Model, PosedImage
 from splat.errors import InputError
-from splat.io.wording import listed, number_of
+from splat.io.wording import grouped, listed, number_of
 
 USUAL_MASKS = "masks"
 SKIP_FRACTION = 0.1
@@ -142,14 +142,6 @@ def check_enough(
             f"{capture}: {len(unusable)} of {left} photos cannot be used, more than a tenth; "
             f"{remedy}{listed_reasons(unusable)}"
         )
-
-
-def grouped(skipped: Iterable[tuple[str, str]]) -> list[str]:
-    """Photos that are not used, a line for each reason."""
-    named: dict[str, list[str]] = {}
-    for name, reason in skipped:
-        named.setdefault(reason, []).append(name)
-    return [f"{listed(names)}{', each of which' * (len(names) > 1)} {reason}" for reason, names in named.items()]
 
 
 def listed_reasons(skipped: Sequence[tuple[str, str]]) -> str:

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from splat.cameras import Camera
 from splat.datasets.capture import Capture
-from splat.datasets.find_files import grouped
 from splat.geometry.scene_size import NEAR, usable
-from splat.io.wording import listed, number_of
+from splat.io.wording import grouped, listed, number_of
 
 DEPTH_VIEWS, DEPTH_POINTS = 64, 50_000
 """Views in which, and points of which, the depths are looked at."""

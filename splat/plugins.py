@@ -17,6 +17,7 @@ from splat.result import CompressionResult, LoadedScene, Metrics, TrainingResult
 from splat.run import Run
 
 LOAD_SCENE = "splat.compression.formats.registry:load_with_facts"
+IS_SCENE = "splat.compression.formats.registry:is_scene"
 SAVE_SCENE = "splat.compression.formats.registry:save"
 CHECK_UP = "splat.datasets.check_up:check_up"
 PREPARE_TRAINING = "splat.training.train:prepare"
@@ -50,6 +51,12 @@ def load_with_facts(path: str | Path) -> LoadedScene:
     """
     loaded: LoadedScene = find(LOAD_SCENE)(path)
     return loaded
+
+
+def is_scene(path: Path) -> bool:
+    """Whether a file's content is that of a scene, whatever its name."""
+    found: bool = find(IS_SCENE)(path)
+    return found
 
 
 def save_scene(gaussians: Gaussians, path: str | Path) -> None:

@@ -23,6 +23,8 @@ class LoadedScene:
     """Gaussians of the file that cannot be drawn, and are not among these."""
     georeference: Georeference | None = None
     """Where the coordinates of the Gaussians lie in those of the file, where they had to be moved."""
+    size: int = 0
+    """Bytes of the file, and of those that it names."""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from splat.datasets.capture import Capture, Frame
 from splat.datasets.readers import archive, colmap
 from splat.datasets.readers.choose import holds_model
 from splat.datasets.sfm import reconstruct as sfm
+from splat.datasets.sfm.source_photos import holds_photos
 from splat.datasets.sfm.work_folder import is_unfinished
 from splat.datasets.split import split
 from splat.device import choose_device
@@ -251,7 +252,7 @@ def with_cameras(source: Path, run: Run | None, progress: bool = True) -> Path:
         if progress and unpacked.new:
             print(f"unpacked {source} to {unpacked.folder}")
         source = unpacked.folder
-    if not sfm.holds_photos(source) or holds_model(source):
+    if not holds_photos(source) or holds_model(source):
         return source
     if run is None:
         raise InputError(

@@ -15,7 +15,12 @@ from splat.compression.commands.frame_flags import framed
 from splat.compression.commands.placement_flags import PlaceFlags
 from splat.compression.commands.selection_flags import SelectionFlags
 from splat.errors import InputError
+from splat.gaussians import Gaussians, drawable
+from splat.geometry.georeference import Georeference
+from splat.geometry.similarity import Similarity
 from splat.io.georeference_file import beside, note_beside
+from splat.io.local_origin import local_origin
+from splat.io.wording import number_of
 from splat.opening import OpenedScene, open_scene
 
 if TYPE_CHECKING:
@@ -36,7 +41,7 @@ class ConvertOptions:
     select: SelectionFlags = field(default_factory=SelectionFlags)
 
     frame: Literal["local", "capture"] | None = None
-    """Coordinates to write. local: those of the run, moved to the origin if nobody has moved them there. capture: those of the
+    """Coordinates to write. local: those of the run, moved to the origin where they are far from it. capture: those of the
     capture, as far as the format can hold them. As the scene has them unless given."""
 
     place: PlaceFlags = field(default_factory=PlaceFlags)
@@ -72,28 +77,60 @@ def convert(options: ConvertOptions) -> None:
     began = time.monotonic()
     opened, antialiased = read_all(inputs, settings)
     sources, found = [scene.file for scene in opened], framed(opened, options.frame)
+    before = sum(formats.size_of(file) for file in sources)
     scene = found.gaussians
-    settings = replace(settings, antialiased=options.antialiased or antialiased, placement=found.placement)
     if not len(scene):
         raise InputError(f"{inputs[0]}: holds no Gaussians that can be drawn, so there is nothing to write")
     degree = scene.sh_degree if options.sh_degree is None else min(scene.sh_degree, options.sh_degree)
-    scene = options.place.place(options.select.select(scene.with_sh_degree(degree)))
-    try:
-        formats.save(scene, output, settings)
-    except InputError as error:
-        raise error if found.placement is None else InputError(f"{error}; or give --frame local") from None
-    noted = note_beside(output, found.georeference if options.place.is_identity else None)
-    before, after = sum(file.stat().st_size for file in sources), formats.size_of(output)
+    scene = options.select.select(scene.with_sh_degree(degree), found.read)
+    move = options.place.move(scene, found.placement)
+    scene, placement = placed(scene, move, output, exact=found.placement is not None)
+    settings = replace(settings, antialiased=options.antialiased or antialiased, placement=placement)
+    formats.save(scene, output, settings)
+    georeference: Georeference | None = found.georeference
+    if not found.georeference.is_identity:
+        georeference = found.georeference.after(move) if placement is None else None
+    if georeference is None:
+        warnings.warn(
+            f"{output}: the scene was turned or put far away, so no {beside(output).name} says where it lies in its capture",
+            stacklevel=2,
+        )
+    noted = note_beside(output, georeference)
+    after = formats.size_of(output)
     names = sources[0].name if len(sources) == 1 else f"{len(sources)} files"
     print(
-        f"{len(scene):,} Gaussians of degree {degree}: {names} {before / 1e6:.2f} MB -> {output} "
+        f"{number_of(len(scene), 'Gaussian')} of degree {degree}: {names} {before / 1e6:.2f} MB -> {output} "
         f"({target.name}) {after / 1e6:.2f} MB, {before / max(1, after):.1f} times smaller, "
         f"{time.monotonic() - began:.1f} s"
     )
     if degree and target.degree == 0:
         print(f"{target.name} has no view-dependent color: harmonics were left out", file=sys.stderr)
-    if noted:
-        print(f"coordinates {found.georeference.describe()}; {beside(output).name} leads back")
+    if georeference is not None and noted:
+        print(f"coordinates {georeference.describe()}; {beside(output).name} leads back")
+
+
+def placed(
+    scene: Gaussians, move: Similarity, output: Path, *, exact: bool = False
+) -> tuple[Gaussians, Similarity | None]:
+    """A scene where it is to be, without what cannot be drawn there; or where it is, and how the file leads there.
+
+    Args:
+        exact: leave it to the file in any case; else only where 32-bit floats would ruin positions.
+
+    Raises:
+        InputError: nothing can be drawn there.
+    """
+    from splat.compression.formats import registry as formats
+
+    if move.is_identity:
+        return scene, None
+    there = move.gaussians(scene)
+    fine = formats.only_drawable(there, str(output))
+    if not len(fine):
+        raise InputError(f"{output}: not written: none of its Gaussians can be drawn where they are put")
+    if not exact and local_origin(fine.means.double(), fine.scales) is None:
+        return fine, None
+    return scene if fine is there else scene[drawable(there)], move
 
 
 def read_all(inputs: Sequence[Path], settings: "FormatOptions") -> tuple[list[OpenedScene], bool]:

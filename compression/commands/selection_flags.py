@@ -1,6 +1,7 @@
 """Which Gaussians go from one file to another, and how many."""
 
 import math
+import re
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import IDENTITY, Georeference
+from splat.io.wording import number_of
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class SelectionFlags:
     crop: Annotated[str | None, tyro.conf.arg(metavar="X,Y,Z,...")] = None
     """Keep what lies in a box, x0,y0,z0,x1,y1,z1, or in a sphere, x,y,z,radius; in the coordinates of the input, by centers."""
 
-    min_opacity: float = 0.0
-    """Leave out Gaussians fainter than this."""
+    min_opacity: Annotated[str | None, tyro.conf.arg(metavar="FRACTION")] = None
+    """Leave out Gaussians of less opacity than this (0.05, 5%)."""
 
     filter_floaters: bool = False
     """Leave out Gaussians, and clumps of less than a thousandth of the scene, that hang in empty space."""
@@ -36,19 +39,24 @@ class SelectionFlags:
             InputError: they cannot.
         """
         region(self.crop)
+        least_opacity(self.min_opacity)
         target(self.decimate, 1)
 
-    def select(self, scene: Gaussians) -> Gaussians:
+    def select(self, scene: Gaussians, read: Georeference = IDENTITY) -> Gaussians:
         """What is left of a scene; how many were left out, and why, is said.
+
+        Args:
+            read: where the scene's coordinates lie in those of the input.
 
         Raises:
             InputError: nothing is left.
         """
         box = region(self.crop)
         if box is not None:
-            scene = _kept(scene, inside(scene.means, box), "outside --crop")
-        if self.min_opacity > 0:
-            scene = _kept(scene, scene.opacities >= self.min_opacity, "fainter than --min-opacity")
+            scene = _kept(scene, inside(read.to_capture(scene.means), box), "outside --crop")
+        least = least_opacity(self.min_opacity)
+        if least > 0:
+            scene = _kept(scene, scene.opacities >= least, "fainter than --min-opacity")
         if self.filter_floaters:
             from splat.compression.simplify.floaters import floaters
 
@@ -58,13 +66,13 @@ class SelectionFlags:
             from splat.compression.simplify.merge import merged
 
             before, scene = len(scene), merged(scene, count)
-            print(f"{before:,} Gaussians merged into {len(scene):,}", file=sys.stderr)
+            print(f"{number_of(before, 'Gaussian')} merged into {len(scene):,}", file=sys.stderr)
         return scene
 
 
 def _kept(scene: Gaussians, keep: Tensor, why: str) -> Gaussians:
     left_out = len(scene) - int(keep.sum())
-    print(f"{left_out:,} of {len(scene):,} Gaussians left out: {why}", file=sys.stderr)
+    print(f"{left_out:,} of {number_of(len(scene), 'Gaussian')} left out: {why}", file=sys.stderr)
     if left_out == len(scene) and left_out:
         raise InputError(f"no Gaussian is left: all {left_out:,} are {why}")
     return scene[keep]
@@ -105,6 +113,18 @@ def inside(means: Tensor, box: tuple[float, ...]) -> Tensor:  # [N] bool
     return ((place >= low) & (place <= high)).all(dim=1)
 
 
+def least_opacity(text: str | None) -> float:
+    """The number of `--min-opacity`, 0 to 1.
+
+    Raises:
+        InputError: it is none.
+    """
+    found = 0.0 if text is None else number(text)
+    if not 0 <= found <= 1:
+        raise InputError(f"--min-opacity: expected an opacity of 0 to 1, or 0% to 100%, got {text!r}")
+    return found
+
+
 def target(text: str | None, count: int) -> int | None:
     """How many of `count` Gaussians `--decimate` leaves.
 
@@ -113,14 +133,23 @@ def target(text: str | None, count: int) -> int | None:
     """
     if text is None:
         return None
-    percent = text.endswith("%")
-    try:
-        number = float(text.rstrip("%").replace(",", "").replace("_", ""))
-    except ValueError:
-        number = math.nan
-    number = number / 100 if percent else number
-    if 0 < number < 1 or (percent and number == 1):
-        return max(1, round(number * count))
-    if percent or not number >= 1 or not number.is_integer():
+    percent, found = text.endswith("%"), number(text)
+    if found == 1 and not percent and text != "1":
+        raise InputError(f"--decimate: {text} may mean one Gaussian, or all of them; say 1 or 100%")
+    if 0 < found < 1 or (percent and found == 1):
+        return max(1, round(found * count))
+    if percent or not found >= 1 or not found.is_integer():
         raise InputError(f"--decimate: expected a number of Gaussians, or a fraction such as 0.25 or 25%, got {text!r}")
-    return int(number)
+    return int(found)
+
+
+def number(text: str) -> float:
+    """A number as people write it: 0.25, 25%, 1000, 1,000; not a number where it is none."""
+    plain = text.removesuffix("%")
+    if "," in plain and not re.fullmatch(r"\d{1,3}(,\d{3})+", plain):  # 0,25 is no thousands
+        return math.nan
+    try:
+        found = float(plain.replace(",", ""))
+    except ValueError:
+        return math.nan
+    return found / 100 if plain != text else found

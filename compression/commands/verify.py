@@ -26,7 +26,8 @@ class VerifyOptions:
 
 
 def verify(options: VerifyOptions) -> None:
-    """Check a scene's file: ranges, axes, and that writing and reading it again gives the same. Exit status 1 when not."""
+    """Check a scene's file: values in their ranges, positions finer than the Gaussians, and that writing and reading it again
+    gives the same scene, but for rounding. Exit status 1 where there is a problem."""
     from splat.compression.formats.verify import verify as examine
     from splat.io.facts import as_json, as_text
 

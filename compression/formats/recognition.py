@@ -29,6 +29,9 @@ OTHERS = {
     b"<html": "a web page, perhaps an error of the download: download the file again",
     b"7z\xbc\xaf": "a 7-Zip archive: unpack it",
     b"Rar!": "a RAR archive: unpack it",
+    b"LASF": "a LAS point cloud, not Gaussians: train on the capture that it comes from to get a scene",
+    b"ASTM-E57": "an E57 point cloud, not Gaussians: train on the capture that it comes from to get a scene",
+    b"# .PCD": "a PCD point cloud, not Gaussians: train on the capture that it comes from to get a scene",
     b"\xff\xd8\xff": "a JPEG picture, not Gaussians",
     b"\x89PNG": "a PNG picture, not Gaussians",
 }

@@ -1,5 +1,6 @@
 """Every file format of scenes: which suffix is which, and one pair of functions for all of them."""
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -77,6 +78,8 @@ class Format:
     """From options and importance, what a file can hold: draws it, and writes it."""
     antialiased: Callable[[Path], bool | None] = lambda path: None
     """Whether a file says that its scene was trained with antialiasing."""
+    members: Callable[[Path], list[Path]] = lambda path: []
+    """Other files that a file names, in which its Gaussians are."""
     position_steps: Steps | None = None
     """The steps of positions; None where they are as fine as a scene's own, or follow from its size."""
     places: bool = False
@@ -126,6 +129,7 @@ SOG = Format(
     quality_levels=_sog_quality_levels,
     quantizer=_sog_quantizer,
     antialiased=sog_reader.antialiased,
+    members=sog_reader.files_beside,
     position_steps=logarithmic_steps,
     any_order=True,
 )
@@ -182,7 +186,9 @@ FORMATS = {
         lambda scene, path, options: gltf_writer.write(scene, path, options.placement),
         places=True,
     ),
-    ".gltf": Format("glTF", lambda path, options: _moved(*gltf_reader.read_moved(path)), None),
+    ".gltf": Format(
+        "glTF", lambda path, options: _moved(*gltf_reader.read_moved(path)), None, members=gltf_reader.files_beside
+    ),
     ".ksplat": Format("ksplat", lambda path, options: ksplat.read(path), None, 2),
 }
 """End of a file's name, from a point on, or the whole of it -> format; the first that fits."""
@@ -199,8 +205,27 @@ def format_of(path: Path) -> Format:
     end = _named(path)
     if end is not None:
         return FORMATS[end]
-    ends = ", ".join(end for end in FORMATS if end.startswith("."))
-    raise InputError(f"{path}: scenes are files ending in {ends}, or meta.json; which one is this? Rename it")
+    raise InputError(f"{path}: scenes are files ending in {_ends()}; choose one of these endings")
+
+
+def _ends() -> str:
+    return ", ".join(end for end in FORMATS if end.startswith(".")) + ", or called meta.json"
+
+
+def _strange(path: Path) -> str:
+    """What a file is that neither its content nor its name says is a scene, and what to do."""
+    if not path.is_file():
+        return "not there; check the path"
+    match path.suffix.lower():
+        case ".las" | ".laz" | ".xyz" | ".pts" | ".pcd" | ".e57":
+            return "a point cloud, not Gaussians; train on the capture that it comes from"
+        case ".obj" | ".fbx" | ".stl" | ".dae" | ".usdz":
+            return "a mesh, not Gaussians; train on the capture that it comes from"
+        case ".lcc" | ".rad" | ".pt" | ".pth" | ".ckpt" | ".npz":
+            return "of a format that cannot be read; export a .ply from the program that made it"
+        case ".tar" | ".tgz" | ".zip" | ".rar" | ".7z":
+            return "an archive; unpack it, and name the scene in it"
+    return f"not known by its content, nor by its name; scenes are files ending in {_ends()}"
 
 
 def _named(path: Path) -> str | None:
@@ -224,6 +249,8 @@ def format_to_read(path: Path) -> Format:
     end = _recognized(path)
     if end == ".gz":
         raise InputError(f"{path}: is packed with gzip; unpack it first (gunzip)")
+    if end is None and _named(path) is None:
+        raise InputError(f"{path}: is {_strange(path)}")
     if end is None:
         return format_of(path)
     known = FORMATS[end]
@@ -231,6 +258,14 @@ def format_to_read(path: Path) -> Format:
     if named.name != known.name and not {named.name, known.name} <= {"PLY", "compressed PLY"}:
         warnings.warn(f"{path}: its content is {known.name}, whatever its name says, and is read as that", stacklevel=3)
     return known
+
+
+def is_scene(path: Path) -> bool:
+    """Whether a file's content is that of a scene, whatever its name."""
+    try:
+        return recognized(path) is not None
+    except InputError:
+        return False
 
 
 def writable(path: Path, order: sog.Order = "morton") -> Format:
@@ -268,7 +303,7 @@ def load_with_facts(path: str | Path, options: FormatOptions | None = None) -> L
     path, options = find_scene(Path(path)), options or FormatOptions()
     if _recognized(path) == ".gz":
         with unpacked(path) as inner:
-            return _loaded(inner, options)
+            return replace(_loaded(inner, options), size=path.stat().st_size)
     return _loaded(path, options)
 
 
@@ -279,7 +314,8 @@ def _loaded(path: Path, options: FormatOptions) -> LoadedScene:
     left_out = len(read.gaussians) - len(gaussians)
     if not len(gaussians):
         warnings.warn(f"{path}: holds no Gaussians that can be drawn", stacklevel=3)
-    return LoadedScene(with_finite_values(gaussians), known.antialiased(path), left_out, read.georeference)
+    fine = with_finite_values(gaussians)
+    return LoadedScene(fine, known.antialiased(path), left_out, read.georeference, size_of(path))
 
 
 def only_drawable(gaussians: Gaussians, name: str) -> Gaussians:
@@ -326,10 +362,13 @@ def save(gaussians: Gaussians, path: str | Path, options: FormatOptions | None =
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a scene's file, or of everything beside a meta.json."""
-    if path.name.lower() != "meta.json":
-        return path.stat().st_size
-    return sum(file.stat().st_size for file in path.parent.iterdir() if file.suffix in (".webp", ".json"))
+    """Bytes of a scene's file that can be read, and of those that it names."""
+    known = FORMATS.get(_recognized(path) or _named(path) or "")
+    size = path.stat().st_size
+    for file in set(known.members(path)) if known is not None else ():
+        with contextlib.suppress(OSError, ValueError):  # what is not there holds nothing
+            size += file.stat().st_size
+    return size
 
 
 def _moved(gaussians: Gaussians, georeference: Georeference | None) -> LoadedScene:

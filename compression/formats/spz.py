@@ -180,24 +180,27 @@ def quantized(gaussians: Gaussians, options: SpzOptions | None = None) -> Gaussi
 
 def _fraction_bits(name: str, means: Tensor) -> int:
     """Bits behind the point with which all positions [N, 3] fit into 24."""
-    largest = float(means.abs().max()) if len(means) else 0.0
-    fraction = FRACTION_BITS
-    while fraction and round(largest * (1 << fraction)) >= 1 << 23:
-        fraction -= 1
-    if round(largest * (1 << fraction)) >= 1 << 23:
+    fraction = _fitting_bits(means)
+    if fraction < 0:
         raise InputError(
-            f"{name}: positions reach {largest:.3g} units, .spz holds 8,388,607: move the scene or scale it down"
+            f"{name}: positions reach {float(means.abs().max()):.3g} units, .spz holds 8,388,607: move the scene or scale it "
+            "down"
         )
     return fraction
 
 
-def position_steps(means: Tensor) -> Tensor:  # [N] from [N, 3]
-    """The step of each position; one for all.
+def _fitting_bits(means: Tensor) -> int:
+    """The same, below zero where a file cannot say so."""
+    largest = float(means.abs().max()) if len(means) else 0.0
+    fraction = FRACTION_BITS
+    while round(largest * 2.0**fraction) >= 1 << 23:
+        fraction -= 1
+    return fraction
 
-    Raises:
-        InputError: they do not fit into 24 bits at all.
-    """
-    return means.new_full((len(means),), 0.5 ** _fraction_bits("the scene", means))
+
+def position_steps(means: Tensor) -> Tensor:  # [N] from [N, 3]
+    """The step of each position; one for all."""
+    return means.new_full((len(means),), 0.5 ** _fitting_bits(means))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ MOST_OPACITY = 0.99
 COLOR_WEIGHT = 10.0
 """How much a squared difference of colors in 0..1 counts, against a squared distance in units of the sizes of two Gaussians."""
 FLOOR = 1e-12
+TIE = 1e-10
+"""Fraction of a coordinate, less than 32-bit floats tell apart, by which places are shifted to look for neighbors."""
 BLOCK = 1 << 18
 """Pairs whose prices are computed together."""
 
@@ -51,8 +53,10 @@ def merged(gaussians: Gaussians, count: int) -> Gaussians:
 
 def cheapest_matching(scene: Gaussians, wanted: int) -> Tensor:  # [M, 2] int64, at most `wanted` pairs
     """Pairs of neighbors without a Gaussian in common, cheap ones first."""
-    _, near = cKDTree(scene.means.numpy()).query(scene.means.numpy(), k=min(NEIGHBORS + 1, len(scene)), workers=-1)
-    count = len(scene)
+    count, places = len(scene), scene.means.double().numpy()
+    # Gaussians in one place would all have the same few neighbors, and so few partners.
+    places = places + TIE * (np.abs(places) + FLOOR**2) * np.random.default_rng(0).uniform(-1, 1, places.shape)
+    _, near = cKDTree(places).query(places, k=min(NEIGHBORS + 1, count), workers=-1)
     first = np.broadcast_to(np.arange(count)[:, None], near.shape)
     low, high = np.minimum(first, near)[first != near], np.maximum(first, near)[first != near]
     pairs = np.stack(np.divmod(np.unique(low * count + high), count), axis=1)

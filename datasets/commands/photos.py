@@ -29,10 +29,12 @@ class PhotosOptions:
     cameras: Literal["auto", "size", "photo"] = "auto"
     """Photos whose EXIF does not name their camera and focal length: those of one size share a camera, or each photo has its
     own. auto: by the focal lengths that the matches tell."""
+    invert_masks: bool = False
+    """Masks are white where they hide; else they are black there."""
     overwrite: bool = False
     """Start over where OUT holds an earlier capture, or unfinished work, of this command."""
     seed: int = 0
-    """Seed of the random choices of structure from motion."""
+    """Seed of the random choices of structure from motion. Runs still differ a little: its threads do not end in one order."""
 
 
 def photos(options: PhotosOptions) -> None:
@@ -49,6 +51,7 @@ def photos(options: PhotosOptions) -> None:
         options.seed,
         progress=True,
         overwrite=options.overwrite,
+        invert_masks=options.invert_masks,
     )
     done = reconstruct(options.source, options.out, settings)
     print(done.describe())

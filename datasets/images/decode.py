@@ -4,14 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from splat.datasets.images.deep import Levels, deep_header, deep_pixels
-from splat.datasets.images.file_kinds import DECODING_ERRORS, LYING, ORIENTATION, UnusablePhoto, open_image, unreadable
+from splat.datasets.images.file_kinds import LYING, ORIENTATION, UnusablePhoto, decoding, open_image, orientation_of
 
 AUTO_SIDE = 1600
 """Longest side in pixels that `resolution = -1` allows, as the published trainer."""
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a photo upright, by its EXIF orientation."""
 
 
 def target_size(width: int, height: int, resolution: int, max_image_size: int | None) -> tuple[int, int]:
@@ -40,11 +50,11 @@ def decode(
     """
     image, stored = _read(path, wanted, levels)
     if not same_shape(stored, (width, height)):
-        turned = ImageOps.exif_transpose(image)
-        if turned is None or turned.size == image.size or not same_shape(stored[::-1], (width, height)):
+        turned = upright(image)
+        if turned.size == image.size or not same_shape(stored[::-1], (width, height)):
             raise UnusablePhoto(f"is {stored[0]} x {stored[1]}, its camera {width} x {height}: another shape")
         image = turned
-    return _as_rgb(image)
+    return as_rgb(image)
 
 
 def decode_upright(path: Path, levels: Levels | None = None) -> Image.Image:
@@ -54,7 +64,7 @@ def decode_upright(path: Path, levels: Levels | None = None) -> Image.Image:
         UnusablePhoto: the file is not a readable image.
     """
     image, _ = _read(path, None, levels)
-    return _as_rgb(ImageOps.exif_transpose(image)).convert("RGB")
+    return as_rgb(upright(image)).convert("RGB")
 
 
 def _read(path: Path, wanted: tuple[int, int] | None, levels: Levels | None) -> tuple[Image.Image, tuple[int, int]]:
@@ -65,15 +75,12 @@ def _read(path: Path, wanted: tuple[int, int] | None, levels: Levels | None) -> 
         image = Image.fromarray(values)
         image.getexif()[ORIENTATION] = header.orientation
         return image, header.size
-    try:
-        with open_image(path) as file:
-            stored = file.size
-            if wanted is not None:
-                file.draft(None, (2 * max(wanted), 2 * max(wanted)))
-            file.load()
-            return file, stored
-    except DECODING_ERRORS as error:
-        raise unreadable(error) from error
+    with open_image(path) as file:
+        stored = file.size
+        if wanted is not None:
+            file.draft(None, (2 * max(wanted), 2 * max(wanted)))
+        file.load()
+        return file, stored
 
 
 def stored_size(path: Path) -> tuple[int, int]:
@@ -85,17 +92,14 @@ def stored_size(path: Path) -> tuple[int, int]:
     header = deep_header(path)
     if header is not None:
         return header.size
-    try:
-        with open_image(path) as file:
-            return file.size
-    except DECODING_ERRORS as error:
-        raise unreadable(error) from error
+    with open_image(path) as file:
+        return file.size
 
 
 def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
     """Whether an image of `size` is the camera's image at some scale, to a pixel and a half."""
     scale = max(size[0] / camera[0], size[1] / camera[1])
-    return abs(size[0] - camera[0] * scale) <= 1.5 and abs(size[1] - camera[1] * scale) <= 1.5
+    return min(size) > 0 and abs(size[0] - camera[0] * scale) <= 1.5 and abs(size[1] - camera[1] * scale) <= 1.5
 
 
 def fits_camera(path: Path, stored: tuple[int, int], camera: tuple[int, int]) -> bool:
@@ -105,15 +109,24 @@ def fits_camera(path: Path, stored: tuple[int, int], camera: tuple[int, int]) ->
     if not same_shape(stored[::-1], camera):
         return False
     with open_image(path) as image:
-        return image.getexif().get(ORIENTATION) in LYING
+        return orientation_of(image) in LYING
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
-    try:
+def upright(image: Image.Image) -> Image.Image:
+    """Turned by its EXIF orientation."""
+    turn = TURNS.get(orientation_of(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """RGB or, where there is transparency, RGBA.
+
+    Raises:
+        UnusablePhoto: its color space cannot be converted.
+    """
+    with decoding():
         transparent = "A" in image.getbands() or "transparency" in image.info
         return image.convert("RGBA" if transparent else "RGB")
-    except DECODING_ERRORS as error:  # a color space that has no RGB without a profile, such as LAB
-        raise unreadable(error) from error
 
 
 def resize(image: Image.Image, width: int, height: int) -> Image.Image:

@@ -16,7 +16,14 @@ import av
 import numpy as np
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from splat.datasets.images.file_kinds import DECODING_ERRORS, ORIENTATION, UnusablePhoto, open_image, unreadable
+from splat.datasets.images.file_kinds import (
+    ORIENTATION,
+    RAW_SUFFIXES,
+    UnusablePhoto,
+    decoding,
+    open_image,
+    orientation_of,
+)
 
 Kind = Literal["integer", "float", "linear"]
 """Integers of 16 bits or more; floats as a screen shows them; floats of linear light."""
@@ -82,14 +89,14 @@ def deep_header(path: Path) -> Header | None:
             if not by_pillow and not _has_16_bits(image):
                 return None
             if not isinstance(image, TiffImagePlugin.TiffImageFile):
-                return Header(kind, image.size, image.getexif().get(ORIENTATION, 1), by_pillow)
+                return Header(kind, image.size, orientation_of(image), by_pillow)
             if by_pillow:
                 return Header(kind, image.size, by_pillow=True)  # and Pillow turns it
             return Header(kind, (image.tag_v2[WIDTH], image.tag_v2[HEIGHT]), image.tag_v2.get(ORIENTATION, 1))
-    except (*DECODING_ERRORS, KeyError) as error:
-        header = _float_tiff(path)
+    except UnusablePhoto:
+        header = None if suffix in RAW_SUFFIXES else _float_tiff(path)
         if header is None:
-            raise unreadable(error) from error
+            raise
         return header
 
 
@@ -113,19 +120,15 @@ def deep_pixels(path: Path, header: Header) -> np.ndarray:  # [H, W], [H, W, 3] 
             return gray
         return np.stack([channels[name] for name in names], axis=2)
     if header.by_pillow:
-        try:
-            with open_image(path) as image:
-                return np.asarray(image)
-        except DECODING_ERRORS as error:
-            raise unreadable(error) from error
-    try:
-        with av.open(str(path)) as file:
-            frame = next(file.decode(video=0))
-            if frame.format.name.startswith("ya16"):
-                frame = frame.reformat(format="rgba64le")
-            return np.asarray(frame.to_ndarray())
-    except (av.FFmpegError, StopIteration, *DECODING_ERRORS) as error:
-        raise unreadable(error if str(error) else ValueError("it holds no image")) from error
+        with open_image(path) as image:
+            return np.asarray(image)
+    with decoding(), _open_by_ffmpeg(path) as file:
+        frame = next(file.decode(video=0), None)
+        if frame is None:
+            raise UnusablePhoto("cannot be decoded (it holds no image)")
+        if frame.format.name.startswith("ya16"):
+            frame = frame.reformat(format="rgba64le")
+        return np.asarray(frame.to_ndarray())
 
 
 def measure_levels(paths: Sequence[Path], pool: Executor) -> tuple[Levels, list[str]]:
@@ -220,11 +223,9 @@ def _float_tiff(path: Path) -> Header | None:
 def _exr_size(path: Path) -> tuple[int, int]:
     import OpenEXR
 
-    try:
+    with decoding():
         low, high = OpenEXR.File(str(path), header_only=True).header()["dataWindow"]
-    except Exception as error:  # RuntimeError, ValueError, UnicodeDecodeError, KeyError ... of a compiled library
-        raise UnusablePhoto(f"cannot be decoded ({_one_line(error)})") from error
-    return int(high[0]) - int(low[0]) + 1, int(high[1]) - int(low[1]) + 1
+        return int(high[0]) - int(low[0]) + 1, int(high[1]) - int(low[1]) + 1
 
 
 def read_exr(path: Path) -> dict[str, np.ndarray]:  # float16, float32 or uint32 [H, W] each
@@ -238,24 +239,21 @@ def read_exr(path: Path) -> dict[str, np.ndarray]:  # float16, float32 or uint32
     width, height = _exr_size(path)
     if not 0 < width * height <= LARGEST or width < 0:
         raise UnusablePhoto(f"claims to have {width} x {height} pixels, too many to be true")
-    try:
+    with decoding():
         channels = OpenEXR.File(str(path), separate_channels=True).channels()
         pixels = {str(name): np.asarray(channel.pixels) for name, channel in channels.items()}
-    except Exception as error:
-        raise UnusablePhoto(f"cannot be decoded ({_one_line(error)})") from error
     if any(values.shape != (height, width) for values in pixels.values()):
         raise UnusablePhoto("cannot be decoded (some of its pixels are not there)")
     return pixels
 
 
 def _video_size(path: Path) -> tuple[int, int]:
-    try:
-        with av.open(str(path)) as file:
-            return file.streams.video[0].width, file.streams.video[0].height
-    except (av.FFmpegError, IndexError, *DECODING_ERRORS) as error:
-        raise unreadable(error if str(error) else ValueError("it holds no image")) from error
+    with decoding(), _open_by_ffmpeg(path) as file:
+        if not file.streams.video:
+            raise UnusablePhoto("cannot be decoded (it holds no image)")
+        return file.streams.video[0].width, file.streams.video[0].height
 
 
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+def _open_by_ffmpeg(path: Path) -> av.container.InputContainer:
+    """`a:b.png` is no address here, and `a%03d.png` does not stand for a001.png, a002.png ..."""
+    return av.open(str(path.absolute()), options={"pattern_type": "none"})

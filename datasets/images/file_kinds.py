@@ -1,6 +1,8 @@
 """Which files are images, by their suffix, and opening them whatever their kind."""
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -36,9 +38,6 @@ LYING = (5, 6, 7, 8)
 Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, 1 << 29)
 """Pillow warns of photos with more pixels, and refuses twice as many; its own limit is below what phones take."""
 
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-"""What Pillow and its plugins raise for files that they cannot read."""
-
 
 class UnusablePhoto(Exception):
     """One photo cannot be used; the capture may do without it. The message is the reason."""
@@ -48,20 +47,47 @@ class MissingPhoto(UnusablePhoto):
     """The file of a photo is not there."""
 
 
-def unreadable(error: Exception) -> UnusablePhoto:
-    """Why a file cannot be decoded, from what the decoder raised."""
-    if isinstance(error, UnidentifiedImageError):
-        return UnusablePhoto("is not an image that can be read")
-    return UnusablePhoto(f"cannot be decoded ({error})")
+@contextmanager
+def decoding() -> Iterator[None]:
+    """A damaged file makes libraries raise nearly anything: whatever it is, the file is a photo that cannot be used.
+
+    Raises:
+        UnusablePhoto: the body has raised something.
+    """
+    try:
+        yield
+    except UnusablePhoto:
+        raise
+    except UnidentifiedImageError as error:
+        raise UnusablePhoto("is not an image that can be read") from error
+    except MemoryError as error:
+        raise UnusablePhoto("cannot be decoded: there is no memory for the size that it claims to have") from error
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        raise UnusablePhoto(f"cannot be decoded ({lines[-1] if lines else type(error).__name__})") from error
 
 
-def open_image(path: Path) -> Image.Image:
+@contextmanager
+def open_image(path: Path) -> Iterator[Image.Image]:
     """An image of any kind that Pillow reads, or a plugin of it that is here; only the header is read yet.
 
     Raises:
-        UnusablePhoto: it is of a kind that needs another program or package first.
-        OSError, SyntaxError, ValueError, EOFError, DecompressionBombError: not an image that can be read.
+        UnusablePhoto: not an image that can be read, or one that needs another program or package first; also for what
+            the body raises.
     """
+    with decoding(), _open(path) as image:
+        yield image
+
+
+def orientation_of(image: Image.Image) -> int:
+    """By EXIF. As stored (1) where that is damaged, which is how programs show such a photo."""
+    try:
+        return int(image.getexif().get(ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _open(path: Path) -> Image.Image:
     suffix = path.suffix.lower()
     if suffix in RAW_SUFFIXES:
         # Pillow would take the thumbnail in it for the photo.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import TiffImagePlugin
 
-from splat.datasets.images.file_kinds import DECODING_ERRORS, UnusablePhoto, open_image
+from splat.datasets.images.file_kinds import UnusablePhoto, open_image
 from splat.io.wording import listed, number_of
 
 MAY_HAVE_MORE = (".tif", ".tiff", ".png", ".webp", ".avif")
@@ -40,5 +40,5 @@ def _count(path: Path) -> int:
                 image.seek(page)
                 smaller += int(image.tag_v2.get(KIND_OF_PAGE, 0)) & SMALLER
             return count - smaller
-    except (UnusablePhoto, *DECODING_ERRORS):
+    except UnusablePhoto:
         return 1

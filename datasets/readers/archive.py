@@ -40,12 +40,13 @@ class Unpacked:
     notes: tuple[str, ...] = ()  # what was left out
 
 
-def unpack(path: Path, *, progress: bool = False) -> Unpacked:
+def unpack(path: Path, into: Path | None = None, *, progress: bool = False) -> Unpacked:
     """Unpack a zip into a folder of its name beside it; a folder that holds its files already is used as it is.
 
     What macOS adds (__MACOSX, .DS_Store) and links are left out.
 
     Args:
+        into: where that folder is to be, if not beside the zip.
         progress: show how far it is.
 
     Raises:
@@ -55,11 +56,11 @@ def unpack(path: Path, *, progress: bool = False) -> Unpacked:
     try:
         with zipfile.ZipFile(path) as archive:
             members, notes = _members(path, archive)
-            target = path.with_suffix("")
+            target = (into or path.parent) / path.stem
             if target.exists() or target.is_symlink():
                 _check_same(path, target, members)
                 return Unpacked(_inner(target), False, notes)
-            _check_room(path, members)
+            _check_room(path, members, target.parent)
             _extract(path, archive, members, target, progress)
             return Unpacked(_inner(target), True, notes)
     except DAMAGE as error:
@@ -70,7 +71,7 @@ def unpack(path: Path, *, progress: bool = False) -> Unpacked:
         ) from error
     except (OSError, RuntimeError, MemoryError, OverflowError) as error:  # RuntimeError: encrypted, and no password
         raise InputError(
-            f"{path}: cannot be unpacked beside itself ({error}); unpack it by hand, and name the folder"
+            f"{path}: cannot be unpacked to {into or path.parent} ({error}); unpack it by hand, and name the folder"
         ) from error
 
 
@@ -126,9 +127,9 @@ def _check_same(path: Path, target: Path, members: dict[PurePosixPath, zipfile.Z
             )
 
 
-def _check_room(path: Path, members: dict[PurePosixPath, zipfile.ZipInfo]) -> None:
+def _check_room(path: Path, members: dict[PurePosixPath, zipfile.ZipInfo], folder: Path) -> None:
     total = sum(info.file_size for info in members.values())
-    room = shutil.disk_usage(path.parent).free - RESERVE
+    room = shutil.disk_usage(folder).free - RESERVE
     if total > room:
         raise InputError(
             f"{path}: its files take {total / 1e9:.1f} GB, and the disk has room for {max(room, 0) / 1e9:.1f} GB; unpack it "
@@ -144,7 +145,7 @@ def _extract(
     progress: bool,
 ) -> None:
     """Into a folder of another name first, so that a whole one is seen or none."""
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=path.parent))
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name[:40]}-", dir=target.parent))
     try:
         for place, info in counted(members.items(), "unpacking", unit="file", shown=progress):
             file = partial / place

@@ -2,6 +2,7 @@
 may have found the wrong one.
 """
 
+import math
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -42,8 +43,10 @@ CLEARLY = 0.9
 """Fraction of another scene's reprojection error up to which a scene is clearly sharper."""
 INCREMENTAL_MAX = 150
 """Photos up to which they are placed one after another where some may stand in the wrong place: slower, and more reliable."""
-SHARP = 1.25 / 1600
-"""Reprojection error relative to the longer side of the photos; with more, they may not share a camera after all."""
+SHARP, SHARP_PIXELS = 1.25 / 1600, 0.6
+"""Reprojection error relative to the longer side of the photos, and in pixels: with more, they may not share a camera after
+all. Features are found to half a pixel or so, however small a photo is.
+"""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Outcome:
 
     attempt: Attempt
     model: pycolmap.Reconstruction | None
-    scenes: int
+    others: Sequence[Sequence[str]]  # photos of further scenes, which share none with the first
     agreement: Agreement
 
     @property
@@ -85,11 +88,18 @@ class Outcome:
 
     @property
     def error(self) -> float:
-        """Median reprojection error of the points, relative to the longer side of the photos: a few wrong ones do not count."""
+        """Median reprojection error of the points in pixels: a few wrong ones do not count."""
         if self.model is None or not self.model.points3D:
-            return 1.0
+            return math.inf
+        return float(np.median([point.error for point in self.model.points3D.values()]))
+
+    @property
+    def is_sharp(self) -> bool:
+        """Whether the error is as small as where the cameras are right."""
+        if self.model is None:
+            return False
         size = max(max(camera.width, camera.height) for camera in self.model.cameras.values())
-        return float(np.median([point.error for point in self.model.points3D.values()])) / size
+        return self.error <= max(SHARP * size, SHARP_PIXELS)
 
     def better_than(self, other: "Outcome") -> bool:
         """More of the matches explained; of nearly as many, a clearly smaller reprojection error, or else more photos."""
@@ -156,7 +166,7 @@ class SceneSearch:
             if best.model is not None:
                 refined = mapping.refine(best.model, self.progress)
                 if refined.num_reg_images() >= mapping.SMALLEST:
-                    return self._judge(best.attempt, [refined], best.scenes)
+                    return self._judge(best.attempt, [refined], best.others)
         except (sqlite3.Error, RuntimeError, OSError) as error:
             raise StepFailed(f"structure from motion failed: {in_words(error)}") from error
         raise InputError(
@@ -168,7 +178,7 @@ class SceneSearch:
         database = self._matched(masked=True)
         first: Mapper = self.wishes.mapper or ("incremental" if len(self.names) < GLOBAL_FROM else "global")
         yield Attempt(first, self.wishes.sharing or "size")
-        unsure = self._few or self._doubtful or self.best.error > SHARP
+        unsure = self._few or self._doubtful or not self.best.is_sharp
         if unsure and self.wishes.sharing is None and has_unknown(database):
             yield replace(self.best.attempt, sharing="photo")
         if self._few and self._match_missing(database):
@@ -222,7 +232,7 @@ class SceneSearch:
             pairs = self._further_pairs(database)
             self.work.note(noted, pairs)
         find_matches(database, [(a, b) for a, b in pairs], True, self.progress)
-        self.outcomes = [self._judge(o.attempt, [o.model] if o.model else [], o.scenes) for o in self.outcomes]
+        self.outcomes = [self._judge(o.attempt, [o.model] if o.model else [], o.others) for o in self.outcomes]
         return True
 
     def _further_pairs(self, database: Path) -> list[tuple[str, str]]:
@@ -248,7 +258,7 @@ class SceneSearch:
         noted = self.work.noted(f"attempt-{label}")
         if noted is not None:
             model = pycolmap.Reconstruction(scene) if scene.is_dir() else None
-            return Outcome(attempt, model, noted["scenes"], Agreement(**noted["agreement"]))
+            return Outcome(attempt, model, noted["others"], Agreement(**noted["agreement"]))
         features = self._matched(attempt.masked)
         folder.mkdir(parents=True, exist_ok=True)
         database = folder / "mapping.db"
@@ -259,14 +269,16 @@ class SceneSearch:
             scene.mkdir(exist_ok=True)
             models[0].write(scene)
         outcome = self._judge(attempt, models)
-        self.work.note(f"attempt-{label}", {"scenes": len(models), "agreement": asdict(outcome.agreement)})
+        self.work.note(f"attempt-{label}", {"others": outcome.others, "agreement": asdict(outcome.agreement)})
         return outcome
 
-    def _judge(self, attempt: Attempt, models: mapping.Models, scenes: int | None = None) -> Outcome:
+    def _judge(
+        self, attempt: Attempt, models: mapping.Models, others: Sequence[Sequence[str]] | None = None
+    ) -> Outcome:
         if not models:
-            return Outcome(attempt, None, 0, Agreement(0, 0, 0))
+            return Outcome(attempt, None, (), Agreement(0, 0, 0))
         found = agreement(models[0], self._matched(attempt.masked))
-        return Outcome(attempt, models[0], len(models) if scenes is None else scenes, found)
+        return Outcome(attempt, models[0], _further(models) if others is None else others, found)
 
     def _map(self, attempt: Attempt, database: Path, folder: Path) -> mapping.Models:
         told = (database, self.work.photos, folder, self.seed, self.progress)
@@ -281,7 +293,7 @@ class SceneSearch:
         else:
             models = mapping.map_globally(*told, lenses)
             first = self._judge(attempt, models)
-            if models and (first.registered < len(self.names) or first.error > SHARP):
+            if models and (first.registered < len(self.names) or not first.is_sharp):
                 for model in mapping.map_incrementally(*told, lenses, start=models[0])[:1]:
                     if self._judge(attempt, [model]).better_than(first):
                         models[0] = model
@@ -292,3 +304,14 @@ class SceneSearch:
     def _say(self, text: str) -> None:
         if self.progress:
             print(text, file=sys.stderr, flush=True)
+
+
+def _further(models: mapping.Models) -> list[list[str]]:
+    """The photos of each scene but the first that are in no scene before it."""
+    seen: set[str] = set()
+    found = []
+    for model in models:
+        names = {model.images[key].name for key in model.reg_image_ids()}
+        found.append(sorted(names - seen))
+        seen |= names
+    return [names for names in found[1:] if names]

@@ -10,8 +10,9 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
-from splat.datasets.sfm.watch import rows, watched
+from splat.datasets.sfm.watch import StepFailed, rows, watched
 from splat.io.progress import Counter, counted
+from splat.io.wording import listed, number_of
 
 FEATURE_SIDE = 1600
 """Longest side of the photos in pixels for finding features: enough for poses, and three times faster than 12 megapixels."""
@@ -51,7 +52,10 @@ def find_features(database: Path, photos: Path, masks: Path | None, names: Seque
         ),
         counter,
         lambda: counter.to(min(len(names), rows(database, "keypoints"))),
+        database.parent,
     )
+    if lost := sorted(set(names) - set(image_ids(database))):
+        raise StepFailed(f"COLMAP cannot read {number_of(len(lost), 'photo')}: {listed(lost)} in {photos}")
 
 
 def alike(database: Path, count: int, seed: int, progress: bool) -> list[tuple[int, int]]:
@@ -101,7 +105,7 @@ def _largest(database: pycolmap.Database, image: int) -> NDArray[np.float32]:  #
 def _visual_words(rows: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:  # [words, 128]
     """Means of clusters of descriptors (k-means)."""
     words = rows[random.permutation(len(rows))[:WORDS]]
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS if len(words) else 0):  # black photos have none
         nearest = _nearest(rows, words)
         for word in range(len(words)):
             members = rows[nearest == word]

@@ -65,6 +65,7 @@ def find_matches(database: Path, pairs: Sequence[tuple[str, str]], guided: bool,
         ),
         counter,
         lambda: counter.to(min(len(pairs), max(0, rows(database, "two_view_geometries") - others))),
+        database.parent,
     )
 
 

@@ -9,6 +9,7 @@ import pycolmap
 
 from splat.datasets.sfm.features import alike, image_ids, likeness
 from splat.datasets.sfm.prepare_photos import GPS, exif_of
+from splat.errors import InputError
 
 EXHAUSTIVE_MAX = 100
 """Photos of which every pair is matched unless told otherwise."""
@@ -28,7 +29,14 @@ def choose_kinds(wanted: str, paths: Sequence[Path], ordered: bool) -> tuple[str
         wanted: one of KINDS, or auto.
         paths: the photos.
         ordered: whether they are frames of a video.
+
+    Raises:
+        InputError: neighbors by place are wanted, and no photo says where it was taken.
     """
+    if wanted == "spatial" and not any(map(_has_place, paths)):
+        raise InputError(
+            "no photo says in its EXIF where it was taken (GPS), so `matching` spatial finds no neighbors; use `matching` auto"
+        )
     if wanted != "auto":
         return (wanted,)
     if len(paths) <= EXHAUSTIVE_MAX and not ordered:
@@ -36,9 +44,14 @@ def choose_kinds(wanted: str, paths: Sequence[Path], ordered: bool) -> tuple[str
     kinds = ["retrieval"]
     if ordered or all(re.search(r"\d", path.stem) for path in paths):
         kinds.insert(0, "sequential")
-    if not ordered and all(exif_of(path).get_ifd(GPS) for path in paths):
+    if not ordered and all(map(_has_place, paths)):
         kinds.append("spatial")
     return tuple(kinds)
+
+
+def _has_place(path: Path) -> bool:
+    exif = exif_of(path)
+    return exif is not None and bool(exif.get_ifd(GPS))
 
 
 def choose_pairs(

@@ -2,7 +2,6 @@
 
 import shutil
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,25 +12,19 @@ import pycolmap
 from numpy.typing import NDArray
 from PIL import Image
 
-from splat.datasets.images.decode import stored_size
 from splat.datasets.images.deep import measure_levels
-from splat.datasets.images.file_kinds import (
-    PHOTO_SUFFIXES,
-    RAW_SUFFIXES,
-    UnusablePhoto,
-)
 from splat.datasets.images.lens import undistort_map
 from splat.datasets.images.pages import page_notes
-from splat.datasets.images.photo_index import natural
 from splat.datasets.readers.colmap import find_models
 from splat.datasets.sfm.attempts import Mapper, Outcome, SceneSearch, Wishes
 from splat.datasets.sfm.cameras import Sharing
-from splat.datasets.sfm.matches import ENOUGH, draw_matches, read_matches
+from splat.datasets.sfm.matches import ENOUGH, draw_matches, matched_pairs, read_matches
 from splat.datasets.sfm.pairs import choose_kinds
 from splat.datasets.sfm.prepare_photos import mask_index, prepare
 from splat.datasets.sfm.report import Reconstructed
+from splat.datasets.sfm.source_photos import check_enough, is_unicode, photo_folder, usable_photos
 from splat.datasets.sfm.video_frames import extract_frames, is_video
-from splat.datasets.sfm.watch import StepFailed, rows, watched
+from splat.datasets.sfm.watch import StepFailed, watched
 from splat.datasets.sfm.work_folder import FINISHED, WorkFolder, open_work
 from splat.errors import InputError
 from splat.io.facts import as_json
@@ -49,6 +42,7 @@ class SfmOptions:
     seed: int = 0
     progress: bool = False
     overwrite: bool = False
+    invert_masks: bool = False
     jpeg_quality: int = field(default=95)
 
 
@@ -64,26 +58,33 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
     options = options or SfmOptions()
     if source.is_dir() and find_models(source):
         raise InputError(f"{source}: has a COLMAP model already; train on it with: splat train {source}")
+    if not is_unicode(str(out)):
+        raise InputError(f"{out}: is not a name in UTF-8, for which COLMAP has no room; choose another name")
     ordered = is_video(source)
     folder = source if ordered else photo_folder(source)
-    paths, unusable = ([source], []) if ordered else usable_photos(folder)
+    paths, unusable = ([source], []) if ordered else usable_photos(folder, out)
     if not ordered:
-        _check_enough(source, paths, unusable)
+        check_enough(source, paths, unusable)
     masks = None if ordered else mask_index(source, folder)
-    settings = {"frames": options.frames} if ordered else {"masks": masks is not None}
+    settings = {"frames": options.frames} if ordered else {"masks": masks is not None, "invert": options.invert_masks}
     work = open_work(out, [*paths, *(masks.index.files if masks else ())], settings, options.overwrite)
     if work.resumed and options.progress:
         print(f"{out}: going on where the work was cut off", file=sys.stderr)
     try:
+        video_notes: list[str] = []
         if ordered:
-            folder = _frames(source, work, options)
+            folder, video_notes = _frames(source, work, options)
             paths, unusable = usable_photos(folder)
-            _check_enough(source, paths, unusable)
+            check_enough(source, paths, unusable)
         with ThreadPoolExecutor() as pool:
             levels, notes = measure_levels(paths, pool)
-            notes += page_notes(paths, pool)
+            notes = [*video_notes, *notes, *page_notes(paths, pool)]
         listing = counted(paths, "photos", unit="photo", shown=options.progress)
-        names = prepare(listing, folder, masks, work.path, levels)
+        prepared = prepare(listing, folder, masks, work.path, levels, options.invert_masks)
+        names = prepared.names
+        unusable += prepared.unusable
+        check_enough(source, [work.photos / name for name in names], unusable)
+        notes += prepared.notes
         kinds = choose_kinds(options.matching, paths, ordered)
         search = SceneSearch(work, list(names), kinds, _wishes(options), options.seed, options.progress)
         found = search.run()
@@ -109,23 +110,14 @@ def reconstruct(source: Path, out: Path, options: SfmOptions | None = None) -> R
     return done
 
 
-def _check_enough(source: Path, paths: Sequence[Path], unusable: Sequence[tuple[str, str]]) -> None:
-    if len(paths) < 3:
-        reasons = "".join(f"\n  {name} {reason}" for name, reason in unusable[:10])
-        raise InputError(
-            f"{source}: {len(paths)} photos can be read here, a scene needs at least 3 and better 20 "
-            f"(JPEG, PNG, HEIC, WebP, TIFF, OpenEXR and other usual kinds){reasons}"
-        )
-
-
-def _frames(video: Path, work: WorkFolder, options: SfmOptions) -> Path:
-    """The folder with a video's frames, taken out of it unless they all are there."""
+def _frames(video: Path, work: WorkFolder, options: SfmOptions) -> tuple[Path, list[str]]:
+    """The folder with a video's frames, taken out of it unless they all are there, and what to know of them."""
     folder, part = work.path / "frames", work.path / "frames-part"
     if not folder.is_dir():
         shutil.rmtree(part, ignore_errors=True)
-        extract_frames(video, part, options.frames, progress=options.progress)
+        work.note("video", extract_frames(video, part, options.frames, progress=options.progress).notes)
         part.rename(folder)
-    return folder
+    return folder, work.noted("video") or []
 
 
 def _wishes(options: SfmOptions) -> Wishes:
@@ -164,50 +156,12 @@ def _describe(
         cameras=len({image.camera_id for image in registered}),
         lens=", ".join(sorted({model.cameras[image.camera_id].model_name for image in registered})),
         matching=" and ".join(search.kinds),
-        pairs=rows(search.work.database(found.attempt.masked), "two_view_geometries"),
+        pairs=len(matched_pairs(search.work.database(found.attempt.masked))) // 2,
         mapping=found.attempt.describe(),
         tried=tuple(f"{o.attempt.describe()}: {o.describe(len(names))}" for o in others),
-        sub_models=found.scenes,
+        other_groups=tuple(tuple(names[name] for name in group) for group in found.others),
         notes=notes,
     )
-
-
-def photo_folder(source: Path) -> Path:
-    """Where the photos are: the folder itself, or images/ in it.
-
-    Raises:
-        InputError: it is no folder.
-    """
-    if source.is_file():
-        raise InputError(f"{source}: is neither a folder of photos nor a video that is known by its suffix")
-    if not source.is_dir():
-        raise InputError(f"{source}: no such folder or video")
-    return source / "images" if (source / "images").is_dir() else source
-
-
-def holds_photos(source: Path) -> bool:
-    """Whether a path is a video, or a folder with photos that no model goes with."""
-    if is_video(source):
-        return True
-    if not source.is_dir():
-        return False
-    return any(path.suffix.lower() in (*PHOTO_SUFFIXES, *RAW_SUFFIXES) for path in photo_folder(source).rglob("*"))
-
-
-def usable_photos(folder: Path) -> tuple[list[Path], list[tuple[str, str]]]:
-    """Photos below a folder in the order of their names, and those that are none after all, with the reason."""
-    kinds = (*PHOTO_SUFFIXES, *RAW_SUFFIXES)
-    found = [path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in kinds]
-    found = [path for path in found if "masks" not in path.relative_to(folder).parts[:-1]]
-    usable, unusable = [], []
-    for path in sorted(found, key=lambda path: natural(path.relative_to(folder).as_posix())):
-        try:
-            if min(stored_size(path)) < 64:
-                raise UnusablePhoto("is smaller than 64 pixels")
-            usable.append(path)
-        except UnusablePhoto as reason:
-            unusable.append((path.name, str(reason)))
-    return usable, unusable
 
 
 def write_capture(

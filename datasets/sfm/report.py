@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from splat.io.wording import listed, number_of
+from splat.io.wording import grouped, listed, number_of
 
 FEW_REGISTERED = 0.7
 DOUBTFUL = 0.4
@@ -34,7 +34,7 @@ class Reconstructed:
     pairs: int  # of photos that were compared
     mapping: str  # what led to the scene
     tried: tuple[str, ...]  # what did not, and how many photos it registered
-    sub_models: int
+    other_groups: tuple[tuple[str, ...], ...]  # photos of further scenes, which share none with this one
     notes: tuple[str, ...] = ()  # how photos were read
 
     def describe(self) -> str:
@@ -46,19 +46,19 @@ class Reconstructed:
         ]
         lines += self.notes
         lines += [f"tried before: {attempt}" for attempt in self.tried]
-        for reason in dict.fromkeys(reason for _, reason in self.unusable):
-            names = [name for name, why in self.unusable if why == reason]
-            lines.append(f"warning: {listed(names)} {reason}; left out")
+        lines += [f"warning: {line}; left out" for line in grouped(self.unusable)]
         if self.missing:
             lines.append(f"not registered: {listed(self.missing)}")
         if self.unmatched:
             lines.append(f"{number_of(len(self.unmatched), 'of these matches', 'of these match')} no other photo")
         if self.registered < FEW_REGISTERED * self.photos:
             lines.append(f"warning: few photos registered. {ADVICE}.")
-            if self.sub_models > 1:
+            if self.other_groups:
+                others = "; ".join(f"{number_of(len(names), 'photo')} ({listed(names)})" for names in self.other_groups)
                 lines.append(
-                    f"The photos fell into {self.sub_models} groups that do not overlap; the largest is used. More photos "
-                    "between them would join them."
+                    f"The photos fell into {len(self.other_groups) + 1} groups that do not overlap. The one with most matches "
+                    f"is used; others: {others}. More photos between them would join groups of one place; where they are of "
+                    "different places, call `splat photos` on those of each alone."
                 )
         if self.explained < DOUBTFUL:
             lines.append(

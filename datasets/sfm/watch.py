@@ -1,5 +1,6 @@
 """A step of COLMAP in a thread, so that what is done can be counted and Ctrl-C ends it."""
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from splat.datasets.readers.colmap_library import in_words
 from splat.errors import InputError
 from splat.io.progress import Counter
 
+LEAST_ROOM = 64 << 20
+"""Bytes that must be free on a disk while COLMAP writes to it."""
 PATIENCE = 5.0
 """Seconds that a step may take to end when it is interrupted."""
 
@@ -23,12 +26,22 @@ class StepFailed(InputError):
     """A step of COLMAP has failed, maybe for want of memory or disk: what was done before it is still good."""
 
 
-def watched(work: Callable[[pycolmap.CancellationToken], Result], counter: Counter, look: Callable[[], None]) -> Result:
+def watched(
+    work: Callable[[pycolmap.CancellationToken], Result],
+    counter: Counter,
+    look: Callable[[], None],
+    disk: Path | None = None,
+) -> Result:
     """Run in a thread, and meanwhile let `look` tell the counter what is done; stop when interrupted.
 
+    Args:
+        disk: a folder that the work writes a database into. Where the disk is nearly full it is stopped: COLMAP would end the
+            whole process.
+
     Raises:
-        StepFailed: the work has failed.
+        StepFailed: the work has failed, or the disk is nearly full.
     """
+    _check_room(disk)
     token = pycolmap.CancellationToken()
     results: list[Result] = []
     failures: list[Exception] = []
@@ -47,7 +60,12 @@ def watched(work: Callable[[pycolmap.CancellationToken], Result], counter: Count
             threading.Thread(target=run, daemon=True).start()
             while not over.wait(0.5):
                 look()
+                _check_room(disk)
             look()
+    except StepFailed:
+        token.cancel()
+        over.wait(PATIENCE)
+        raise
     except KeyboardInterrupt:
         token.cancel()
         over.wait(PATIENCE)  # matching looks at the token once a block of photos
@@ -57,15 +75,22 @@ def watched(work: Callable[[pycolmap.CancellationToken], Result], counter: Count
     return results[0]
 
 
+def _check_room(folder: Path | None) -> None:
+    free = LEAST_ROOM if folder is None else shutil.disk_usage(folder).free
+    if free < LEAST_ROOM:
+        raise StepFailed(f"the disk is nearly full ({free >> 20} MiB are free in {folder}); make room on it")
+
+
 def rows(database: Path, table: str) -> int:
     """How many rows a table has, as far as they have reached the file.
 
-    Takes no lock: one of ours would make a write of COLMAP's fail, which ends the whole process.
+    Takes no lock: one of ours would make a write of COLMAP's fail, which ends the whole process. So it may see half of a
+    write, and be wrong for a moment.
     """
     if not database.is_file():
         return 0
     try:
-        with closing(sqlite3.connect(f"file:{database}?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             return int(connection.execute(f"select count(*) from {table}").fetchone()[0])
     except sqlite3.Error:  # not made yet, or just being written
         return 0

@@ -93,9 +93,12 @@ def open_work(out: Path, sources: Sequence[Path], settings: dict[str, Any], over
             warnings.warn(f"{out}: unfinished work of another version of splat is begun anew", stacklevel=2)
             shutil.rmtree(work)
         elif any(work.iterdir()):
+            what = "on other photos, or on these before they were changed"
+            if isinstance(before, dict) and before.get("sources") == begun["sources"]:
+                kept = before.get("settings") or {}
+                what = "with other options (" + ", ".join(f"{name}: {value}" for name, value in kept.items()) + ")"
             raise InputError(
-                f"{out}: holds unfinished work on other photos, or on these before they were changed; choose another name, or "
-                f"start over with --overwrite"
+                f"{out}: holds unfinished work {what}; choose another name, or start over with --overwrite"
             )
     work.mkdir(parents=True, exist_ok=True)
     made_now = WorkFolder(work, resumed=False)

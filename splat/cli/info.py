@@ -12,7 +12,7 @@ from torch import Tensor
 from splat.errors import InputError
 from splat.io.facts import as_json, as_text
 from splat.io.images import write_image
-from splat.plugins import CheckUp, check_up, load_with_facts
+from splat.plugins import CheckUp, check_up, is_scene, load_with_facts
 from splat.run import SOG_FILES, Run
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -59,7 +59,9 @@ def is_capture(path: Path) -> bool:
     """Whether a path means a capture: a folder without a scene in it, or the file of a model."""
     if path.is_dir():
         return not (path / "point_cloud").is_dir() and not any((path / name).is_file() for name in SOG_FILES)
-    return path.suffix.lower() in CAPTURE_SUFFIXES and path.name.lower() not in SOG_FILES
+    if path.suffix.lower() not in CAPTURE_SUFFIXES or path.name.lower() in SOG_FILES:
+        return False
+    return not is_scene(path)
 
 
 def show_capture(path: Path, options: InfoOptions) -> None:
@@ -89,11 +91,11 @@ def _print_check_up(found: CheckUp) -> None:
 def describe_scene(path: Path) -> dict[str, Any]:
     """Count, bounds and distributions of a scene's file of any format."""
     loaded = load_with_facts(path)
-    scene, size = loaded.gaussians, path.stat().st_size
+    scene = loaded.gaussians
     facts: dict[str, Any] = {
         "kind": "scene",
         "file": str(path),
-        "bytes": size,
+        "bytes": loaded.size,
         "gaussians": len(scene) + loaded.left_out,
         "not drawn": loaded.left_out,
         "SH degree": scene.sh_degree,

@@ -7,6 +7,7 @@ Exit status: 0 done, 1 a file or flag cannot be used (or a bug), 2 the command l
 import difflib
 import errno
 import inspect
+import io
 import os
 import sys
 import traceback
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: what follows the program's name; those of this process unless given.
     """
     debug = os.environ.get("SPLAT_DEBUG", "") not in ("", "0")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack characters, a file's name be any bytes
     with ending() as asked:
         try:
             with warnings.catch_warnings():

@@ -53,6 +53,19 @@ class Georeference:
             return gaussians
         return Similarity(torch.eye(3), torch.zeros(3), self.unit).gaussians(gaussians)
 
+    @property
+    def placement(self) -> Similarity:
+        """The map from local positions to the capture's."""
+        return Similarity(torch.eye(3), torch.tensor(self.offset, dtype=torch.float64), self.unit)
+
+    def after(self, move: Similarity) -> "Georeference | None":
+        """Where local coordinates lie once the scene in them was moved and scaled; None if it was turned, too."""
+        if not torch.equal(move.rotation, torch.eye(3, dtype=torch.float64)):
+            return None
+        unit = self.unit / move.scale
+        x, y, z = (torch.tensor(self.offset, dtype=torch.float64) - unit * move.translation).tolist()
+        return Georeference((x, y, z), unit)
+
     def describe(self) -> str:
         """In words: the sentence that is said after loading."""
         said = []

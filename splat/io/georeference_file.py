@@ -35,9 +35,10 @@ def read_georeference(path: Path) -> Georeference:
         values = json.loads(path.read_text(encoding="utf-8"))
         x, y, z = (float(value) for value in values["offset"])
         return Georeference((x, y, z), float(values["unit"]))
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise InputError(
-            f"{path}: not a georeference ({error}); copy it again, or remove it to take the scene's coordinates as they are"
+            f'{path}: not a georeference: expected {{"offset": [x, y, z], "unit": 1.0}} with finite numbers and a positive '
+            "unit; copy it again, or remove it to take the scene's coordinates as they are"
         ) from None
 
 

@@ -20,7 +20,7 @@ from splat.gaussians import Gaussians, drawable
 from splat.geometry.georeference import Georeference
 from splat.geometry.similarity import Similarity
 from splat.io.atomic_file import replacing
-from splat.io.local_origin import local_origin, moved_from, moved_text
+from splat.io.local_origin import FEW, local_origin, moved_from, moved_text
 from splat.io.ply_container import BLOCK, read_rows, row_blocks, write_binary, write_blocks
 from splat.io.ply_dialects import NORMAL, POSITION, RGB, ROTATION, SCALE, SH0, dialect, full_scale
 
@@ -75,9 +75,8 @@ def save(gaussians: Gaussians, path: str | Path, placement: Similarity | None = 
     path = ply_path(path)
     count, double = len(gaussians), False
     if placement is not None:
-        double = (
-            local_origin(placement.points(gaussians.means.double()), gaussians.scales * placement.scale) is not None
-        )
+        there, sizes = placement.points(gaussians.means.double()), gaussians.scales * placement.scale
+        double = local_origin(there, sizes, FEW) is not None
     rest = [f"f_rest_{index}" for index in range(3 * gaussians.sh_rest.shape[1])]
     names = [*POSITION, *NORMAL, *SH0, *rest, "opacity", *SCALE, *ROTATION]
     bad = 0

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from splat.errors import InputError
 from splat.gaussians import SH_C0
-from splat.io.local_origin import local_origin
+from splat.io.local_origin import FEW, local_origin
 from splat.io.ply_container import header_lines
 
 POSITION = ("x", "y", "z")
@@ -71,7 +71,7 @@ class Dialect:
             return None
         some = rows[:: max(1, len(rows) // SAMPLE)]
         means = np.stack([some[name].astype(np.float64) for name in names], axis=1)
-        return local_origin(torch.from_numpy(means), self.columns(some)["log_scales"].exp())
+        return local_origin(torch.from_numpy(means), self.columns(some)["log_scales"].exp(), FEW)
 
     def columns(self, rows: NDArray[np.void], origin: Tensor | None = None) -> dict[str, Tensor]:
         """The parameters of some rows of the file, by name, as float32; positions from an origin."""

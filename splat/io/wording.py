@@ -13,6 +13,14 @@ def listed(names: Iterable[object]) -> str:
     return ", ".join(every[:NAMED]) + more
 
 
+def grouped(named: Iterable[tuple[str, str]]) -> list[str]:
+    """Names with what is said of each, as name and reason: a line for each reason."""
+    of_reason: dict[str, list[str]] = {}
+    for name, reason in named:
+        of_reason.setdefault(reason, []).append(name)
+    return [f"{listed(names)}{', each of which' * (len(names) > 1)} {reason}" for reason, names in of_reason.items()]
+
+
 def number_of(number: int, noun: str, plural: str | None = None) -> str:
     """1 photo, 2 photos."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
-from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructFieldSpec, StructTypeInfo
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+)
 
 from splat.options.flags import Flag, fields_of, flags, is_primitive, with_flags
 from splat.options.markers import OneOf, metadata
@@ -175,8 +181,28 @@ def spec(flag: Flag, options: type) -> StructFieldSpec:
         kind = Annotated[kind, tyro.conf.arg(help_behavior_hint="")]
     if flag.one_of is not None:
         kind = Literal[tuple(flag.one_of.kinds)]
+    elif words := words_or_none(flag.annotation):
+        kind = Annotated[kind, one_of(words)]
     default = tyro.MISSING_NONPROP if flag.default is dataclasses.MISSING else flag.default
     return StructFieldSpec(flag.field, kind, default, lambda: with_flags(flag.help, options))
+
+
+def words_or_none(annotation: Any) -> tuple[str, ...]:
+    """The words of a flag that takes one of some, or is left out; none of any other flag."""
+    first, *rest = typing.get_args(metadata(annotation)[0]) or (None,)
+    return typing.get_args(first) if rest == [type(None)] and typing.get_origin(first) is Literal else ()
+
+
+def one_of(words: tuple[str, ...]) -> Any:
+    """What tyro makes of a choice or None, without None among what a message says can be chosen."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="{" + ",".join(words) + "}",
+        choices=words,
+        instance_from_str=lambda texts: texts[0],
+        is_instance=lambda value: value is None or value in words,
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 def build(

@@ -1,5 +1,6 @@
 """`splat convert` and `splat verify`, as people use them."""
 
+import gzip
 import json
 
 import pytest
@@ -8,7 +9,9 @@ import torch
 import splat
 from scenes import cloud
 from splat.compression.formats import registry as formats
-from splat.compression.formats.verify import ranges
+from splat.compression.formats.verify import changes, ranges
+from splat.geometry.similarity import Similarity
+from splat.plugins import load_with_facts
 
 
 @pytest.fixture
@@ -61,10 +64,38 @@ def test_what_is_there_is_kept_unless_told(scene, tmp_path, run_splat, capsys):
     assert len(formats.load(tmp_path / "out.spz")) == 200
 
 
-def test_faint_gaussians_are_left_out(scene, tmp_path, run_splat):
+@pytest.mark.parametrize("least", ["0.5", "50%"])
+def test_faint_gaussians_are_left_out(least, scene, tmp_path, run_splat):
     gaussians = splat.load(scene)
-    assert run_splat("convert", scene, tmp_path / "out.ply", "--min-opacity", 0.5) == 0
+    assert run_splat("convert", scene, tmp_path / "out.ply", "--min-opacity", least) == 0
     assert len(splat.load(tmp_path / "out.ply")) == int((gaussians.opacities >= 0.5).sum())
+
+
+def test_a_scene_in_several_files_is_as_large_as_all_of_them(tmp_path, run_splat, capsys):
+    scene = cloud(200, sh_degree=0)
+    formats.save(scene, tmp_path / "sog" / "meta.json")
+    formats.save(scene, tmp_path / "scene.glb")
+    content = (tmp_path / "scene.glb").read_bytes()
+    end = 20 + int.from_bytes(content[12:16], "little")
+    document = json.loads(content[20:end])
+    (tmp_path / "gltf").mkdir()
+    (tmp_path / "gltf" / "a b.bin").write_bytes(content[end + 8 :])
+    document["buffers"][0]["uri"] = "a%20b.bin"
+    (tmp_path / "gltf" / "scene.gltf").write_text(json.dumps(document))
+    for folder, name in (("sog", "sog"), ("gltf", "gltf/scene.gltf")):
+        size = sum(file.stat().st_size for file in (tmp_path / folder).iterdir())
+        for stranger in ("notes.json", "photo.webp", "other.bin"):
+            (tmp_path / folder / stranger).write_bytes(bytes(1000))
+        for verb in ("info", "verify"):
+            assert run_splat(verb, tmp_path / name, "--json") == 0
+            facts = json.loads(capsys.readouterr().out)
+            assert facts["bytes"] == size
+        assert facts["bytes each"] == round(size / 200, 2)
+        assert run_splat("convert", tmp_path / name, tmp_path / "out.ply", "--overwrite") == 0
+        assert f" {size / 1e6:.2f} MB -> " in capsys.readouterr().out
+    packed = tmp_path / "out.ply.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "out.ply").read_bytes()))
+    assert load_with_facts(packed).size == packed.stat().st_size
 
 
 @pytest.mark.parametrize(
@@ -106,12 +137,65 @@ def test_verify_names_what_is_wrong(scene, tmp_path, run_splat, capsys):
     assert run_splat("verify", tmp_path / "bad.ply") == 1
     printed = capsys.readouterr().out
     for words in (
-        "1 Gaussians cannot be drawn: position not finite",
-        "1 positions are",
-        "1 have logarithms",
-        "1 have harmonics",
+        "1 Gaussian cannot be drawn: position not finite",
+        "1 position of 199 more than",
+        "1 Gaussian with logarithms",
+        "1 Gaussian with harmonics",
     ):
         assert words in printed
+
+
+def test_verify_reads_what_others_read(scene, tmp_path, run_splat, capsys):
+    (tmp_path / "scene.ply.gz").write_bytes(gzip.compress(scene.read_bytes()))
+    assert run_splat("verify", tmp_path / "scene.ply.gz", "--json") == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["file"], facts["format"]) == (str(tmp_path / "scene.ply.gz"), "PLY")
+    assert facts["bytes"] == (tmp_path / "scene.ply.gz").stat().st_size
+
+
+def test_verify_tells_gaussians_in_one_place_apart(tmp_path, run_splat, capsys):
+    scene = cloud(200, sh_degree=1)
+    scene.means[:] = 1.5
+    for end in (".ply", ".glb"):
+        formats.save(scene, tmp_path / f"same{end}")
+        assert run_splat("verify", tmp_path / f"same{end}", "--json") == 0
+        found = json.loads(capsys.readouterr().out)["round trip"]
+        assert found.pop("gaussians") == 200 and max(found.values()) < 1e-5
+
+
+def test_verify_finds_positions_in_large_steps(tmp_path, run_splat, capsys):
+    splat.save(Similarity.from_euler((0, 0, 0), (5e5, 4.6e6, 0)).gaussians(cloud(100, scale=0.05)), tmp_path / "a.ply")
+    assert run_splat("verify", tmp_path / "a.ply") == 1
+    assert "positions are in steps of 0.55, and half of the Gaussians are smaller than 0.0" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "parameter", ["position", "rotation", "log scale", "opacity", "color", "harmonics", "everything"]
+)
+def test_a_round_trip_that_changes_something_is_found(parameter):
+    first = cloud(300, sh_degree=1)
+    second = first.map(torch.clone)
+    assert changes(first, second, exact=True) == changes(first, second[torch.randperm(300)], exact=False) == []
+    assert "300 Gaussians written, 299 read again" in changes(first, second[:-1], exact=False)
+    match parameter:
+        case "position":
+            second.means += 0.2
+        case "rotation":
+            second.quats = Similarity.from_euler((0, 10, 0)).gaussians(second).quats
+        case "log scale":
+            second.log_scales += 0.2
+        case "opacity":
+            second.logit_opacities += 1
+        case "color":
+            second.sh0 += 0.2
+        case "harmonics":
+            second.sh_rest *= -1
+        case _:
+            second = first[torch.randperm(300)]
+            second.means, second.sh0 = first.means, first.sh0
+    expected = parameter if parameter != "everything" else "log scale"
+    assert expected in changes(first, second, exact=False)[0]
+    assert len(changes(first, second, exact=True)) == 1
 
 
 def test_activated_values_are_recognized():

@@ -171,6 +171,8 @@ def test_formats_refuse_what_they_cannot_hold(tmp_path):
     with pytest.raises(InputError, match="read only"):
         formats.save(scene(), tmp_path / "scene.ksplat")
     with pytest.raises(InputError, match=r"ending in .*\.spz"):
+        formats.save(scene(), tmp_path / "scene.blend")
+    with pytest.raises(InputError, match="is not there"):
         formats.load(tmp_path / "scene.blend")
 
 

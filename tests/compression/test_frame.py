@@ -159,8 +159,11 @@ def test_the_mark_of_antialiasing_comes_with_a_file(run: Path, tmp_path: Path, r
     assert not open_scene(tmp_path / "out.ply").render.antialiased
 
 
-def test_a_compressed_scene_leads_back_too(run: Path, tmp_path: Path, run_splat: RunSplat) -> None:
+def test_a_compressed_scene_leads_back_too(
+    run: Path, tmp_path: Path, run_splat: RunSplat, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run_splat("compress", run, "-o", tmp_path / "small.splatz") == 0
+    assert "small.splatz.georeference.json leads back" in capsys.readouterr().out
     assert read_georeference(beside(tmp_path / "small.splatz")) == UTM
 
 

@@ -42,6 +42,33 @@ def test_upright(run_splat, tmp_path) -> None:
     assert (low - 5).abs().max() < 0.1 and float(means[:, 1].min()) < 3
 
 
+@pytest.mark.parametrize("end", [".ply", ".splat"])
+def test_what_cannot_be_drawn_where_it_is_put_is_not_counted(end, run_splat, tmp_path, capsys) -> None:
+    scene = cloud(50, sh_degree=0)
+    scene.log_scales[:5, 0] = 40.0
+    splat.save(scene, tmp_path / "in.ply")
+    assert run_splat("convert", tmp_path / "in.ply", tmp_path / f"out{end}", "--scale", 1e3) == 0
+    said = capsys.readouterr()
+    assert "5 of 50 Gaussians cannot be drawn" in said.err and said.out.startswith("45 Gaussians of degree 0")
+    assert len(formats.load(tmp_path / f"out{end}")) == 45
+    before = (tmp_path / f"out{end}").read_bytes()
+    away = ("--translate", 1e39, 0, 0, "--overwrite")
+    assert run_splat("convert", tmp_path / "in.ply", tmp_path / f"out{end}", *away) == 1
+    assert "not written: none of its Gaussians can be drawn" in capsys.readouterr().err
+    assert (tmp_path / f"out{end}").read_bytes() == before
+
+
+def test_a_scene_that_is_put_far_away_keeps_its_positions(run_splat, tmp_path, capsys) -> None:
+    splat.save(cloud(50, scale=0.02), tmp_path / "in.ply")
+    far = ("--translate", 0, 4649776, 0)
+    assert run_splat("convert", tmp_path / "in.ply", tmp_path / "out.ply", *far) == 0
+    with pytest.warns(UserWarning, match="subtracted"):
+        found = splat.load(tmp_path / "out.ply")
+    assert (found.means - cloud(50).means).abs().max() < 1e-5
+    assert run_splat("convert", tmp_path / "in.ply", tmp_path / "out.splat", *far) == 1
+    assert "would be ruined" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "flags, message",
     [

@@ -41,6 +41,52 @@ def test_a_scene_in_small_units_is_refused_with_a_remedy_that_works(tmp_path, ru
     assert run_splat("convert", tmp_path / "small.ply", tmp_path / "out.spz", "--scale", factor) == 0
 
 
+@pytest.mark.parametrize("far", [1e6, 1e7])
+@pytest.mark.parametrize("flags", [(), ("--frame", "local"), ("--scale", 10)])
+def test_a_gaussian_far_away_is_refused_with_a_remedy_that_works(flags, far, tmp_path, run_splat, capsys):
+    scene = at((0, 0, 0))
+    scene.means[3, 0] = far
+    splat.save(scene, tmp_path / "far.ply")
+    command = ("convert", tmp_path / "far.ply", tmp_path / "out.spz", *flags)
+    assert run_splat(*command) == 1
+    said = capsys.readouterr().err
+    assert "out.spz: SPZ keeps" in said
+    assert "splat convert --filter-floaters leaves out 1 Gaussian far from all others" in said
+    assert run_splat(*command, "--filter-floaters") == 0
+
+
+@pytest.mark.parametrize(
+    ("place", "factor", "far"), [((5e5, 4e6, 0), 1e-3, 0), ((0, 0, 0), 1e-3, 3e3), ((5e5, 4e6, 0), 1, 1e6)]
+)
+def test_several_flags_are_named_where_one_does_not_help(place, factor, far, tmp_path, run_splat, capsys):
+    scene = at((0, 0, 0), factor)
+    scene.means[3, 0] += far
+    there = Similarity.from_euler((0, 0, 0), place).gaussians(scene)
+    splat.save(there, tmp_path / "far.ply")
+    assert run_splat("convert", tmp_path / "far.ply", tmp_path / "out.spz") == 1
+    flags = re.search(r"splat convert ((?:--[a-z-]+ (?:\d+ |local )?)+)", capsys.readouterr().err)[1].split()
+    assert sum(word.startswith("--") for word in flags) == 2
+    assert run_splat("convert", tmp_path / "far.ply", tmp_path / "out.spz", *flags) == 0
+
+
+def test_a_remedy_is_said_once(tmp_path, run_splat, capsys):
+    placement = Similarity.from_euler((0, 0, 0), UTM)
+    formats.save(cloud(50, scale=0.05), tmp_path / "utm.ply", FormatOptions(placement=placement))
+    for end in (".spz", ".sog", ".splat", ".splatz", ".compressed.ply"):
+        assert run_splat("convert", tmp_path / "utm.ply", tmp_path / f"out{end}") == 1
+        assert capsys.readouterr().err.count("--frame local") == 1
+
+
+def test_nothing_helps_a_scene_that_is_too_large_for_its_gaussians(tmp_path, run_splat, capsys):
+    scene = at((0, 0, 0))
+    scene.means = scene.means * 1e7
+    splat.save(scene, tmp_path / "wide.ply")
+    for flags in ((), ("--scale", 10)):
+        assert run_splat("convert", tmp_path / "wide.ply", tmp_path / "out.spz", *flags) == 1
+        said = capsys.readouterr().err
+        assert "would be ruined. Write .ply" in said and "splat convert" not in said
+
+
 @pytest.mark.parametrize("place", [(0, 0, 0), (300.0, -200.0, 5.0)])
 @pytest.mark.parametrize("end", [".spz", ".sog", ".splatz", ".compressed.ply", ".splat", ".glb"])
 def test_scenes_that_fit_are_written(place, end, tmp_path):

@@ -83,6 +83,8 @@ def test_a_packed_file_without_a_name(packed_name, tmp_path):
         (b"<!doctype html><html></html>", "a web page"),
         (b"\xff\xd8\xff\xe0 a photo", "a JPEG picture"),
         (b"7z\xbc\xaf\x27\x1c", "unpack it"),
+        (b"LASF", "a LAS point cloud"),
+        (b"ASTM-E57", "an E57 point cloud"),
     ],
 )
 @pytest.mark.parametrize("end", [".ply", ".splat", ".glb"])
@@ -90,6 +92,24 @@ def test_files_of_other_kinds_are_named(end, content, message, tmp_path):
     (tmp_path / f"scene{end}").write_bytes(content)
     with pytest.raises(InputError, match=message):
         splat.load(tmp_path / f"scene{end}")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a.xyz", "is a point cloud, not Gaussians; train on"),
+        ("a.obj", "is a mesh, not Gaussians; train on"),
+        ("a.lcc", "cannot be read; export a .ply"),
+        ("a.txt", "scenes are files ending in"),
+        ("a.tar.gz", "is an archive; unpack it"),
+    ],
+)
+def test_files_that_hold_no_scene_are_not_to_be_renamed(name, message, tmp_path, run_splat, capsys):
+    (tmp_path / name).write_bytes(gzip.compress(b"1 2 3") if name.endswith("gz") else b"1 2 3")
+    for command in (("convert", tmp_path / name, tmp_path / "out.ply"), ("info", tmp_path / name)):
+        assert run_splat(*command) == 1
+        said = capsys.readouterr().err
+        assert f"{name}: " in said and message in said and "ename" not in said
 
 
 def test_an_archive_is_named(tmp_path):

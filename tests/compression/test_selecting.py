@@ -11,8 +11,9 @@ from splat import Camera, Gaussians
 from splat.compression.commands.selection_flags import inside, region, target
 from splat.compression.formats import registry as formats
 from splat.compression.formats.registry import FormatOptions
+from splat.compression.simplify import merge
 from splat.compression.simplify.floaters import floaters
-from splat.compression.simplify.merge import covariances, masses, merge_pairs, merged
+from splat.compression.simplify.merge import cheapest_matching, covariances, masses, merge_pairs, merged
 from splat.compression.simplify.prune import Fidelity
 from splat.errors import InputError
 from splat.geometry.similarity import Similarity
@@ -92,6 +93,12 @@ def test_crop_keeps_a_region(text, expected, tmp_path, run_splat, capsys):
         (["--decimate", "1.5"], "--decimate: expected"),
         (["--decimate", "200%"], "--decimate: expected"),
         (["--decimate", "many"], "--decimate: expected"),
+        (["--decimate", "5,0"], "--decimate: expected"),
+        (["--decimate", "1.0"], "one Gaussian, or all of them"),
+        (["--min-opacity", "nan"], "--min-opacity: expected"),
+        (["--min-opacity=-1"], "--min-opacity: expected"),
+        (["--min-opacity", "200%"], "--min-opacity: expected"),
+        (["--min-opacity", "0,5"], "--min-opacity: expected"),
     ],
 )
 def test_what_cannot_be_selected_is_said(flags, message, tmp_path, run_splat, capsys):
@@ -178,13 +185,23 @@ def test_merging_is_exact_about_numbers_and_survives_odd_scenes():
         assert all(bool(tensor.isfinite().all()) for tensor in small.tensors().values())
 
 
+def test_gaussians_in_one_place_are_merged_in_few_rounds(monkeypatch):
+    rounds = []
+    monkeypatch.setattr(merge, "cheapest_matching", lambda *args: rounds.append(0) or cheapest_matching(*args))
+    for place in (0.0, 1.5):
+        same = cloud(500, sh_degree=0)
+        same.means[:] = place
+        assert len(merged(same, 50)) == 50
+    assert len(rounds) < 20
+
+
 def test_decimate_takes_numbers_and_fractions(tmp_path, run_splat, capsys):
     formats.save(surface(400), tmp_path / "a.ply")
     for text, count in (("100", 100), ("0.25", 100), ("25%", 100), ("1,000", 400)):
         assert run_splat("convert", tmp_path / "a.ply", tmp_path / "b.ply", "--decimate", text, "--overwrite") == 0
         assert len(formats.load(tmp_path / "b.ply")) == count
     assert "400 Gaussians merged into 100" in capsys.readouterr().err
-    assert target(None, 5) is None and target("100%", 7) == 7 and target("0.0001", 7) == 1
+    assert target(None, 5) is None and target("100%", 7) == 7 and target("0.0001", 7) == 1 and target("1", 7) == 1
     with pytest.raises(InputError):
         target("nan", 5)
     picture = splat.render(formats.load(tmp_path / "b.ply"), rig()[0]).rgb

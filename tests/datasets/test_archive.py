@@ -11,6 +11,7 @@ from captures import write_capture
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from splat.datasets.check_up import check_up
 from splat.datasets.load import load_capture
 from splat.datasets.readers.archive import unpack
 from splat.datasets.readers.choose import read_model
@@ -47,6 +48,18 @@ def test_a_zip_is_unpacked_once_and_used_again(tmp_path, prefix):
     assert times == {file: file.stat().st_mtime_ns for file in (tmp_path / "capture").rglob("*")}
     assert not any("was unpacked to" in note for note in read_model(path).notes)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["capture", "capture.zip"]
+
+
+def test_a_check_up_leaves_nothing_beside_a_zip(tmp_path):
+    path = zipped_capture(tmp_path)
+    found = check_up(path)
+    assert found.facts["photos"] == 5 and found.facts["model"].startswith(str(path))
+    assert not any("splat-" in text for text in (*found.notes, *found.warnings, str(found.facts)))
+    assert found.picture().size
+    nothing = write_zip(tmp_path / "nothing.zip", {"scene.ply": b"ply"})
+    with pytest.raises(InputError, match=r"nothing\.zip: no cameras here"):
+        check_up(nothing)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["capture.zip", "nothing.zip"]
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):

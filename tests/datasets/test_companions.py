@@ -1,6 +1,7 @@
 """Masks and depth maps: found by any usual name, in any usual kind of file, partial sets, and what is wrong is named."""
 
 import numpy as np
+import OpenEXR
 import pytest
 import torch
 from captures import write_capture
@@ -12,6 +13,13 @@ from splat.datasets.load import PhotoOptions, load_capture
 from splat.errors import InputError
 
 SIZE = (48, 32)
+
+
+def palette(indices: np.ndarray, *colors: tuple[int, int, int]) -> Image.Image:
+    image = Image.fromarray(indices).convert("P")
+    image.putdata(indices.ravel())
+    image.putpalette([value for color in colors for value in color])
+    return image
 
 
 def half() -> np.ndarray:
@@ -56,16 +64,44 @@ def test_sub_folders_and_equal_names(tmp_path):
         lambda mask: Image.fromarray(mask.astype(np.uint16) * 257),
         lambda mask: Image.fromarray(np.dstack([mask] * 3)),
         lambda mask: Image.fromarray(np.dstack([np.full_like(mask, 9)] * 3 + [mask])),
+        lambda mask: Image.fromarray(np.dstack([mask, np.full_like(mask, 255)])),
         lambda mask: Image.fromarray(mask).convert("P"),
+        lambda mask: palette(mask // 255, (0, 0, 0), (128, 0, 0)),
+        lambda mask: palette(1 - mask // 255, (255, 255, 255), (0, 0, 0)),
+        lambda mask: palette(mask // 255, (0, 0, 0), (1, 1, 1)),
         lambda mask: Image.fromarray(mask).resize((96, 64), Image.Resampling.NEAREST),
     ],
-    ids=["gray", "0 and 1", "1 bit", "16 bits", "color", "alpha", "palette", "larger"],
+    ids=[
+        "gray",
+        "0 and 1",
+        "1 bit",
+        "16 bits",
+        "color",
+        "alpha",
+        "opaque",
+        "palette",
+        "labels",
+        "white first",
+        "numbers",
+        "larger",
+    ],
 )
 def test_kinds_of_files(tmp_path, kind):
     kind(half()).save(tmp_path / "a.png")
     assert np.array_equal(read_mask(tmp_path / "a.png", SIZE, SIZE, invert=False), half() > 0)
     assert np.array_equal(read_mask(tmp_path / "a.png", SIZE, SIZE, invert=True), half() == 0)
     assert read_mask(tmp_path / "a.png", SIZE, (24, 16), invert=False).shape == (16, 24)
+
+
+def test_ink_is_dark(tmp_path):
+    Image.fromarray(half()).convert("RGB").convert("CMYK").save(tmp_path / "a.tif")
+    assert np.array_equal(read_mask(tmp_path / "a.tif", SIZE, SIZE, invert=False), half() > 0)
+
+
+def test_labels_that_are_neither_black_nor_bright_are_refused(tmp_path):
+    palette(half() // 255, (0, 0, 0), (64, 0, 0)).save(tmp_path / "a.png")
+    with pytest.raises(UnusablePhoto, match=r"has a mask, .*a\.png, of labels, one of them \(64, 0, 0\)"):
+        read_mask(tmp_path / "a.png", SIZE, SIZE, invert=False)
 
 
 def test_a_mask_of_another_shape_leaves_its_photo_out(tmp_path):
@@ -103,6 +139,49 @@ def test_depth_maps(tmp_path):
     (tmp_path / "d.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr': 'O'")
     with pytest.raises(UnusablePhoto, match="cannot be read"):
         read_depth(tmp_path / "d.npy", SIZE, SIZE)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        (np.full((32, 48), "far"), "of <U3; save it as float32"),
+        (np.ones((32, 48), dtype=complex), "of complex128"),
+        (np.ones((32, 48), dtype="datetime64[s]"), r"of datetime64\[s\]"),
+        (np.ones((32, 48), dtype=[("z", "f4")]), r"of \[\('z'"),
+        (np.ones((0, 0)), r"of shape \[0, 0\]"),
+        (np.ones((32, 48, 0)), r"of shape \[32, 48, 0\]"),
+        (np.ones((1, 32, 48)), r"of shape \[1, 32, 48\]"),
+        (np.ones((2, 32, 48, 1)), "of shape"),
+        (np.random.default_rng(0).random((32, 48, 3)), "of 3 channels that differ"),
+    ],
+)
+def test_arrays_that_are_no_depth_maps(tmp_path, values, reason):
+    np.save(tmp_path / "a.npy", values)
+    with pytest.raises(UnusablePhoto, match=rf"has a depth map, .*a\.npy, {reason}"):
+        read_depth(tmp_path / "a.npy", SIZE, SIZE)
+
+
+def test_an_archive_is_no_array(tmp_path):
+    np.savez(tmp_path / "a.npz", depth=np.ones((32, 48)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(UnusablePhoto, match="an archive of arrays"):
+        read_depth(tmp_path / "a.npy", SIZE, SIZE)
+
+
+def test_pictures_of_depth(tmp_path):
+    """Gray ones in several channels are read, colors are not."""
+    gray = np.arange(48 * 32).reshape(32, 48).astype(np.uint8)
+    for image in (Image.fromarray(gray).convert(mode) for mode in ("RGB", "RGBA", "LA", "P")):
+        image.save(tmp_path / "a.png")
+        assert np.array_equal(read_depth(tmp_path / "a.png", SIZE, SIZE), gray)
+    palette(half() // 255, (0, 0, 255), (255, 0, 0)).save(tmp_path / "b.png")
+    exr = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    OpenEXR.File(exr, {"RGB": np.random.default_rng(0).random((32, 48, 3), dtype=np.float32)}).write(
+        str(tmp_path / "c.exr")
+    )
+    for name in ("b.png", "c.exr"):
+        with pytest.raises(UnusablePhoto, match="3 channels that differ, a picture in colors maybe"):
+            read_depth(tmp_path / name, SIZE, SIZE)
 
 
 def test_a_provider_makes_the_masks_that_are_missing(tmp_path):

@@ -162,7 +162,7 @@ def test_a_capture_loaded_into_the_coordinates_of_another(tmp_path: Path) -> Non
 def test_a_damaged_georeference_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "georeference.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"georeference\.json: not a georeference"):
+    with pytest.raises(InputError, match=r'georeference\.json: not a georeference: expected {"offset": \[x, y, z\]'):
         read_georeference(path)
 
 

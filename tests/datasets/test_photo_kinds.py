@@ -3,7 +3,7 @@
 import struct
 import sys
 import warnings
-import zlib
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,54 +15,19 @@ import pytest
 from captures import write_capture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from image_files import png16, tiff
 from PIL import Image
 
 from splat.datasets.images.companions import read_depth
-from splat.datasets.images.decode import decode, stored_size
+from splat.datasets.images.decode import decode, decode_upright, fits_camera, stored_size
 from splat.datasets.images.deep import deep_header, deep_pixels
 from splat.datasets.images.file_kinds import RAW_SUFFIXES, UnusablePhoto
+from splat.datasets.images.pages import page_notes
 from splat.datasets.load import PhotoOptions, load_capture
-from splat.datasets.sfm.prepare_photos import prepare
-from splat.datasets.sfm.reconstruct import holds_photos, reconstruct, usable_photos
+from splat.datasets.sfm.prepare_photos import exif_of
 from splat.errors import InputError
 
 COUNT = 5
-
-
-def png16(path: Path, values: np.ndarray) -> None:
-    """A PNG of 16 bits, gray, gray and alpha, RGB or RGBA by the number of bands."""
-    values = values if values.ndim == 3 else values[..., None]
-    height, width, bands = values.shape
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[bands], 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    )
-
-
-def tiff(path: Path, values: np.ndarray, **tags: int) -> None:
-    """An uncompressed TIFF of whatever type the values have."""
-    values = values if values.ndim == 3 else values[..., None]
-    height, width, bands = values.shape
-    data, bits = values.tobytes(), 8 * values.dtype.itemsize
-    entries = {256: width, 257: height, 259: 1, 262: 2 if bands >= 3 else 1, 277: bands, 278: height, 279: len(data)}
-    entries |= {339: 3 if values.dtype.kind == "f" else 1} | {int(tag[1:]): value for tag, value in tags.items()}
-    entries |= {258: bits, 273: 0}
-    size = 2 + 12 * len(entries) + 4
-    lists = struct.pack(f"<{bands}H", *[bits] * bands) + struct.pack(f"<{bands}H", *[entries[339]] * bands)
-    at = 8 + size
-    entries[273] = at + len(lists)
-    ifd = struct.pack("<H", len(entries))
-    for tag, value in sorted(entries.items()):
-        if tag in (258, 339) and bands > 2:
-            ifd += struct.pack("<HHII", tag, 3, bands, at if tag == 258 else at + 2 * bands)
-        else:
-            ifd += struct.pack("<HHI", tag, 4 if tag in (273, 279) else 3, 1) + struct.pack("<I", value)
-    path.write_bytes(b"II*\0" + struct.pack("<I", 8) + ifd + struct.pack("<I", 0) + lists + data)
 
 
 def exr(path: Path, **channels: np.ndarray) -> None:
@@ -286,12 +251,19 @@ def deep_files(tmp_path_factory) -> list[Path]:
     tiff(folder / "c.tif", (values * 65535).astype(np.uint16))
     png16(folder / "d.png", (values * 65535).astype(np.uint16))
     heic(folder / "e.heic", np.full((64, 64, 3), 77, np.uint8))
-    Image.fromarray(np.full((64, 64, 3), 77, np.uint8)).save(folder / "f.avif")
+    plain, exif = Image.fromarray(np.full((64, 64, 3), 77, np.uint8)), Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8825).update({1: "N", 2: (50.0, 0.0, 0.0)})
+    plain.save(folder / "f.avif", exif=exif)
+    plain.save(folder / "g.jp2")
+    plain.save(folder / "h.webp", exif=exif)
+    plain.save(folder / "i.jpg", exif=exif)
+    plain.save(folder / "j.tif", save_all=True, append_images=[plain, plain], exif=exif)
     return sorted(folder.iterdir())
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 5), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12), st.floats(0, 1))
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 9), st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=12), st.floats(0, 1))
 def test_hostile_files_are_refused_or_read(deep_files, tmp_path_factory, which, changes, end):
     source = deep_files[which]
     data = bytearray(source.read_bytes())
@@ -302,10 +274,45 @@ def test_hostile_files_are_refused_or_read(deep_files, tmp_path_factory, which, 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
+            exif_of(path)
+            assert page_notes([path], ThreadPoolExecutor(1)) is not None
             size = stored_size(path)
             assert decode(path, *size).size == size
+            assert sorted(decode_upright(path).size) == sorted(size)
+            fits_camera(path, size, (30, 60))
         except UnusablePhoto as reason:
             assert str(reason).startswith(("is ", "cannot ", "claims ", "has "))
+
+
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0MM\0*", b"no EXIF", b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\2\0\4\0\0\0six\0\0\0\0\0"]
+)
+def test_a_photo_with_damaged_exif_is_used_as_stored(tmp_path, exif):
+    Image.effect_noise((80, 64), 50).convert("RGB").save(tmp_path / "a.webp", exif=exif, lossless=True)
+    assert decode_upright(tmp_path / "a.webp").size == (80, 64)
+    assert not fits_camera(tmp_path / "a.webp", (80, 64), (64, 80))
+    with pytest.raises(UnusablePhoto, match="another shape"):
+        decode(tmp_path / "a.webp", 64, 80)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("AVIF"), MemoryError(), TypeError("tag"), struct.error(), KeyError(1)])
+def test_whatever_a_library_raises_is_a_photo_that_cannot_be_used(tmp_path, monkeypatch, error):
+    def fail(*_: object) -> None:
+        raise error
+
+    write_capture(tmp_path, photos=12)
+    monkeypatch.setattr(Image.Image, "load", fail)
+    with pytest.raises(InputError, match=r"(?s)12 of 12 photos cannot be used.*001\.png: cannot be decoded"):
+        load_capture(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a:b.png", "a%03d.png"])
+def test_a_name_is_that_of_a_file(tmp_path, monkeypatch, name):
+    """Not an address, and not the pattern of other names."""
+    monkeypatch.chdir(tmp_path)
+    png16(Path("a001.png"), np.zeros((32, 48, 3), np.uint16))
+    png16(Path(name), np.full((32, 48, 3), 65535, np.uint16))
+    assert np.asarray(decode(Path(name), 48, 32)).min() == 255
 
 
 def test_sizes_that_are_too_large_to_be_true(tmp_path):
@@ -320,38 +327,6 @@ def test_sizes_that_are_too_large_to_be_true(tmp_path):
             header = deep_header(tmp_path / name)
             assert header is not None
             deep_pixels(tmp_path / name, header)
-
-
-def test_a_folder_of_heic_can_be_reconstructed(tmp_path):
-    source, size = tmp_path / "phone", (80, 120)
-    source.mkdir()
-    for index in range(3):
-        image = Image.effect_noise(size, 50 + index).convert("RGB")
-        exif = Image.Exif()
-        exif[0x010F] = "Maker"
-        pillow_heif.from_pillow(image).save(source / f"IMG_{index}.HEIC", quality=90, exif=exif.tobytes())
-    Image.effect_noise(size, 9).convert("RGB").save(source / "IMG_0.jpg")
-    png16(source / "deep.png", np.full((120, 80, 3), 40000, np.uint16))
-    (source / "raw.NEF").write_bytes(b"II*\0")
-    assert holds_photos(source)
-    paths, unusable = usable_photos(source)
-    assert len(paths) == 5 and unusable[0][0] == "raw.NEF" and "develop it to JPEG" in unusable[0][1]
-    names = prepare(paths, source, None, tmp_path / "work")
-    assert sorted(names.values()) == ["IMG_0.HEIC.jpg", "IMG_0.jpg", "IMG_1.jpg", "IMG_2.jpg", "deep.png"]
-    for number, name in names.items():
-        with Image.open(tmp_path / "work/photos" / number) as image:
-            assert image.size == size and image.mode == "RGB"
-            assert "HEIC" not in name or image.getexif()[0x010F] == "Maker"
-    with pytest.raises(InputError, match="no two of them match"):
-        reconstruct(source, tmp_path / "out")
-
-
-def test_a_folder_of_raw_files_says_so(tmp_path):
-    for index in range(4):
-        Image.new("RGB", (80, 80)).save(tmp_path / f"{index}.dng", format="TIFF")
-    assert holds_photos(tmp_path)
-    with pytest.raises(InputError, match=r"(?s)0 photos can be read.*0\.dng is a camera's raw file"):
-        reconstruct(tmp_path, tmp_path / "out")
 
 
 def test_memory_options_still_go(tmp_path):

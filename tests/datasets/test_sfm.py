@@ -7,14 +7,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import numpy as np
 import pytest
-import torch
 from captures import write_capture
 from PIL import Image
 
@@ -22,16 +23,10 @@ from splat.cli import main as cli
 from splat.datasets.load import load_capture
 from splat.datasets.sfm import features, mapping, watch
 from splat.datasets.sfm.pairs import choose_kinds
-from splat.datasets.sfm.reconstruct import (
-    SfmOptions,
-    photo_folder,
-    reconstruct,
-    usable_photos,
-)
-from splat.datasets.sfm.video_frames import extract_frames
+from splat.datasets.sfm.reconstruct import SfmOptions, reconstruct
+from splat.datasets.sfm.source_photos import holds_photos, photo_folder, usable_photos
 from splat.errors import InputError
-from splat.io.images import read_image
-from splat.io.video import VideoWriter
+from splat.io.progress import Counter
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +83,8 @@ def test_photos_become_a_capture_although_the_work_was_cut_off(photos, tmp_path,
         "photos.json",
         "sparse",
     ]
-    assert json.loads((tmp_path / "out/photos.json").read_text())["registered"] == 8
+    said = json.loads((tmp_path / "out/photos.json").read_text())
+    assert (said["registered"], said["pairs"]) == (8, 28)
 
     scene = load_capture(tmp_path / "out")
     assert len(scene) == 8 and len(scene.points) == done.points
@@ -110,42 +106,12 @@ def _disk_full(*_: object) -> NoReturn:
     raise AssertionError("the work has not failed")
 
 
-def test_a_video_gives_its_sharpest_frames(tmp_path):
-    random = torch.Generator().manual_seed(0)
-    texture = torch.rand(60, 400, 3, generator=random)
-    with VideoWriter(tmp_path / "turn.mp4", fps=30, crf=10) as video:
-        for place in range(40):
-            frame = texture[:, 4 * place : 4 * place + 80].repeat_interleave(4, 0).repeat_interleave(4, 1)
-            if place % 4:  # three of four are blurred
-                planes = torch.nn.functional.avg_pool2d(frame.permute(2, 0, 1)[None], 9, 1, 4)
-                frame = planes[0].permute(1, 2, 0)
-            video.write(frame)
-    assert extract_frames(tmp_path / "turn.mp4", tmp_path / "frames", 10) == 10
-    assert len(list((tmp_path / "frames").iterdir())) == 10
-    for index in range(10):
-        picked = read_image(tmp_path / f"frames/frame_{index + 1:05d}.jpg").float()
-        sharp = texture[:, 16 * index : 16 * index + 80].repeat_interleave(4, 0).repeat_interleave(4, 1) * 255
-        assert float((picked - sharp).abs().mean()) < 30
-
-
 @pytest.mark.parametrize("content", [b"", b"\0\0\0\x18ftypmp42 not a film", b"RIFF" + bytes(400)])
 def test_an_undecodable_video_is_explained(tmp_path, content):
     (tmp_path / "film.mp4").write_bytes(content)
     with pytest.raises(InputError, match=r"film\.mp4: cannot be decoded.*ffmpeg"):
         reconstruct(tmp_path / "film.mp4", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_video_that_ends_in_the_middle_is_used_as_far_as_it_goes(tmp_path):
-    with VideoWriter(tmp_path / "whole.mp4", fps=30) as video:
-        for place in range(60):
-            video.write(torch.rand(48, 64, 3, generator=torch.Generator().manual_seed(place)))
-    data = (tmp_path / "whole.mp4").read_bytes()
-    (tmp_path / "cut.mp4").write_bytes(data[: len(data) * 2 // 3])
-    try:
-        assert extract_frames(tmp_path / "cut.mp4", tmp_path / "frames", 10) >= 3
-    except InputError as error:
-        assert "cannot be decoded" in str(error)
 
 
 def test_photos_that_do_not_match(tmp_path):
@@ -162,7 +128,7 @@ def test_what_is_wrong_with_the_source_is_said_at_once(tmp_path, photos):
         reconstruct(tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "few").mkdir()
     shutil.copy(next(photos.iterdir()), tmp_path / "few")
-    with pytest.raises(InputError, match=r"1 photos can be read here.*at least 3"):
+    with pytest.raises(InputError, match=r"1 photo can be read here.*at least 3"):
         reconstruct(tmp_path / "few", tmp_path / "out")
     (tmp_path / "text.txt").write_text("x")
     with pytest.raises(InputError, match="neither a folder of photos nor a video"):
@@ -178,11 +144,36 @@ def test_what_is_wrong_with_the_source_is_said_at_once(tmp_path, photos):
 
 def test_names_are_sorted_as_people_count(tmp_path):
     for name in ("b10.png", "b2.png", "a.png", "B1.png", "b1²3.png", "b1²20.png"):
-        Image.new("RGB", (80, 80)).save(tmp_path / name)
+        Image.effect_noise((80, 80), 50).save(tmp_path / name)
     Image.new("RGB", (10, 10)).save(tmp_path / "icon.png")
     usable, unusable = usable_photos(tmp_path)
     assert [path.name for path in usable] == ["a.png", "B1.png", "b1²3.png", "b1²20.png", "b2.png", "b10.png"]
     assert unusable == [("icon.png", "is smaller than 64 pixels")]
+
+
+def test_files_of_systems_are_no_photos(tmp_path):
+    for name in ("a.jpg", "sub/b.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", ".trash/c.jpg", "masks/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((80, 80), 50).save(tmp_path / name)
+    (tmp_path / "._a.jpg").write_bytes(b"\0\5\x16\7")
+    usable, unusable = usable_photos(tmp_path)
+    assert [path.name for path in usable] == ["a.jpg", "b.jpg"] and unusable == []
+    assert holds_photos(tmp_path)
+    (tmp_path / "empty/.hidden").mkdir(parents=True)
+    Image.new("RGB", (80, 80)).save(tmp_path / "empty/.hidden/a.jpg")
+    assert not holds_photos(tmp_path / "empty")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are characters")
+def test_names_that_are_not_utf_8_are_said_before_any_work(tmp_path):
+    for number in range(4):
+        Image.effect_noise((80, 80), 50).save(os.fsdecode(bytes(tmp_path / "caf") + b"\xe9%d.png" % number))
+    with pytest.raises(
+        InputError, match=r"(?s)0 photos can be read.*caf.0.png.* has a name that is not UTF-8.*rename it"
+    ):
+        reconstruct(tmp_path, tmp_path / "out")
+    with pytest.raises(InputError, match=r"is not a name in UTF-8.*choose another"):
+        reconstruct(tmp_path, tmp_path / os.fsdecode(b"\xe9"))
 
 
 def test_choice_of_pairs(tmp_path):
@@ -192,12 +183,12 @@ def test_choice_of_pairs(tmp_path):
     assert choose_kinds("auto", paths * 50, ordered=True) == ("sequential", "retrieval")
     assert choose_kinds("auto", paths * 500, ordered=False) == ("sequential", "retrieval")
     assert choose_kinds("auto", [tmp_path / "a.png"] * 500, ordered=True) == ("sequential", "retrieval")
-    assert choose_kinds("spatial", paths, ordered=True) == ("spatial",)
     exif = Image.Exif()
     exif.get_ifd(0x8825)[1] = "N"
     exif[0x8825] = {1: "N", 2: (50.0, 0.0, 0.0)}
     Image.new("RGB", (80, 80)).save(tmp_path / "g.jpg", exif=exif)
     assert choose_kinds("auto", [tmp_path / "g.jpg"] * 500, ordered=False) == ("retrieval", "spatial")
+    assert choose_kinds("spatial", [*paths, tmp_path / "g.jpg"], ordered=True) == ("spatial",)
     assert SfmOptions().matching == "auto"
 
 
@@ -209,15 +200,16 @@ def test_training_finds_the_cameras_by_itself(photos, tmp_path, capsys):
     assert "using the cameras found before" in capsys.readouterr().out
 
 
-def test_progress_takes_no_lock(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["database.db", "a#b", "a?b", "a%41b", "a b"])
+def test_progress_takes_no_lock(tmp_path: Path, name: str) -> None:
     """A lock held by the progress bar once made COLMAP fail to write, and abort."""
-    with closing(sqlite3.connect(tmp_path / "database.db", isolation_level=None)) as writer:
+    with closing(sqlite3.connect(tmp_path / name, isolation_level=None)) as writer:
         writer.execute("create table keypoints (data blob)")
         writer.executemany("insert into keypoints values (?)", [(b"",)] * 3)
         writer.execute("begin exclusive")  # nobody may take a lock from now on
-        assert watch.rows(tmp_path / "database.db", "keypoints") == 3
+        assert watch.rows(tmp_path / name, "keypoints") == 3
         writer.execute("commit")
-    assert watch.rows(tmp_path / "database.db", "nothing") == watch.rows(tmp_path / "none.db", "keypoints") == 0
+    assert watch.rows(tmp_path / name, "nothing") == watch.rows(tmp_path / "none.db", "keypoints") == 0
 
 
 @pytest.mark.slow
@@ -257,3 +249,25 @@ def test_it_goes_on_however_often_it_is_ended(photos: Path, tmp_path: Path, numb
         subprocess.run(arguments, check=True, env=environment, timeout=120)
     assert json.loads((tmp_path / "out/photos.json").read_text())["registered"] == 8
     assert not (tmp_path / "out/work").exists() and len(load_capture(tmp_path / "out")) == 8
+
+
+def test_a_disk_that_is_nearly_full_stops_the_work(tmp_path, monkeypatch):
+    begun, ended = threading.Event(), threading.Event()
+    room = SimpleNamespace(free=1 << 30)
+    monkeypatch.setattr(watch.shutil, "disk_usage", lambda path: room)
+
+    def work(token) -> None:
+        begun.set()
+        room.free = 1 << 20
+        while not token.is_cancelled:
+            ended.wait(0.01)
+        ended.set()
+
+    counter = Counter("x", shown=False, countable=False)
+    with pytest.raises(watch.StepFailed, match=r"disk is nearly full \(1 MiB are free"):
+        watch.watched(work, counter, lambda: None, tmp_path)
+    assert begun.is_set() and ended.is_set()
+    begun.clear()
+    with pytest.raises(watch.StepFailed, match="make room"):
+        watch.watched(work, counter, lambda: None, tmp_path)
+    assert not begun.is_set()

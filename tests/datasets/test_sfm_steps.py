@@ -173,7 +173,7 @@ def test_a_scene_explains_fewer_matches_where_photos_are_missing_or_wrong(tmp_pa
 
 
 def test_photos_that_do_not_fit_in_are_named(tmp_path):
-    numbers = dict(photos=5, registered=5, points=100, reprojection_error=0.5, cameras=1, pairs=10, sub_models=1)
+    numbers = dict(photos=5, registered=5, points=100, reprojection_error=0.5, cameras=1, pairs=10, other_groups=())
     words = dict(lens="RADIAL", matching="exhaustive", mapping="global mapping", tried=(), missing=(), unmatched=())
     for misfits, said in (
         ((), ""),
@@ -182,6 +182,22 @@ def test_photos_that_do_not_fit_in_are_named(tmp_path):
     ):
         found = report.Reconstructed(tmp_path, **numbers, **words, unusable=(), explained=0.7, misfits=misfits)
         assert ("warning" in found.describe()) == bool(misfits) and said in found.describe()
+
+
+def test_groups_that_do_not_overlap_are_named(tmp_path):
+    numbers = dict(photos=9, registered=4, points=100, reprojection_error=0.5, cameras=1, pairs=10, explained=0.7)
+    words = dict(lens="RADIAL", matching="exhaustive", mapping="global mapping", tried=(), missing=(), unmatched=())
+    groups = (("b1.jpg", "b2.jpg", "b3.jpg"), ("c.jpg",))
+    said = report.Reconstructed(tmp_path, **numbers, **words, unusable=(), misfits=(), other_groups=groups).describe()
+    assert "3 groups that do not overlap. The one with most matches is used" in said
+    assert "others: 3 photos (b1.jpg, b2.jpg, b3.jpg); 1 photo (c.jpg)" in said
+
+
+def test_what_lies_in_further_scenes(tmp_path):
+    _, scene = made_up(tmp_path)
+    names = {key: scene.images[key].name for key in scene.reg_image_ids()}
+    parts = [part(scene, range(1, 7)), part(scene, range(5, 10)), part(scene, range(2, 5)), part(scene, range(10, 13))]
+    assert attempts._further(parts) == [[names[key] for key in keys] for keys in (range(7, 10), range(10, 13))]
 
 
 def test_pairs_that_few_matches_stand_for_are_unsure(tmp_path):
@@ -200,6 +216,21 @@ def test_pairs_that_few_matches_stand_for_are_unsure(tmp_path):
     cameras.write_mapping_database(features, tmp_path / "mapping.db", "size", 0, matches.unsure_pairs(features))
     with pycolmap.Database.open(tmp_path / "mapping.db") as database:
         assert database.num_verified_image_pairs() == 66 - 2
+
+
+def test_photos_without_any_feature_are_as_alike_as_any(tmp_path):
+    """Those of a black video."""
+    with pycolmap.Database.open(tmp_path / "features.db") as database:
+        camera = pycolmap.Camera(model="SIMPLE_PINHOLE", width=8, height=8, params=[8, 4, 4])
+        camera.camera_id = database.write_camera(camera)
+        names = [f"{number}.jpg" for number in range(4)]
+        for name in names:
+            database.write_image(pycolmap.Image(name=name, camera_id=camera.camera_id))
+    ids = pairs.image_ids(tmp_path / "features.db")
+    found = pairs.choose_pairs(
+        ("sequential", "retrieval"), tmp_path / "features.db", ids, names, seed=0, progress=False
+    )
+    assert len(found) == 6
 
 
 def test_pairs_that_look_most_alike_come_first(tmp_path, monkeypatch):
@@ -252,9 +283,9 @@ def test_what_is_tried_follows_from_what_came_out(tmp_path, monkeypatch, results
             photos, share = results[len(self.outcomes)]
             done.append(attempt)
             found = agreement.Agreement(round(1000 * share), 1000, 1000)
-            return attempts.Outcome(attempt, Found(photos, points3D={1: Found(0)}), 1, found)
+            return attempts.Outcome(attempt, Found(photos, points3D={1: Found(0)}), (), found)
 
-        def _judge(self, attempt: attempts.Attempt, models: list[Found], scenes: int | None = None) -> attempts.Outcome:
+        def _judge(self, attempt: attempts.Attempt, models: list[Found], others: object = None) -> attempts.Outcome:
             return next(outcome for outcome in self.outcomes if outcome.attempt == attempt)
 
     monkeypatch.setattr(attempts, "has_unknown", lambda database: True)

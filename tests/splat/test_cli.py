@@ -1,6 +1,7 @@
 """The command line's frame: verbs, exit statuses, messages."""
 
 import errno
+import io
 import json
 import os
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 import splat
+from scenes import cloud
 from splat.cli import main as cli
 from splat.cli.verbs import Verb
 from splat.cuda_rasterizer.ops.memory import TooManyIntersectionsError
@@ -184,6 +186,18 @@ def test_warnings_are_one_line(
     assert capsys.readouterr().err == "warning: two rows\n"
 
 
+def test_any_name_can_be_printed(
+    verb: Callable[[Callable[[Options], None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names of files may be any bytes."""
+    verb(lambda _: print(os.fsdecode(b"caf\xe9.jpg"), "\u2192"))
+    for encoding, printed in (("utf-8", "caf\\udce9.jpg \u2192\n"), ("ascii", "caf\\udce9.jpg \\u2192\n")):
+        output = io.BytesIO()
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(output, encoding, newline="\n"))
+        assert status("try") == 0
+        assert output.getvalue().decode(encoding) == printed
+
+
 def test_a_closed_pipe_is_quiet() -> None:
     """`splat --help | head -1`: the reader leaves before the writer writes."""
     script = "import splat.cli.main as cli, time; time.sleep(0.5); cli.main(['--help'])"
@@ -244,6 +258,23 @@ def test_info_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     (tmp_path / "metrics.json").write_text('{"psnr": 21')
     assert status("info", str(tmp_path)) == 1
     assert "metrics.json: not JSON" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["scene.json", "scene.zip"])
+def test_info_of_a_scene_that_is_named_like_a_capture(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    splat.save(cloud(20, sh_degree=0), tmp_path / "scene.glb")
+    splat.save(cloud(20, sh_degree=0), tmp_path / "scene.sog")
+    (tmp_path / "scene.sog").rename(tmp_path / "scene.zip")
+    content = (tmp_path / "scene.glb").read_bytes()
+    end = 20 + int.from_bytes(content[12:16], "little")
+    document = json.loads(content[20:end])
+    document["buffers"][0]["uri"] = "scene.bin"
+    (tmp_path / "scene.bin").write_bytes(content[end + 8 :])
+    (tmp_path / "scene.json").write_text(json.dumps(document))
+    assert status("info", str(tmp_path / name), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["gaussians"] == 20
 
 
 def test_info_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

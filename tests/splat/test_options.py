@@ -1,7 +1,7 @@
 """Options: dataclasses become flags, with two levels of help, alternatives and groups of NAME=VALUE."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 import tyro
@@ -57,6 +57,8 @@ class Order:
     weights: Annotated[Weights, named_values(Weights)] = field(default_factory=Weights)
     """Of the colors."""
     light: Light = field(default_factory=Light)
+    side: Literal["left", "right"] | None = None
+    """From where."""
 
     COMMON: ClassVar[tuple[str, ...]] = ("name", "shape")
 
@@ -107,6 +109,17 @@ def test_named_values_without_a_value_are_an_error(
     with pytest.raises(SystemExit) as stopped:
         order(*arguments)
     assert stopped.value.code == 2 and "--weights takes NAME=VALUE" in capsys.readouterr().err
+
+
+def test_what_can_be_left_out_is_no_choice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert order("Ada").side is None and order("Ada", "--side", "left").side == "left"
+    with pytest.raises(SystemExit) as stopped:
+        order("Ada", "--side", "up")
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and "'left'" in said and "None" not in said
+    with pytest.raises(SystemExit):
+        order("--help-all")
+    assert "{left,right}" in capsys.readouterr().out
 
 
 def test_help_comes_before_complaints(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,6 +48,7 @@ def compress(options: CompressOptions) -> None:
     measure it: Gaussians, bytes, PSNR and SSIM before and after every step. With --max-bytes or --max-psnr-drop it finds out
     by itself how. Leaves a page with all of it beside the file.
     """
+    from splat.io.georeference_file import georeference_beside
     from splat.training.compress.compress_scene import compress as compress_scene
     from splat.training.compress.report import beside, print_table
 
@@ -68,6 +69,9 @@ def compress(options: CompressOptions) -> None:
     print_table(found.steps, found.against)
     print(f"scene     {output}")
     print(f"report    {beside(output, 'html')}")
+    georeference = georeference_beside(output)
+    if georeference is not None:
+        print(f"coordinates {georeference.describe()}; {output.name}.georeference.json leads back")
 
 
 def default_output(scene: Path) -> Path:

@@ -11,6 +11,7 @@ from splat.cameras import Camera
 from splat.errors import InputError
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.orbit import orbit_around
+from splat.io.wording import number_of
 from splat.training.mesh import SUFFIXES, bounded, clean, fuse, open3d, simplify, write_mesh
 from splat.training.open_run import TrainedScene, open_trained
 
@@ -89,7 +90,8 @@ def mesh(options: MeshOptions) -> None:
         surface = simplify(surface, options.triangles)
     write_mesh(surface, output, georeference if options.frame == "capture" else IDENTITY)
     print(
-        f"{len(cameras)} views -> {len(surface.vertices):,} vertices, {len(surface.triangles):,} triangles -> {output}"
+        f"{number_of(len(cameras), 'view')} -> {len(surface.vertices):,} vertices, {len(surface.triangles):,} triangles -> "
+        f"{output}"
     )
 
 

@@ -19,6 +19,7 @@ from splat.io.images import colorize_depth, write_image
 from splat.io.parsing import parse_resolution
 from splat.io.progress import counted
 from splat.io.video import VideoWriter
+from splat.io.wording import number_of
 from splat.render import render as render_gaussians
 from splat.run import BACKGROUNDS
 from splat.settings import RenderSettings
@@ -100,7 +101,7 @@ def render(options: RenderOptions) -> None:
                 video.write(picture)
             else:
                 write_image(output / f"{name}.png", picture)
-    print(f"{len(named)} views -> {output}")
+    print(f"{number_of(len(named), 'view')} -> {output}")
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import torch
@@ -12,13 +13,13 @@ from splat.compression.formats import spz
 from splat.compression.formats.axes import LUF, turned
 from splat.compression.formats.blocks import joined, ranges
 from splat.compression.formats.gltf import EXTENSION, harmonic_names
-from splat.compression.formats.gltf.document import Column, Document, Node, item
+from splat.compression.formats.gltf.document import Column, Document, Node, item, items
 from splat.compression.formats.gltf.nodes import Matrix, Placed, Transform, placed_primitives
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
 from splat.geometry.georeference import Georeference
 from splat.geometry.similarity import sampled_directions
-from splat.io.local_origin import local_origin, moved_from, moved_text
+from splat.io.local_origin import FEW, local_origin, moved_from, moved_text
 from splat.io.wording import listed
 from splat.spherical_harmonics import basis
 
@@ -83,7 +84,7 @@ def _is_far(document: Document, placed: Placed, translation: Matrix) -> bool:
         warnings.simplefilter("ignore")
         scene = _gaussians(document, placed.primitive, Transform(document, np.diag([1.0, 1.0, 1.0, 1.0])))
     size = abs(float(np.linalg.det(placed.matrix[:3, :3]))) ** (1 / 3)
-    return local_origin(torch.from_numpy(translation).expand(len(scene), 3), scene.scales * size) is not None
+    return local_origin(torch.from_numpy(translation).expand(len(scene), 3), scene.scales * size, FEW) is not None
 
 
 def _gaussians(document: Document, primitive: Node, transform: Transform) -> Gaussians:
@@ -142,6 +143,12 @@ def _is_linear(document: Document, extension: Node) -> bool:
             f"{document.path}: its color space {str(space)[:40]!r} is not known, and is taken for sRGB", stacklevel=5
         )
     return False
+
+
+def files_beside(path: Path) -> list[Path]:
+    """The files beside a glTF that hold its buffers."""
+    addresses = [buffer.get("uri") for buffer in items(Document(path).json.get("buffers"))]
+    return [path.parent / unquote(uri) for uri in addresses if isinstance(uri, str) and not uri.startswith("data:")]
 
 
 def encoded(gaussians: Gaussians) -> Gaussians:

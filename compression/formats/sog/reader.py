@@ -36,6 +36,8 @@ LZMA_ERROR: type[Exception] = getattr(getattr(zipfile, "lzma", None), "LZMAError
 """There is none where Python was built without it."""
 
 Members = Callable[[str], bytes]
+PARTS = ("means", "scales", "quats", "sh0", "shN")
+"""Of the meta data, each with images of its own."""
 ZIP_END = 22
 """Bytes of the record that ends a ZIP, without the comment that may follow it."""
 
@@ -302,3 +304,12 @@ class _Reader:
         if int(labels.max()) >= len(palette):
             raise InputError(f"{self.name}: a label of {int(labels.max())} in a palette of {len(palette)}. {REMEDY}")
         return palette, labels
+
+
+def files_beside(path: Path) -> list[Path]:
+    """The images of an unzipped SOG that `read` accepts; none of one in a ZIP."""
+    if path.suffix.lower() != ".json":
+        return []
+    meta = json.loads(read_file(path))
+    named = [meta[part]["files"] for part in PARTS if isinstance(meta.get(part), dict)]
+    return [path.parent / name for names in named for name in names if isinstance(name, str)]

@@ -1,0 +1,117 @@
+"""Which files of a folder are photos to reconstruct, and which are not, after all."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from splat.datasets.images.decode import stored_size
+from splat.datasets.images.file_kinds import UnusablePhoto
+from splat.datasets.images.photo_index import PhotoIndex, natural
+from splat.datasets.sfm.video_frames import is_video
+from splat.errors import InputError
+from splat.io.wording import grouped, number_of
+
+FEWEST, SMALLEST_SIDE = 3, 64
+MADE = ("photos.json", "work/begun.json")
+"""Files in a folder that `splat photos` has written, or was writing."""
+
+
+def photo_folder(source: Path) -> Path:
+    """Where the photos are: the folder itself, or images/ in it.
+
+    Raises:
+        InputError: it is no folder.
+    """
+    if source.is_file():
+        raise InputError(f"{source}: is neither a folder of photos nor a video that is known by its suffix")
+    if not source.is_dir():
+        raise InputError(f"{source}: no such folder or video")
+    return source / "images" if (source / "images").is_dir() else source
+
+
+def holds_photos(source: Path) -> bool:
+    """Whether a path is a video, or a folder with photos that no model goes with."""
+    if is_video(source):
+        return True
+    return source.is_dir() and bool(_photo_files(photo_folder(source)))
+
+
+def usable_photos(folder: Path, out: Path | None = None) -> tuple[list[Path], list[tuple[str, str]]]:
+    """Photos below a folder in the order of their names, and those that are none after all, with the reason.
+
+    Args:
+        out: a folder that is not looked into, for the result will lie there.
+    """
+    usable, unusable = [], []
+    made: dict[Path, bool] = {}
+    for path in _photo_files(folder):
+        if out is not None and path.absolute().is_relative_to(out.absolute()):
+            continue
+        name = path.relative_to(folder).as_posix()
+        try:
+            if not is_unicode(name):
+                raise UnusablePhoto("has a name that is not UTF-8, for which a COLMAP model has no room; rename it")
+            if _is_made(path.parent, folder, made):
+                raise UnusablePhoto(
+                    "lies in a capture that `splat photos` has made; move that out of the photos' folder"
+                )
+            if min(stored_size(path)) < SMALLEST_SIDE:
+                raise UnusablePhoto(f"is smaller than {SMALLEST_SIDE} pixels")
+            usable.append(path)
+        except UnusablePhoto as reason:
+            unusable.append((name, str(reason)))
+    copies = _copies(usable)
+    unusable += [(path.relative_to(folder).as_posix(), f"is a copy of {copies[path].name}") for path in copies]
+    return [path for path in usable if path not in copies], unusable
+
+
+def check_enough(source: Path, paths: Sequence[Path], unusable: Sequence[tuple[str, str]]) -> None:
+    """That a scene can be made of so many.
+
+    Raises:
+        InputError: it cannot.
+    """
+    if len(paths) < FEWEST:
+        reasons = "".join(f"\n  {line}" for line in grouped(unusable)[:10])
+        raise InputError(
+            f"{source}: {number_of(len(paths), 'photo')} can be read here, a scene needs at least {FEWEST} and better 20 "
+            f"(JPEG, PNG, HEIC, WebP, TIFF, OpenEXR and other usual kinds){reasons}"
+        )
+
+
+def is_unicode(name: str) -> bool:
+    """Linux lets names be any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _photo_files(folder: Path) -> list[Path]:
+    files = PhotoIndex(folder, leave_out=("masks",)).files
+    return sorted(files, key=lambda path: natural(path.relative_to(folder).as_posix()))
+
+
+def _is_made(place: Path, folder: Path, known: dict[Path, bool]) -> bool:
+    """Whether a folder below another lies in a capture of `splat photos`."""
+    if place not in known:
+        inside = place != folder and place.is_relative_to(folder)
+        here = inside and any((place / name).is_file() for name in MADE)
+        known[place] = here or (inside and _is_made(place.parent, folder, known))
+    return known[place]
+
+
+def _copies(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Files that are the same, byte for byte, as an earlier one, with that one."""
+    of_size: dict[int, list[Path]] = defaultdict(list)
+    for path in paths:
+        of_size[path.stat().st_size].append(path)
+    copies: dict[Path, Path] = {}
+    first: dict[bytes, Path] = {}
+    for path in (path for same in of_size.values() if len(same) > 1 for path in same):
+        content = hashlib.sha256(path.read_bytes()).digest()
+        if first.setdefault(content, path) is not path:
+            copies[path] = first[content]
+    return copies
