@@ -115,7 +115,7 @@ def write(gaussians: Gaussians, path: Path, order: Tensor | None = None) -> None
         warnings.warn(
             f"{path}: {lost:,} of {count:,} Gaussians lose their positions or colors: they share the bounds of their chunk of "
             f"{CHUNK} with some that are far away, or far too bright. `--filter-floaters` leaves out those far away; "
-            "other formats keep all",
+            "a .ply keeps all",
             stacklevel=3,
         )
 

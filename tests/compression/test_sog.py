@@ -91,7 +91,7 @@ def test_a_folder_that_is_written_again_holds_one_scene(tmp_path):
 
 
 def test_only_the_whole_name_is_that_of_a_folder(tmp_path, capsys, run_splat):
-    with pytest.raises(InputError, match=r"scene-meta\.json: scenes are files ending in .*, or meta\.json"):
+    with pytest.raises(InputError, match=r"scene-meta\.json: scenes are files ending in .*, or called meta\.json"):
         formats.save(scene(), tmp_path / "scene-meta.json")
     assert contents(tmp_path) == {}
     formats.save(scene(), tmp_path / "meta.json")
