@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from splat.geometry.quaternions import unit
+
 BOUND = math.sqrt(0.5)
 """No other component is larger than this."""
 SETTLING = 16
@@ -14,10 +16,10 @@ SETTLING = 16
 
 def split(quats: Tensor) -> tuple[Tensor, Tensor]:  # [N] int64, [N, 3] in -BOUND..BOUND
     """Index of the largest component, and the other three in their order. Quaternions [N, 4] of any length."""
-    unit = torch.nn.functional.normalize(quats, dim=1)
-    largest = unit.abs().argmax(dim=1)
-    unit = unit * torch.where(unit.gather(1, largest[:, None]) < 0, -1.0, 1.0)
-    return largest, unit.gather(1, others(largest))
+    quats = unit(quats)
+    largest = quats.abs().argmax(dim=1)
+    quats = quats * torch.where(quats.gather(1, largest[:, None]) < 0, -1.0, 1.0)
+    return largest, quats.gather(1, others(largest))
 
 
 def join(largest: Tensor, rest: Tensor) -> Tensor:  # [N, 4] of unit length
@@ -25,7 +27,7 @@ def join(largest: Tensor, rest: Tensor) -> Tensor:  # [N, 4] of unit length
     quats = torch.empty(len(rest), 4, dtype=rest.dtype, device=rest.device)
     quats.scatter_(1, others(largest), rest)
     missing = (1 - rest.square().sum(dim=1, keepdim=True)).clamp_min(0).sqrt()
-    return torch.nn.functional.normalize(quats.scatter_(1, largest[:, None], missing), dim=1)
+    return unit(quats.scatter_(1, largest[:, None], missing))
 
 
 def settled(quats: Tensor, rounded: Callable[[Tensor], Tensor]) -> Tensor:  # [N, 4]

@@ -4,6 +4,7 @@ Chunks of 256 neighbors share the bounds between which positions (11, 10 and 11 
 colors (8 bits) are stored; rotations have 2 + 3 x 10 bits.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,11 @@ PACKED = ("packed_position", "packed_rotation", "packed_scale", "packed_color")
 LOG_SCALE_LIMIT = 20.0
 SH_RANGE = 8.0
 """Harmonics lie within plus and minus half of this."""
+STRAY = 100.0
+"""Times the median distance from the median of all, in a coordinate or a color, from which on a Gaussian would coarsen the
+steps of its neighbors."""
+COLOR_STEP = 1 / 16
+"""Steps of colors, which are 0 to 1, that show."""
 
 
 def is_compressed(path: Path) -> bool:
@@ -81,19 +87,21 @@ def write(gaussians: Gaussians, path: Path, order: Tensor | None = None) -> None
     """Write a compressed .ply, atomically. What cannot be drawn is left out.
 
     Args:
-        order: [N] in which they are written; along a Morton curve unless given.
+        order: [N] in which they are written; that of `chunk_order` unless given.
 
     Raises:
         OSError: the folder cannot be written or the disk is full; an existing file is then unharmed.
     """
-    order = drawable_order(gaussians, order) if order is not None else _morton(gaussians, drawable_order(gaussians))
+    order = drawable_order(gaussians, chunk_order(gaussians) if order is None else order)
     count, colors = len(order), 3 * gaussians.sh_rest.shape[1]
     groups = (BOUNDS[:3], BOUNDS[3:6], BOUNDS[6:])
     names = [f"{end}_{name}" for group in groups for end in ("min", "max") for name in group]
     chunks: NDArray[np.void] = np.empty(-(-count // CHUNK), dtype=[(name, "<f4") for name in names])
     vertices, harmonics = np.empty((count, len(PACKED)), dtype="<u4"), np.empty((count, colors), dtype=np.uint8)
+    lost = 0
     for place, part in zip(ranges(count), blocks(gaussians, order), strict=True):
         low, high, packed, codes = _encode(part)
+        lost += _count_lost(part, high - low)
         within = slice(place.start // CHUNK, -(-place.stop // CHUNK))
         for index, name in enumerate(BOUNDS):
             chunks[f"min_{name}"][within], chunks[f"max_{name}"][within] = low[:, index].numpy(), high[:, index].numpy()
@@ -103,10 +111,38 @@ def write(gaussians: Gaussians, path: Path, order: Tensor | None = None) -> None
         elements["sh"] = harmonics.view([(f"f_rest_{index}", "u1") for index in range(colors)])[:, 0]
     with replacing(path) as temporary:
         write_binary(temporary, **elements)
+    if lost:
+        warnings.warn(
+            f"{path}: {lost:,} of {count:,} Gaussians lose their positions or colors: they share the bounds of their chunk of "
+            f"{CHUNK} with some that are far away, or far too bright. `--filter-floaters` leaves out those far away; "
+            "a .ply keeps all",
+            stacklevel=3,
+        )
 
 
-def _morton(gaussians: Gaussians, rows: Tensor) -> Tensor:
-    return rows[morton_order(gaussians.means.detach().cpu()[rows])]
+def chunk_order(gaussians: Gaussians) -> Tensor:  # [N] int64
+    """The order in which Gaussians that lie next to each other have small steps: along a Morton curve, and then, along another
+    one, those that are far from all others in position or color."""
+    means, strays = gaussians.means.detach(), torch.zeros(len(gaussians), dtype=torch.bool, device=gaussians.device)
+    for column in (*means.unbind(1), *gaussians.sh0.detach().unbind(1)):
+        distance = (column - column.nanmedian()).abs()
+        strays |= ~(distance <= STRAY * distance.nanmedian())
+    groups = ((~strays).nonzero()[:, 0], strays.nonzero()[:, 0])
+    return torch.cat([rows[morton_order(means[rows])] for rows in groups])
+
+
+def _count_lost(scene: Gaussians, size: Tensor) -> int:
+    """How many Gaussians are in chunks, whose bounds are `size` [C, 9] apart, with steps that are larger than half of their
+    Gaussians, or than colors may be off."""
+    chunks, count = len(size), len(scene)
+    levels = size.new_tensor([(1 << bits) - 1 for bits in POSITION_BITS])
+    steps = (size[:, :3] / levels).amax(dim=1)
+    chunk = torch.arange(count) // CHUNK
+    middle = scene.log_scales.median(dim=1).values.exp()
+    small = torch.zeros(chunks).index_add_(0, chunk, (middle < steps[chunk]).float())
+    within = torch.bincount(chunk, minlength=chunks)
+    lost = (2 * small > within) | (size[:, 6:].amax(dim=1) / 255 > COLOR_STEP)
+    return int(within[lost].sum())
 
 
 def _decode(low: Tensor, high: Tensor, packed: Tensor, codes: Tensor) -> Gaussians:

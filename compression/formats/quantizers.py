@@ -24,7 +24,6 @@ from splat.compression.formats.splatz.quantization import Quantization as Splatz
 from splat.compression.formats.splatz.quantization import area, fit_quantization, least_weights
 from splat.compression.formats.spz import SpzOptions
 from splat.gaussians import Gaussians
-from splat.geometry.morton import morton_order
 
 
 class Quantizer(Protocol):
@@ -79,7 +78,7 @@ class CompressedPlyQuantizer:
         self.order: Tensor | None = None
 
     def refresh(self, gaussians: Gaussians) -> None:
-        self.order = morton_order(gaussians.means.detach())
+        self.order = compressed_ply.chunk_order(gaussians)
 
     def __call__(self, gaussians: Gaussians) -> Gaussians:
         return straight_through(gaussians, compressed_ply.quantized(gaussians, self._order(gaussians)))

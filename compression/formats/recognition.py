@@ -12,11 +12,15 @@ from pathlib import Path
 
 from splat.compression.coding.byte_reader import BLOCK, REMEDY, check_ratio, read_file
 from splat.compression.formats import compressed_ply
+from splat.compression.formats.sog.reader import META, folder_of
 from splat.errors import InputError
+from splat.io.ply_container import is_ply
 from splat.io.wording import listed
 from splat.run import SOG_FILES
 
 GZIP, ZIP, SPZ_MAGIC = b"\x1f\x8b", b"PK", b"NGSP"
+SPZ_PACKED = (4).to_bytes(4, "little")
+"""Version of .spz that somebody packed with gzip once more."""
 HEADS = {b"glTF": ".glb", b"SPLZ": ".splatz", SPZ_MAGIC: ".spz"}
 """First bytes -> end of a name."""
 OTHERS = {
@@ -50,12 +54,13 @@ def recognized(path: Path) -> str | None:
     for mark, end in HEADS.items():
         if head.startswith(mark):
             return end
-    if head.startswith((b"ply\n", b"ply\r")):
+    if is_ply(head):
         return ".compressed.ply" if compressed_ply.is_compressed(path) else ".ply"
     if head.startswith(GZIP):
         inner = _unpacked_head(path)
-        named_spz = path.suffix.lower() == ".spz" and not inner.startswith(b"ply")
-        return ".spz" if named_spz or inner.startswith(SPZ_MAGIC) else ".gz"
+        if inner.startswith(SPZ_MAGIC):  # in gzip by itself up to version 3
+            return ".gz" if inner[4:8] == SPZ_PACKED else ".spz"
+        return ".spz" if path.suffix.lower() == ".spz" and not inner.startswith(b"ply") else ".gz"
     if head.startswith(ZIP):
         return _kind_of_archive(path)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
@@ -107,7 +112,9 @@ def _kind_of_archive(path: Path) -> str:
             names = archive.namelist()
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError):
         return ".sog"  # its reader says what is wrong
-    if "meta.json" in names or path.suffix.lower() == ".sog":
+    folder = folder_of(names)
+    described = f"{folder}{META}" in names and any(name.startswith(f"{folder}means") for name in names)
+    if described or path.suffix.lower() == ".sog":
         return ".sog"
     shown = listed(names)
     raise InputError(

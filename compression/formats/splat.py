@@ -13,6 +13,7 @@ from splat.compression.coding.byte_reader import REMEDY, read_file
 from splat.compression.formats.blocks import blocks, drawable_order, joined, ranges
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
+from splat.geometry.quaternions import unit
 from splat.io.atomic_file import replacing
 
 RECORD = np.dtype([("position", "<f4", 3), ("scale", "<f4", 3), ("color", "u1", 4), ("rotation", "u1", 4)])
@@ -37,7 +38,7 @@ def _decode(rows: NDArray[np.void]) -> Gaussians:
     quats = (torch.from_numpy(rows["rotation"].astype(np.float32)) - 128) / 128
     return Gaussians(
         means=torch.from_numpy(rows["position"].copy()),
-        quats=torch.nn.functional.normalize(quats, dim=1),
+        quats=unit(quats),
         log_scales=torch.from_numpy(rows["scale"].copy()).log(),
         logit_opacities=alpha.logit(),
         sh0=(color[:, :3] - 0.5) / SH_C0,
@@ -60,7 +61,7 @@ def write(gaussians: Gaussians, path: Path) -> None:
 
 def _encode(scene: Gaussians) -> NDArray[np.void]:
     color = torch.cat([scene.sh0 * SH_C0 + 0.5, scene.opacities[:, None]], dim=1)
-    quats = torch.nn.functional.normalize(scene.quats, dim=1)
+    quats = unit(scene.quats)
     rows: NDArray[np.void] = np.zeros(len(scene), dtype=RECORD)
     rows["position"], rows["scale"] = scene.means.numpy(), scene.scales.numpy()
     rows["color"] = (color * 255).round().clamp(0, 255).numpy()

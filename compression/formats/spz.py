@@ -6,9 +6,10 @@ written here name their axes in an extension; where a file does not, the specifi
 """
 
 import gzip
+import math
 import struct
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -26,6 +27,7 @@ from splat.compression.formats.axes import RDF, RUB, turned
 from splat.compression.formats.blocks import blocks, drawable_order, joined, ranges
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.quaternions import unit
 from splat.io.atomic_file import replacing
 
 MAGIC = 0x5053474E
@@ -121,6 +123,7 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
         raise InputError(f"{path}: version {options.version} of .spz holds harmonics up to degree 3; use version 4")
     fraction = _fraction_bits(str(path), gaussians.means.detach()[order])
     header = _Header(options.version, len(order), degree, fraction, 0)
+    _warn_of_clamped(path, blocks(gaussians, order))
 
     def stream(encode: Encode, scene: Gaussians) -> Iterator[memoryview]:
         """An attribute of all Gaussians, of which no more than a block is there at a time."""
@@ -139,6 +142,21 @@ def write(gaussians: Gaussians, path: Path, options: SpzOptions | None = None, a
                 packed.write(start)
                 for plane in chain.from_iterable(streams):
                     packed.write(plane)
+
+
+def _warn_of_clamped(path: Path, parts: Iterable[Gaussians]) -> None:
+    """Say how many Gaussians have values that are more than a step beyond what the bytes of a file reach."""
+    counts = {f"sizes (up to {math.exp(255 / 16 - 10):.0f} units)": 0, "f_dc (-3.33 to 3.33)": 0, "f_rest (-1 to 1)": 0}
+    for part in parts:
+        beyond = (part.log_scales > 6, (part.sh0.abs() * COLOR_SCALE > 0.5 + 1 / 255), part.sh_rest.abs() > 1 + 1 / 128)
+        for name, where in zip(counts, beyond, strict=True):
+            counts[name] += int(where.flatten(1).any(dim=1).sum())
+    said = ", ".join(f"of {count:,} {name}" for name, count in counts.items() if count)
+    if said:
+        warnings.warn(
+            f"{path}: the values of some Gaussians are beyond what .spz holds, and become the nearest: {said}",
+            stacklevel=4,
+        )
 
 
 def quantized(gaussians: Gaussians, options: SpzOptions | None = None) -> Gaussians:
@@ -222,7 +240,7 @@ def _read_gzip(name: str, data: bytes) -> tuple[_Header, Streams, Axes | None]:
     header = _Header(version, count, degree, fraction, flags)
     header.check(name)
     if version == 4:
-        raise InputError(f"{name}: says version 4 in a gzip stream, which ends with version 3. {REMEDY}")
+        raise InputError(f"{name}: is of version 4, which is not packed with gzip; unpack it first (gunzip)")
     total = 16 + sum(header.sizes())
     check_ratio(name, len(data), total)
     content, more = ungzip_all(name, data, total + EXTENSION_BYTES)
@@ -340,7 +358,7 @@ def quantized_harmonics(values: Tensor, bits: int) -> Tensor:
 def _pack_rotation(quats: Tensor, version: int) -> Tensor:  # [N, 4] uint8, [N, 3] in version 2
     """Two bits for the largest of (x, y, z, w), ten for each other: a sign and nine of size. In version 2 bytes of x, y, z."""
     if version == 2:
-        quats = torch.nn.functional.normalize(quats, dim=1)
+        quats = unit(quats)
         quats = quats * torch.where(quats[:, :1] < 0, -1.0, 1.0)
         return (quats[:, 1:] * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
     largest, rest = smallest_three.split(quats[:, [1, 2, 3, 0]])
@@ -355,7 +373,7 @@ def _unpack_rotation(stream: Tensor, version: int) -> Tensor:  # [N, 4] wxyz
     if version == 2:
         xyz = stream.reshape(-1, 3).float() / 127.5 - 1
         quats = torch.cat([(1 - xyz.square().sum(1, keepdim=True)).clamp_min(0).sqrt(), xyz], dim=1)
-        return torch.nn.functional.normalize(quats, dim=1)
+        return unit(quats)
     a, b, c, d = stream.reshape(-1, 4).long().unbind(1)
     packed = a | b << 8 | c << 16 | d << 24
     parts = torch.stack([packed >> shift & 1023 for shift in (20, 10, 0)], dim=1)

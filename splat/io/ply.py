@@ -169,7 +169,7 @@ def save_points(path: str | Path, points: Tensor, colors: Tensor) -> None:
 def ply_path(path: str | Path) -> Path:
     """The path, which must end in .ply: other programs refuse anything else."""
     path = Path(path)
-    if path.suffix.lower() != ".ply":
+    if not path.name.lower().endswith(".ply"):
         raise ValueError(f"expected a file name ending in .ply, got {path}")
     return path
 

@@ -22,6 +22,12 @@ BLOCK = 1 << 15
 """Rows handled at once."""
 FLOAT = re.compile(rb"([\r\n]\s*property\s+)(float32|float|f4)(?=\s)")
 """A property of 32-bit floats."""
+FIRST_LINE = re.compile(rb"(\xef\xbb\xbf)?ply([ \t]*)(\r\n|\r|\n)")
+"""Of a PLY; editors put marks of their encoding before it."""
+LAST_LINE = re.compile(rb"(\r\n|\r|\n)([ \t]*)end_header([ \t]*)(?=[\r\n]|\Z)")
+"""Of a header, with the end of the line before it."""
+NOT_FINITE = re.compile(r"([-+]?)1\.#(INF|IND|[QS]NAN)\d*")
+"""How programs of Microsoft's older compilers write infinity and what is not a number."""
 
 REMEDY = "The file is damaged or was not copied completely: copy or export it again."
 
@@ -44,6 +50,7 @@ def read_tables(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[s
     try:
         with _open(path) as file:
             data = plyfile.PlyData.read(file)
+            _warn_of_rest(path, file)
     except plyfile.PlyElementParseError as error:
         size = path.stat().st_size
         element = error.element
@@ -59,25 +66,23 @@ def read_tables(path: Path, *names: str, optional: Sequence[str] = ()) -> dict[s
             f"cannot be read ({error.message}). {REMEDY}"
         ) from None
     except plyfile.PlyParseError as error:
-        raise InputError(f"{path}: the header cannot be understood ({error}). {REMEDY}") from None
+        raise InputError(
+            f"{path}: the header cannot be understood ({error}). Mend that line, or export it again"
+        ) from None
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, MemoryError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}). {REMEDY}") from None
-    _warn_of_rest(path, data)
     return {name: np.asarray(data[name].data) for name in (*names, *others)}
 
 
-def _warn_of_rest(path: Path, data: plyfile.PlyData) -> None:
-    """Say what follows the last row of a binary file: the header may promise too few."""
-    lists = any(isinstance(known, plyfile.PlyListProperty) for element in data for known in element.properties)
-    if data.text or lists:
-        return
-    with open(path, "rb") as file:
-        begin = file.read(HEADER_LIMIT)
-    end = begin.find(b"\n", begin.find(b"end_header")) + 1
-    rest = path.stat().st_size - end - sum(element.count * element.data.dtype.itemsize for element in data)
-    if end and rest > 0:
+def _warn_of_rest(path: Path, file: io.BufferedReader | io.TextIOWrapper) -> None:
+    """Say what follows the last row of a file that was read so far: the header may promise too few."""
+    if isinstance(file, io.TextIOWrapper):
+        rest, what = sum(1 for line in file if line.strip()), "lines"
+    else:
+        rest, what = path.stat().st_size - file.tell(), "bytes"
+    if rest > 0:
         warnings.warn(
-            f"{path}: {rest:,} bytes follow the last row that the header promises, and are ignored; are there more rows?",
+            f"{path}: {rest:,} {what} follow the last row that the header promises, and are ignored; are there more rows?",
             stacklevel=5,
         )
 
@@ -98,10 +103,28 @@ class _PlainHeader(io.BufferedReader):
     read1 = read  # for text
 
 
+class _Text(io.TextIOWrapper):
+    """The rows of a PLY in ASCII, whose numbers Python understands."""
+
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+        """As of any file."""
+        line = super().readline(size)
+        return NOT_FINITE.sub(_as_python_writes, line) if "#" in line else line
+
+
+def _as_python_writes(number: "re.Match[str]") -> str:
+    return number[1] + ("inf" if number[2] == "INF" else "nan")
+
+
 def _plain(header: bytes) -> bytes:
     """A header of the same length with a question mark in place of every byte that is not ASCII: comments have such bytes,
     names of authors and folders for instance, which plyfile refuses. Numbers in ASCII have any number of digits, whatever
-    their type: those of 32 bits become those of 64, so that positions of maps keep theirs."""
+    their type: those of 32 bits become those of 64, so that positions of maps keep theirs. What is around the first and the
+    last word goes to where it does not matter."""
+    header = FIRST_LINE.sub(
+        lambda match: b"ply" + match[3] + b" " * (len(match[1] or b"") + len(match[2])), header, count=1
+    )
+    header = LAST_LINE.sub(lambda match: match[2] + match[3] + match[1] + b"end_header", header, count=1)
     header = header.decode("ascii", errors="replace").replace("\ufffd", "?").encode()
     if _is_text(header):
         header = FLOAT.sub(lambda match: match[1] + b"f8".ljust(len(match[2])), header)
@@ -115,12 +138,20 @@ def _is_text(header: bytes) -> bool:
 def _open(path: Path) -> io.BufferedReader | io.TextIOWrapper:
     """A PLY for plyfile, which would leave a wrapper for text open."""
     file = _PlainHeader(path)
-    return io.TextIOWrapper(file, "ascii") if _is_text(file.header) else file
+    return _Text(file, "ascii") if _is_text(file.header) else file
+
+
+def is_ply(start: bytes) -> bool:
+    """Whether a file that begins so is a PLY."""
+    return FIRST_LINE.match(start) is not None
 
 
 def _header(path: Path) -> bytes:
+    """All up to the word that ends a header."""
     with open(path, "rb") as file:
-        return file.read(HEADER_LIMIT).partition(b"end_header")[0]
+        start = file.read(HEADER_LIMIT)
+    last = LAST_LINE.search(start)
+    return start[: last.end()] if last else start
 
 
 def header_lines(path: Path) -> list[list[str]]:
@@ -155,18 +186,29 @@ def check_header(path: Path, name: str) -> None:
         raise InputError(f"{path}: not allowed to read this file. Change its permissions.") from None
     if not start:
         raise InputError(f"{path}: the file is empty. {REMEDY}")
-    if not start.startswith((b"ply\n", b"ply\r")):
+    if not is_ply(start):
         raise InputError(f"{path}: not a PLY file (it does not begin with 'ply').")
-    end = start.find(b"end_header")
-    if end < 0:
+    last = LAST_LINE.search(start)
+    if last is None:
         raise InputError(f"{path}: the header has no 'end_header' line. {REMEDY}")
-    lines = start[:end].decode("latin-1").splitlines()
+    lines = start[: last.start()].decode("latin-1").splitlines()
     if not any(line.startswith("format ") for line in lines):
         raise InputError(f"{path}: the header has no 'format' line. {REMEDY}")
     elements: list[str] = []
+    properties: set[str] = set()
     for number, line in enumerate(lines, start=1):
         match = re.fullmatch(r"\s*element\s+(\S+)\s+(\S+)\s*", line)
-        elements += [match[1]] if match else []
+        known = re.fullmatch(r"\s*property\s.*?(\S+)\s*", line)
+        if (match and match[1] in elements) or (known and known[1] in properties):
+            raise InputError(
+                f"{path}: line {number} of the header gives a name a second time: {line[:80]!r}. Rename one of the two, or "
+                "export it again"
+            )
+        if match:
+            elements.append(match[1])
+            properties.clear()
+        if known:
+            properties.add(known[1])
         if elements[-1:] == [name] and re.match(r"\s*property\s+list\s", line):
             raise InputError(
                 f"{path}: element {name!r} has a list property, so this is a mesh, not Gaussians or points."

@@ -1,7 +1,7 @@
 """What other programs write into a PLY of Gaussians: their names for the properties, and what has to be worked out from them.
 
 CloudCompare         scalar_f_dc_0, scal_opacity, scalar_scal_rot_0: the names as it imported them, behind its own prefixes
-colored points       red, green, blue (and alpha) in place of f_dc_0..2 (and opacity): degree 0
+colored points       red, green, blue (and alpha) in place of f_dc_0..2 (and opacity)
 2D Gaussian splats   scale_0 and scale_1 only: flat Gaussians (Huang et al. 2024)
 isotropic            scale_0 only: round Gaussians
 Mip-Splatting        filter_3D, the standard deviation of a 3D smoothing filter (Yu et al. 2024, equation 9)
@@ -136,7 +136,7 @@ def dialect(path: Path, rows: NDArray[np.void]) -> Dialect:
     scales = next((count for count in (3, 2, 1) if names.issuperset(SCALE[:count])), 3)
     by_color = not names.issuperset(SH0) and names.issuperset(RGB)
     by_alpha = "opacity" not in names and "alpha" in names
-    rest = () if by_color else rest_names(path, names)
+    rest = rest_names(path, names)
     color = RGB if by_color else SH0
     wanted = [*POSITION, *ROTATION, *SCALE[:scales], "alpha" if by_alpha else "opacity", *color, *rest]
     _check(path, names, wanted, len(rows))
@@ -228,7 +228,10 @@ def _check(path: Path, names: set[str], wanted: list[str], count: int) -> None:
 def _say(path: Path, found: Dialect, others: set[str]) -> None:
     notes = []
     if found.color_scale is not None:
-        notes.append(f"colors are red, green and blue (divided by {found.color_scale:g}), without harmonics")
+        notes.append(
+            f"colors are red, green and blue (divided by {found.color_scale:g})"
+            + ("" if found.rest else ", without harmonics")
+        )
     if found.scales == 2:
         notes.append("2D Gaussians, with two scales: read as flat 3D Gaussians")
     if found.scales == 1:

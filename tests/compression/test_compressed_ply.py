@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from scenes import cloud
+from splat.compression.formats import compressed_ply
 from splat.compression.formats import registry as formats
 from splat.errors import InputError
 
@@ -91,3 +92,20 @@ def test_bytes_after_the_end_are_said_once(tmp_path):
         warnings.simplefilter("always")
         formats.load(path)
     assert [str(warning.message) for warning in said if "5 bytes follow" in str(warning.message)] and len(said) == 1
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "tolerance"), [("means", 1e6, 0.01), ("means", -1e20, 0.01), ("sh0", 1e5, 0.1)]
+)
+def test_a_stray_gaussian_spoils_no_more_than_its_chunk_and_that_is_said(attribute, value, tolerance, tmp_path):
+    before = cloud(3000, sh_degree=0, scale=0.1)
+    before.tensors()[attribute][3, 0] = value
+    with pytest.warns(UserWarning, match=r"([0-9]+) of 3,000 Gaussians lose .*--filter-floaters") as said:
+        formats.save(before, tmp_path / "scene.compressed.ply")
+    order = compressed_ply.chunk_order(before)
+    found = formats.load(tmp_path / "scene.compressed.ply")
+    wrong = (found.tensors()[attribute] - before.tensors()[attribute][order]).abs().amax(dim=1) > tolerance
+    assert int(wrong.sum()) <= 3000 % 256 and f" {3000 % 256} of 3,000" in str(said[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        formats.save(before[torch.arange(3000) != 3], tmp_path / "scene.compressed.ply")

@@ -44,6 +44,16 @@ def test_what_is_written_is_read_again(end, degree, tmp_path):
     assert [path for path in tmp_path.iterdir() if "tmp" in path.name] == []
 
 
+@pytest.mark.parametrize("end", WRITABLE)
+def test_rotations_of_any_length_are_written(end, tmp_path):
+    before = scene(degree=0)
+    long = before.map(torch.clone)
+    long.quats[:20] *= 1e20
+    long.quats[20:40] *= 1e-38
+    formats.save(long, tmp_path / name(end))
+    assert_close(before, formats.load(tmp_path / name(end)), TOLERANCES[end])
+
+
 @pytest.mark.parametrize("version", [2, 3, 4])
 def test_spz_versions(version, tmp_path):
     before, options = scene(degree=3), SpzOptions(version=version, frame="rub")
@@ -78,6 +88,19 @@ def test_spz_gives_up_precision_before_it_overflows(tmp_path):
     large.means.mul_(1e6)
     with pytest.raises(InputError, match="move the scene or scale it down"):
         spz.write(large, tmp_path / "scene.spz")
+
+
+def test_spz_says_what_it_cannot_reach(tmp_path):
+    large = scene()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        spz.write(large, tmp_path / "scene.spz")
+    large.log_scales[:3, 1], large.sh0[:2, 0], large.sh_rest[:4, 1, 2] = 8.0, 6.0, -3.0
+    with pytest.warns(UserWarning, match=r"of 3 sizes \(up to 379 units\), of 2 f_dc .*, of 4 f_rest"):
+        spz.write(large, tmp_path / "scene.spz")
+    with warnings.catch_warnings():  # what was read fits
+        warnings.simplefilter("error")
+        spz.write(spz.read(tmp_path / "scene.spz"), tmp_path / "again.spz")
 
 
 @given(bits=st.integers(1, 8), value=st.floats(-1, 0.99))

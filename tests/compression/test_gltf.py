@@ -3,13 +3,12 @@
 import base64
 import json
 import math
-import struct
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from gltf_files import joined, parts
 
 import splat
 from scenes import cloud
@@ -27,21 +26,6 @@ from splat.geometry.similarity import Similarity, sampled_directions
 from splat.spherical_harmonics import basis
 
 COUNT = 60
-
-
-def parts(path: Path) -> tuple[dict, bytes]:
-    """The JSON and the binary part of a `.glb`."""
-    content = path.read_bytes()
-    (size,) = struct.unpack_from("<I", content, 12)
-    return json.loads(content[20 : 20 + size]), content[28 + size :]
-
-
-def joined(path: Path, document: dict, binary: bytes) -> Path:
-    text = json.dumps(document).encode()
-    text += b" " * (-len(text) % 4)
-    body = struct.pack("<II", len(text), 0x4E4F534A) + text + struct.pack("<II", len(binary), 0x004E4942) + binary
-    path.write_bytes(struct.pack("<III", 0x46546C67, 2, 12 + len(body)) + body)
-    return path
 
 
 @pytest.fixture

@@ -52,6 +52,13 @@ def test_a_packed_file_is_unpacked(tmp_path):
         splat.load(tmp_path / "bomb.ply.gz")
 
 
+def test_an_spz_that_was_packed_once_more_is_unpacked(tmp_path):
+    formats.save(cloud(50), tmp_path / "scene.spz")
+    for packed_name in ("scene.spz.gz", "packed.spz"):
+        (tmp_path / packed_name).write_bytes(gzip.compress((tmp_path / "scene.spz").read_bytes()))
+        assert len(splat.load(tmp_path / packed_name)) == 50
+
+
 def test_a_file_packed_many_times_is_refused_at_once(tmp_path):
     formats.save(cloud(50), tmp_path / "scene.ply")
     packed = (tmp_path / "scene.ply").read_bytes()

@@ -17,6 +17,7 @@ from splat.compression.formats import registry as formats
 from splat.compression.formats.registry import FormatOptions
 from splat.compression.formats.sog import writer as sog
 from splat.errors import InputError
+from splat.geometry.morton import morton_order
 from splat.plugins import load_with_facts
 from splat.viewer.share.payload import encode_sog
 
@@ -90,7 +91,7 @@ def test_a_folder_that_is_written_again_holds_one_scene(tmp_path):
 
 
 def test_only_the_whole_name_is_that_of_a_folder(tmp_path, capsys, run_splat):
-    with pytest.raises(InputError, match=r"scene-meta\.json: scenes are files ending in .*, or meta\.json"):
+    with pytest.raises(InputError, match=r"scene-meta\.json: scenes are files ending in .*, or called meta\.json"):
         formats.save(scene(), tmp_path / "scene-meta.json")
     assert contents(tmp_path) == {}
     formats.save(scene(), tmp_path / "meta.json")
@@ -166,6 +167,59 @@ def test_folders_that_cannot_be_read(change, message, tmp_path):
     with pytest.raises(InputError, match=message) as caught:
         formats.load(changed(tmp_path, change))
     assert len(str(caught.value)) < 1000
+
+
+def test_a_codebook_that_begins_with_null(tmp_path):
+    """As early versions of splat-transform wrote it."""
+    expected = formats.load(changed(tmp_path, lambda meta, members: None))
+    lost = {}
+
+    def change(meta, members) -> None:
+        book = meta["sh0"]["codebook"]
+        lost["first"], book[0] = book[0], None
+        lost["found"] = book[1] + (book[1] - book[-1]) / 255
+
+    with pytest.warns(UserWarning, match=r"sh0\.codebook: its first number is null"):
+        found = formats.load(changed(tmp_path, change))
+    first = expected.sh0 == torch.tensor(lost["first"])
+    assert int(first.sum()) == 1
+    assert torch.allclose(found.sh0, torch.where(first, lost["found"], expected.sh0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        filled = encode_sog(tmp_path / "meta.json")
+    changed(tmp_path, lambda meta, members: meta["sh0"]["codebook"].__setitem__(0, lost["found"]))
+    assert filled == encode_sog(tmp_path / "meta.json")
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("sh0", 1e30), ("sh0", -3e38), ("sh_rest", 1e30)])
+def test_a_color_out_of_reach_is_said_and_spoils_no_other(attribute, value, tmp_path):
+    before = cloud(400, sh_degree=1, scale=0.1)
+    before.tensors()[attribute][3, 0] = value
+    with pytest.warns(UserWarning, match="1 of 400 Gaussians have colors beyond 10,000"):
+        formats.save(before, tmp_path / "scene.sog")
+    found = formats.load(tmp_path / "scene.sog")
+    order = morton_order(before.means)
+    others = order != 3
+    assert float((found.sh0 - before.sh0[order])[others].abs().mean()) < 0.02
+    assert float(found.tensors()[attribute].abs().max()) == pytest.approx(1e4)
+
+
+def test_a_scale_that_is_all_but_zero_spoils_no_other(tmp_path):
+    before = cloud(400, sh_degree=0, scale=0.1)
+    before.log_scales[3, 0] = -1e30
+    formats.save(before, tmp_path / "scene.sog")
+    found = formats.load(tmp_path / "scene.sog").log_scales - before.log_scales[morton_order(before.means)]
+    assert float(found.abs().median()) < 0.02
+
+
+@pytest.mark.parametrize("packed_name", ["scene.sog", "scene.zip"])
+def test_a_sog_whose_members_lie_in_a_folder(packed_name, tmp_path):
+    formats.save(scene(), tmp_path / "plain.sog")
+    with zipfile.ZipFile(tmp_path / packed_name, "w") as archive:
+        for name, content in sog.encode(scene()).items():
+            archive.writestr(f"export/{name}", content)
+    found, expected = formats.load(tmp_path / packed_name), formats.load(tmp_path / "plain.sog")
+    assert all(torch.equal(one, expected.tensors()[name]) for name, one in found.tensors().items())
 
 
 def test_version_1_is_read(tmp_path):

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import splat
+from splat.compression.formats.recognition import recognized
 from splat.errors import InputError
 from splat.gaussians import Gaussians
 from splat.io.ply import load, load_moved, save, save_points
@@ -41,6 +42,11 @@ def test_round_trip_keeps_every_bit(tmp_path: Path, degree: int, count: int) -> 
     restored = load(tmp_path / "new" / "folder" / "point_cloud.ply")
     assert same(original, restored)
     assert all(tensor.is_contiguous() and tensor.dtype == torch.float32 for tensor in restored.tensors().values())
+
+
+def test_a_name_that_is_all_ending(tmp_path: Path) -> None:
+    save(scene(), tmp_path / ".ply")
+    assert same(load(tmp_path / ".ply"), scene())
 
 
 def test_layout_is_the_published_one(tmp_path: Path) -> None:
@@ -146,7 +152,9 @@ HEADER = b"ply\nformat binary_little_endian 1.0\nelement vertex 3\n"
         (b"ply\nelement vertex 0\nproperty float x\nend_header\n", "no 'format'"),
         (b"ply\nformat binary_middle_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n", "line 2"),
         (HEADER + b"property quad x\nend_header\n", "line 4"),
-        (HEADER + b"property float x\nproperty float x\nend_header\n", "two properties with same name"),
+        (HEADER + b"property float x\nproperty float x\nend_header\n", "line 5 .* a second time"),
+        (HEADER + b"property float x\nelement vertex 3\nproperty float y\nend_header\n", "line 5 .* a second time"),
+        (HEADER + b"property half x\nend_header\n", "line 4.*half.*Mend that line"),
         (HEADER.replace(b"3", b"-3") + b"property float x\nend_header\n", "line 3"),
         (HEADER.replace(b"3", b"9" * 30) + b"property float x\nend_header\n", "line 3"),
         (HEADER.replace(b"vertex", b"face") + b"property float x\nend_header\n", "expected an element 'vertex'"),
@@ -264,7 +272,52 @@ def test_rows_that_the_header_does_not_count_are_said(tmp_path: Path) -> None:
         assert len(load(tmp_path / "scene.ply")) == count - 5
 
 
-@pytest.mark.parametrize("bad", ["1,234", "-1.#IND", "", "1 2"])
+def as_text(path: Path, gaussians: splat.Gaussians) -> str:
+    """The content of a PLY in ASCII."""
+    save(gaussians, path)
+    data = plyfile.PlyData.read(str(path), mmap=False)
+    data.text = True
+    data.write(str(path))
+    return path.read_text()
+
+
+def test_rows_of_text_that_the_header_does_not_count_are_said(tmp_path: Path) -> None:
+    text = as_text(tmp_path / "scene.ply", scene(20))
+    (tmp_path / "scene.ply").write_text(text.replace("vertex 20", "vertex 12") + "\n")
+    with pytest.warns(UserWarning, match="8 lines follow the last row"):
+        assert len(load(tmp_path / "scene.ply")) == 12
+
+
+def test_text_of_old_compilers_is_read(tmp_path: Path) -> None:
+    head, mark, rows = as_text(tmp_path / "scene.ply", scene(2, degree=0)).partition("end_header\n")
+    values = rows.split(" ")
+    values[:3] = ["-1.#IND", "1.#QNAN0", "-1.#INF00"]
+    (tmp_path / "scene.ply").write_text(head + mark + " ".join(values))
+    x, y, z = load(tmp_path / "scene.ply").means[0].tolist()
+    assert x != x and y != y and z == -float("inf")
+
+
+@pytest.mark.parametrize("text", [False, True])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"ply\n", b"\xef\xbb\xbfply\n"),
+        (b"ply\n", b"ply \t\n"),
+        (b"end_header\n", b" end_header \n"),
+        (b"element", b"comment up to end_header\nelement"),
+        (b"element", b"comment end_header\nelement"),
+    ],
+)
+def test_headers_that_are_a_little_different(tmp_path: Path, old: bytes, new: bytes, text: bool) -> None:
+    save(scene(), path := tmp_path / "scene.ply")
+    if text:
+        as_text(path, scene())
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    assert recognized(path) == ".ply"
+    assert torch.equal(load(path).means, scene().means)
+
+
+@pytest.mark.parametrize("bad", ["1,234", "-1.#WHAT", "", "1 2"])
 def test_a_row_of_text_that_cannot_be_read_is_named(tmp_path: Path, bad: str) -> None:
     save(scene(), tmp_path / "scene.ply")
     data = plyfile.PlyData.read(str(tmp_path / "scene.ply"))

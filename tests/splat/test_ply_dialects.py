@@ -93,6 +93,13 @@ def test_colors_as_red_green_and_blue(dtype, most, tmp_path):
     assert torch.equal(found.log_scales, cloud(COUNT).log_scales)
 
 
+def test_harmonics_beside_colors_are_read(tmp_path):
+    columns = without(table(), "f_dc") | in_color(np.uint8, 255)
+    with pytest.warns(UserWarning, match=r"colors are red, green and blue \(divided by 255\)$"):
+        found = splat.load(write(tmp_path / "scene.ply", columns))
+    assert torch.equal(found.sh_rest, cloud(COUNT, sh_degree=1).sh_rest)
+
+
 def test_opacity_as_alpha(tmp_path):
     columns = without(table(), "opacity") | {"alpha": np.linspace(0, 255, COUNT).astype(np.uint8)}
     found = splat.load(write(tmp_path / "scene.ply", columns))

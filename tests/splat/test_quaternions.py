@@ -2,7 +2,7 @@
 
 import torch
 
-from splat.geometry.quaternions import from_rotation_vector, product, rotate, rotation_matrix
+from splat.geometry.quaternions import from_rotation_vector, product, rotate, rotation_matrix, unit
 
 
 def quats(count: int = 50) -> torch.Tensor:
@@ -18,6 +18,13 @@ def test_matrices_are_rotations():
 
 def test_length_and_sign_do_not_matter():
     torch.testing.assert_close(rotation_matrix(quats()), rotation_matrix(-3.7 * quats()))
+
+
+def test_lengths_near_the_ends_of_the_floats_do_not_matter():
+    for length in (1e-42, 1e-38, 1e-20, 1.0, 1e20, 3e38):
+        found = unit(torch.tensor([[length, -length, 0.0, length]]))
+        torch.testing.assert_close(found, torch.tensor([[1.0, -1.0, 0.0, 1.0]]) / 3**0.5)
+    assert not unit(torch.zeros(1, 4)).any()
 
 
 def test_product_of_quaternions_is_product_of_matrices():

@@ -91,6 +91,7 @@ def with_axes_by_size(gaussians: Gaussians) -> Gaussians:
 def pack(members: sog_reader.Members) -> bytes:
     """The payload for the members of a SOG of version 2, without loss."""
     meta = json.loads(members("meta.json"))
+    sog_reader.fill_codebooks(meta)
     count = meta["count"]
 
     def plane(*keys: str | int) -> Bytes:

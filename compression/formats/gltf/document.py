@@ -5,16 +5,17 @@ import binascii
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from splat.compression.coding.byte_reader import REMEDY, ByteReader, read_file, warn_of_rest
+from splat.compression.coding.byte_reader import REMEDY, ByteReader, check_ratio, read_file, warn_of_rest
 from splat.errors import InputError
 
 MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
@@ -25,6 +26,8 @@ MOST_STRIDE = 252
 """Bytes from one Gaussian to the next, at most (glTF 2.0)."""
 NUMBERS = {5120: ("i1", 127.0), 5121: ("u1", 255.0), 5122: ("<i2", 32767.0), 5123: ("<u2", 65535.0), 5126: ("<f4", 1.0)}
 """Component types of accessors, and what normalized integers are divided by."""
+INDICES = {5121: "u1", 5123: "<u2", 5125: "<u4"}
+"""Component types of the rows that a sparse accessor changes."""
 DATA_URI = re.compile(rb'"data:([^"\\]*)"')
 
 Node = dict[str, Any]
@@ -49,23 +52,35 @@ class Buffer:
 class Column:
     """Where the numbers of an accessor lie in a buffer."""
 
-    buffer: Buffer
+    buffer: Buffer | None  # zeros where there is none
     count: int
     width: int
     dtype: str
     scale: float  # that normalized integers are divided by
     first: int  # byte
     stride: int  # bytes
+    others: tuple[Tensor, Tensor] | None = None
+    """Of a sparse accessor: the rows [M] int64 that have other numbers, and those [M, width] float32."""
 
-    def rows(self, place: slice) -> Tensor:  # [M, width] float32
-        """Those of some Gaussians."""
+    def numbers(self, place: slice) -> NDArray[Any]:  # [M, width]
+        """Those in the buffer, of some Gaussians."""
         number, size = place.stop - place.start, np.dtype(self.dtype).itemsize
+        if self.buffer is None or not number:
+            return np.zeros((number, self.width), self.dtype)
         with self.buffer.open() as file:
             file.seek(self.first + place.start * self.stride)
             data = file.read((number - 1) * self.stride + size * self.width)
-        rows = np.ndarray((number, self.width), self.dtype, data, 0, (self.stride, size))
-        values = torch.from_numpy(rows.astype(np.float32))
-        return values if self.scale == 1 else (values / self.scale).clamp_min(-1)
+        return np.ndarray((number, self.width), self.dtype, data, 0, (self.stride, size))
+
+    def rows(self, place: slice) -> Tensor:  # [M, width] float32
+        """The same as the accessor means them."""
+        values = torch.from_numpy(self.numbers(place).astype(np.float32))
+        values = values if self.scale == 1 else (values / self.scale).clamp_min(-1)
+        if self.others is not None:
+            rows, replaced = self.others
+            here = (rows >= place.start) & (rows < place.stop)
+            values[rows[here] - place.start] = replaced[here]
+        return values
 
 
 class Document:
@@ -217,25 +232,50 @@ class Document:
         """
         accessors = items(self.json.get("accessors"))
         accessor = accessors[index] if type(index) is int and 0 <= index < len(accessors) else {}
-        if type(view := accessor.get("bufferView")) is not int or view >= len(items(self.json.get("bufferViews"))):
-            raise InputError(f"{self.path}: {name}: its accessor does not fit the file. {REMEDY}")
+        count, component = accessor.get("count"), accessor.get("componentType")
+        if type(count) is not int or type(component) is not int or component not in NUMBERS:
+            raise self._misfit(name)
+        if count < 0 or accessor.get("type") != KIND[width]:
+            raise self._misfit(name)
+        dtype, scale = NUMBERS[component]
+        scale = scale if accessor.get("normalized", False) else 1.0
+        if accessor.get("bufferView") is None:
+            check_ratio(str(self.path), self.size, 4 * width * count)
+            column = Column(None, count, width, dtype, scale, 0, 0)
+        else:
+            column = self._span(accessor, count, width, dtype, scale, name)
+        return replace(column, others=self._others(column, item(accessor, "sparse"), name))
+
+    def _span(self, part: Node, count: object, width: int, dtype: str, scale: float, name: str) -> Column:
+        """So many rows of numbers in the buffer view that an object names."""
+        view, offset = part.get("bufferView"), part.get("byteOffset", 0)
+        if type(view) is not int or view >= len(items(self.json.get("bufferViews"))) or type(count) is not int:
+            raise self._misfit(name)
         buffer, first, end, stride = self.view(view)
-        try:
-            count = accessor["count"]
-            first += accessor.get("byteOffset", 0)
-            dtype, scale = NUMBERS[accessor["componentType"]]
-            size = np.dtype(dtype).itemsize * width
-            step = size if stride is None else stride
-            fits = accessor["type"] == KIND[width] and "sparse" not in accessor and type(first) is int and first >= 0
-            fits &= type(count) is int and count >= 0 and size <= step <= MOST_STRIDE
-            fits &= not count or first + (count - 1) * step + size <= end
-            if not accessor.get("normalized", False):
-                scale = 1.0
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-            fits = False
-        if not fits:
-            raise InputError(f"{self.path}: {name}: its accessor does not fit the file. {REMEDY}")
-        return Column(buffer, count, width, dtype, scale, first, step)
+        size = np.dtype(dtype).itemsize * width
+        step = size if stride is None else stride
+        fits = type(offset) is int and offset >= 0 and count >= 0 and size <= step <= MOST_STRIDE
+        if not fits or (count and first + offset + (count - 1) * step + size > end):
+            raise self._misfit(name)
+        return Column(buffer, count, width, dtype, scale, first + offset, step)
+
+    def _others(self, column: Column, sparse: Node, name: str) -> tuple[Tensor, Tensor] | None:
+        """The rows of a sparse accessor that have other numbers, and those."""
+        if not sparse:
+            return None
+        indices, values = item(sparse, "indices"), item(sparse, "values")
+        component, count = indices.get("componentType"), sparse.get("count")
+        if type(component) is not int or component not in INDICES:
+            raise self._misfit(name)
+        rows = self._span(indices, count, 1, INDICES[component], 1.0, name)
+        numbers = self._span(values, count, column.width, column.dtype, column.scale, name)
+        found = torch.from_numpy(rows.numbers(slice(0, rows.count)).astype(np.int64))[:, 0]
+        if len(found) and int(found.max()) >= column.count:
+            raise self._misfit(name)
+        return found, numbers.rows(slice(0, numbers.count))
+
+    def _misfit(self, name: str) -> InputError:
+        return InputError(f"{self.path}: {name}: its accessor does not fit the file. {REMEDY}")
 
 
 def items(value: object) -> list[Node]:

@@ -60,8 +60,15 @@ def read_moved(path: Path) -> tuple[Gaussians, Georeference | None]:
     parts, origin, made = [], np.zeros(3), 0
     for number, placed in enumerate(placed_primitives(document)):
         linear, translation = placed.matrix[:3, :3], placed.matrix[:3, 3]
-        if not number:
-            origin = _origin(document, placed)
+        if _is_far(document, placed, translation - origin):
+            if number:
+                raise InputError(
+                    f"{path}: its nodes lie {float(np.linalg.norm(translation - origin)):.3g} units apart, too far for the "
+                    "32-bit floats of one scene: export each as a file of its own"
+                )
+            origin = translation.round()
+            where = moved_text(torch.from_numpy(origin) * torch.tensor(LUF))
+            warnings.warn(f"{path}: {where}", stacklevel=3)
         matrix = np.block([[linear, (translation - origin)[:, None]], [np.eye(4)[3]]])
         parts.append(_gaussians(document, placed.primitive, Transform(document, matrix)))
         made += sum(tensor.nbytes for tensor in parts[-1].tensors().values())
@@ -69,20 +76,15 @@ def read_moved(path: Path) -> tuple[Gaussians, Georeference | None]:
     return Gaussians.cat(parts), moved_from(torch.from_numpy(origin) * torch.tensor(LUF)) if origin.any() else None
 
 
-def _origin(document: Document, placed: Placed) -> Matrix:  # [3], in glTF's axes
-    """What is left out of all translations, because the positions would be too large for 32-bit floats; mostly nothing."""
-    translation = torch.from_numpy(placed.matrix[:3, 3].copy())
-    if float(translation.abs().max()) < FAR:
-        return np.zeros(3)
+def _is_far(document: Document, placed: Placed, translation: Matrix) -> bool:
+    """Whether the positions of Gaussians that are moved by so much [3] would be too large for 32-bit floats."""
+    if float(np.abs(translation).max()) < FAR:
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scene = _gaussians(document, placed.primitive, Transform(document, np.diag([1.0, 1.0, 1.0, 1.0])))
     size = abs(float(np.linalg.det(placed.matrix[:3, :3]))) ** (1 / 3)
-    if local_origin(translation.expand(len(scene), 3), scene.scales * size, FEW) is None:
-        return np.zeros(3)
-    origin = translation.round()
-    warnings.warn(f"{document.path}: {moved_text(origin * torch.tensor(LUF))}", stacklevel=4)
-    return origin.numpy()
+    return local_origin(torch.from_numpy(translation).expand(len(scene), 3), scene.scales * size, FEW) is not None
 
 
 def _gaussians(document: Document, primitive: Node, transform: Transform) -> Gaussians:
@@ -193,6 +195,21 @@ class _Attributes:
         if unread:
             warnings.warn(
                 f"{document.path}: attributes that mean nothing here were not read: {listed(unread)}", stacklevel=5
+            )
+        self._warn_of_opacities()
+
+    def _warn_of_opacities(self) -> None:
+        """Say how many opacities are none."""
+        column, beyond = self.opacities or self.color, 0
+        assert column is not None
+        for place in ranges(column.count):
+            opacities = column.rows(place)[:, -1]
+            beyond += int(((opacities < 0) | (opacities > 1)).sum())
+        if beyond:
+            why = ", and its accessor lacks `normalized`" if column.scale == 1 and column.dtype != "<f4" else ""
+            warnings.warn(
+                f"{self.document.path}: {beyond:,} of {column.count:,} opacities are not 0 to 1{why}; they become 0 or 1",
+                stacklevel=6,
             )
 
     def name(self, name: str) -> str:

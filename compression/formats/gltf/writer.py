@@ -14,7 +14,7 @@ from splat.compression.formats.gltf import EXTENSION, harmonic_names
 from splat.compression.formats.gltf.document import BINARY_CHUNK, JSON_CHUNK, KIND, MAGIC
 from splat.errors import InputError
 from splat.gaussians import SH_C0, Gaussians
-from splat.geometry.quaternions import from_rotation_matrix
+from splat.geometry.quaternions import from_rotation_matrix, unit
 from splat.geometry.similarity import Similarity
 from splat.io.atomic_file import replacing
 from splat.version import __version__
@@ -66,7 +66,7 @@ def _columns(scene: Gaussians) -> dict[str, Tensor]:  # each [N, 1, 3 or 4]
     columns = {
         "POSITION": scene.means,
         "COLOR_0": torch.cat([_linear(shown), scene.opacities[:, None]], dim=1),  # of points, for other programs
-        f"{EXTENSION}:ROTATION": torch.nn.functional.normalize(scene.quats, dim=1)[:, [1, 2, 3, 0]],
+        f"{EXTENSION}:ROTATION": unit(scene.quats)[:, [1, 2, 3, 0]],
         f"{EXTENSION}:SCALE": scene.scales,
         f"{EXTENSION}:OPACITY": scene.opacities[:, None],
     }

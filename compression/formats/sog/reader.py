@@ -6,7 +6,7 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from splat.gaussians import Gaussians
 
 PALETTE_COLUMNS = 64
 """Entries in a row of the palette's image."""
+MOST = float(np.finfo(np.float32).max)
 MOST_PIXELS = 1 << 26
 META, META_LIMIT = "meta.json", 1 << 20
 NAME_LIMIT = 100
@@ -114,8 +115,17 @@ def _rest(path: Path, archive: zipfile.ZipFile) -> int:
     return len(tail) - tail.rfind(b"PK\5\6") - ZIP_END - len(archive.comment)
 
 
+def folder_of(names: Iterable[str]) -> str:
+    """The folder in a ZIP that holds the description of a SOG, with the slash behind it; empty where it is in none, or where
+    several are."""
+    found = [name.removesuffix(META) for name in names if name == META or name.endswith(f"/{META}")]
+    return found[0] if len(found) == 1 else ""
+
+
 def _archive(path: Path, archive: zipfile.ZipFile) -> Members:
     sizes = {info.filename: info for info in archive.infolist()}
+    if folder := folder_of(sizes):
+        sizes = {name.removeprefix(folder): info for name, info in sizes.items() if name.startswith(folder)}
     whole = path.stat().st_size
 
     def member(name: str) -> bytes:
@@ -125,13 +135,32 @@ def _archive(path: Path, archive: zipfile.ZipFile) -> Members:
             raise InputError(
                 f"{path}: {name!r} promises {sizes[name].file_size:,} bytes in a ZIP of {whole:,}. {REMEDY}"
             )
-        return archive.read(name)
+        return archive.read(sizes[name])
 
     return member
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and abs(value) < 1e30
+    """Whether it is one that 32-bit floats can hold."""
+    return isinstance(value, int | float) and abs(value) <= MOST
+
+
+def fill_codebooks(meta: object) -> list[str]:
+    """Put the first number of each codebook where it is null, as early versions of splat-transform wrote it; which ones it
+    was."""
+    filled = []
+    for key, part in meta.items() if isinstance(meta, dict) else ():
+        book = part.get("codebook") if isinstance(part, dict) else None
+        if (
+            isinstance(book, list)
+            and len(book) > 1
+            and book[0] is None
+            and _is_number(book[1])
+            and _is_number(book[-1])
+        ):
+            book[0] = book[1] + (book[1] - book[-1]) / 255
+            filled.append(key)
+    return filled
 
 
 class _Reader:
@@ -145,6 +174,12 @@ class _Reader:
             self.meta = json.loads(meta)
         except (ValueError, RecursionError) as error:
             raise InputError(f"{name}: meta.json is not JSON ({error}). {REMEDY}") from None
+        for key in fill_codebooks(self.meta):
+            warnings.warn(
+                f"{name}: meta.json: {key}.codebook: its first number is null, and was worked out from the others, as "
+                "PlayCanvas does",
+                stacklevel=4,
+            )
         self.version = self.get("version") if isinstance(self.meta, dict) and "version" in self.meta else 1
         if self.version not in (1, 2):
             raise InputError(f"{name}: version {self.version!r} of SOG; 1 and 2 can be read")

@@ -10,6 +10,7 @@ import json
 import math
 import re
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,7 +31,7 @@ from splat.compression.formats.sog.codes import Quantization, fit, mean_codes, q
 from splat.compression.formats.sog.grid_order import grid_order, grid_size
 from splat.compression.formats.sog.reader import META, PALETTE_COLUMNS, read
 from splat.errors import InputError
-from splat.gaussians import Gaussians, with_finite_values
+from splat.gaussians import FLAT, Gaussians, with_finite_values
 from splat.geometry.morton import morton_order
 from splat.io.atomic_file import replacing
 from splat.version import __version__
@@ -38,6 +39,8 @@ from splat.version import __version__
 OWN_NAME = re.compile(r"(means_[lu]|scales|quats|sh0|shN_(centroids|labels))(-\d+)?\.webp")
 """Names of images that are written here."""
 
+MOST_COLOR = 1e4
+"""Largest coefficient of a color. All that are shown are far below."""
 Plane = Callable[[Gaussians, Quantization, Tensor], Tensor]
 """The pixels [M, 3 or 4] of an image, of 0 to 255, for some Gaussians, those of the rows [M]."""
 
@@ -136,6 +139,7 @@ def encode(
         if quantization is not None and quantization.labels is not None:
             quantization = replace(quantization, labels=quantization.labels[fine])
     del fine  # of five million, 40 MB
+    scene = _within_reach(scene)
     # What depends on the order comes after what does not.
     fitted = fit(scene, palette, seed) if quantization is None else quantization
     pixels = grid_order(scene, seed, progress=sys.stderr.isatty()) if order == "grid" else morton_order(scene.means)
@@ -174,6 +178,25 @@ def encode(
         numbers = fitted.numbers.tolist()
         meta["shN"] = {"count": len(codes), "bands": scene.sh_degree, "codebook": numbers, "files": files}
     return {**members, META: json.dumps(meta).encode()}
+
+
+def _within_reach(scene: Gaussians) -> Gaussians:
+    """The scene without numbers so large that a codebook of 256 would have none left for the others: colors that are shown the
+    same become smaller, and flat Gaussians as thin as `FLAT`. How many colors those are is said."""
+    tensors, beyond = scene.tensors(), torch.zeros(len(scene), dtype=torch.bool)
+    if float(scene.log_scales.amin()) < FLAT:
+        tensors["log_scales"] = scene.log_scales.clamp_min(FLAT)
+    for name in ("sh0", "sh_rest"):
+        values = tensors[name]
+        if values.numel() and max(map(abs, map(float, values.aminmax()))) > MOST_COLOR:
+            beyond |= (values.abs() > MOST_COLOR).flatten(1).any(dim=1)
+            tensors[name] = values.clamp(-MOST_COLOR, MOST_COLOR)
+    if beyond.any():
+        warnings.warn(
+            f"SOG: {int(beyond.sum()):,} of {len(scene):,} Gaussians have colors beyond {MOST_COLOR:,.0f}, and get that",
+            stacklevel=4,
+        )
+    return Gaussians(**tensors)
 
 
 def _appearance(scene: Gaussians, fitted: Quantization, rows: Tensor) -> Tensor:  # [M, 4]

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor
 
-from splat.geometry.quaternions import product, rotation_matrix
+from splat.geometry.quaternions import product, rotation_matrix, unit
 
 BOUND = math.sqrt(2) - 1
 
@@ -33,12 +33,12 @@ AXES = rotation_matrix(CUBE).abs().argmax(dim=1)  # [24, 3]: new axis j is old a
 
 def canonical(quats: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:  # [N, 3] Rodrigues vectors, [N, 3]
     """The same Gaussians with the rotation nearest to none. Differentiable; quaternions [N, 4] of any length but zero."""
-    unit = torch.nn.functional.normalize(quats, dim=1)
+    quats = unit(quats)
     # w of the product with every rotation of the cube
-    w = unit @ (CUBE.to(unit) * torch.tensor([1.0, -1, -1, -1]).to(unit)).T
+    w = quats @ (CUBE.to(quats) * torch.tensor([1.0, -1, -1, -1]).to(quats)).T
     best = w.detach().abs().argmax(dim=1)
-    turned = product(unit, CUBE.to(unit)[best])
-    return turned[:, 1:] / turned[:, :1], log_scales.gather(1, AXES.to(unit.device)[best])
+    turned = product(quats, CUBE.to(quats)[best])
+    return turned[:, 1:] / turned[:, :1], log_scales.gather(1, AXES.to(quats.device)[best])
 
 
 def nearest_equivalent(first: Tensor, second: Tensor, log_scales: Tensor) -> tuple[Tensor, Tensor]:  # [N, 4], [N, 3]
