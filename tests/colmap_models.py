@@ -60,6 +60,33 @@ def rewrite(path: Path, lines: list[str], newline: str = "\n") -> None:
     path.write_bytes(newline.join([*lines, ""]).encode())
 
 
+def assert_equal(model: Model, expected: pycolmap.Reconstruction) -> None:
+    """Poses, lenses, points and observations are those that pycolmap has, to the last bit."""
+    assert not model.notes and not model.skipped
+    images = sorted(expected.images.values(), key=lambda image: image.name)
+    assert [posed.name for posed in model.images] == [image.name for image in images]
+    points = list(expected.points3D.values())
+    xyz = np.array([point.xyz for point in points]).reshape(-1, 3)
+    colors = np.array([point.color for point in points]).reshape(-1, 3)
+    mine, theirs = np.column_stack([model.points, model.colors]), np.column_stack([xyz, colors])
+    np.testing.assert_array_equal(mine[np.lexsort(mine.T)], theirs[np.lexsort(theirs.T)])
+    assert model.points.dtype == np.float64 and model.colors.dtype == np.uint8
+    seen: dict[int, set[int]] = {}
+    for row, point in enumerate(points):
+        for element in point.track.elements:
+            seen.setdefault(element.image_id, set()).add(row)
+    for posed, image in zip(model.images, images, strict=True):
+        np.testing.assert_array_equal(posed.viewmat[:3], image.cam_from_world().matrix())
+        camera = expected.cameras[image.camera_id]
+        assert (posed.camera.model, posed.camera.width) == (camera.model, camera.width)
+        assert (posed.camera.camera_id, posed.camera.height) == (camera.camera_id, camera.height)
+        np.testing.assert_array_equal(posed.camera.params, camera.params)
+        assert posed.observed is not None and posed.observed.dtype == np.int64
+        assert (np.diff(posed.observed) > 0).all()
+        rows = sorted(seen.get(image.image_id, ()))
+        assert sorted(map(tuple, model.points[posed.observed])) == sorted(map(tuple, xyz[rows]))
+
+
 def assert_poses(model: Model, expected: Model) -> None:
     assert not model.skipped
     for posed, other in zip(model.images, expected.images, strict=True):

@@ -8,13 +8,22 @@ between two files. Nothing is guessed: two files that fit equally well are an er
 
 import os
 import re
+import stat
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from splat.datasets.images.file_kinds import PHOTO_SUFFIXES, PLAIN_SUFFIXES, RAW_SUFFIXES, UnusablePhoto
+from splat.datasets.images.file_kinds import (
+    DECODING_ERRORS,
+    PHOTO_SUFFIXES,
+    PLAIN_SUFFIXES,
+    RAW_SUFFIXES,
+    MissingPhoto,
+    UnusablePhoto,
+    open_image,
+)
 
 EXACT = 1 << 20
 """Length of a match where the file lies exactly where its name says."""
@@ -70,13 +79,14 @@ class PhotoIndex:
     ) -> None:
         self.folder, self.below = folder, folder if below is None else below
         self.suffixes = (*PHOTO_SUFFIXES, *RAW_SUFFIXES) if suffixes is None else tuple(suffixes)
+        self.bare = suffixes is None  # whether files without a suffix count, too, if they are images
         self.leave_out, self.deep = leave_out, deep
         self._by_stem: dict[str, list[_Entry]] | None = None
 
     @property
     def files(self) -> list[Path]:
-        """All images, in the order of their paths."""
-        return sorted(entry.path for entries in self._entries.values() for entry in entries)
+        """All images by their suffixes, in the order of their paths."""
+        return sorted(entry.path for entries in self._entries.values() for entry in entries if entry.suffix)
 
     @property
     def _entries(self) -> dict[str, list[_Entry]]:
@@ -85,7 +95,7 @@ class PhotoIndex:
             self._by_stem = {}
             for path in _walk(self.below, self.leave_out, self.deep):
                 suffix = path.suffix.lower()
-                if suffix in self.suffixes:
+                if suffix in self.suffixes or (self.bare and not suffix):
                     stem = "".join(_parts(path.stem))
                     parts = (*_parts(path.parent.relative_to(self.folder).as_posix()), stem)
                     self._by_stem.setdefault(stem, []).append(_Entry(path, parts, suffix))
@@ -100,13 +110,13 @@ class PhotoIndex:
             at_least: parts from the end that must be as the name says.
 
         Raises:
-            UnusablePhoto: several files fit equally well.
+            UnusablePhoto: several files fit equally well, or the one that does holds no image.
         """
         exact = exact_file(self.below, name) if "" in endings else None
         if exact is not None and exact.suffix.lower() in self.suffixes and exact.suffix.lower() not in RAW_SUFFIXES:
             return Match(exact, EXACT)
         match = self._longest(name, endings, at_least)
-        if match is not None:
+        if match is not None and match.path != exact:
             return match
         return None if exact is None else Match(exact, EXACT)
 
@@ -147,6 +157,8 @@ class PhotoIndex:
         stem, suffix = _split(parts[-1])
         written = PurePosixPath(fit.name.replace("\\", "/")).parts
         decisive: list[Callable[[_Entry], bool]] = [
+            lambda entry: os.path.isfile(entry.path),
+            lambda entry: bool(entry.suffix),
             lambda entry: entry.suffix not in RAW_SUFFIXES,
             lambda entry: entry.suffix == suffix,
             lambda entry: len(entry.parts) == len(parts) == length,
@@ -158,6 +170,7 @@ class PhotoIndex:
         if len({os.path.realpath(entry.path) for entry in best}) > 1:
             shown = ", ".join(self._shown(entry.path) for entry in best[:4]) + (", ..." if len(best) > 4 else "")
             raise UnusablePhoto(f"is ambiguous: {len(best)} files fit equally well ({shown})")
+        _check_file(best[0].path)
         return Match(best[0].path, length)
 
     def _candidates(self, name: str, endings: Sequence[str]) -> "_Fit":
@@ -192,6 +205,27 @@ def exact_file(folder: Path, name: str) -> Path | None:
         except OSError:  # a name that no file can have
             return None
     return None
+
+
+def _check_file(path: Path) -> None:
+    """
+    Raises:
+        UnusablePhoto: a file that an image's name stands for holds none: a link to nothing, a pipe, any file without a suffix.
+    """
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        raise MissingPhoto(f"is a link to {os.readlink(path)}, which is not there ({path})") from None
+    except OSError as error:
+        raise UnusablePhoto(f"cannot be read ({error.strerror}; {path})") from None
+    if not is_file:
+        raise UnusablePhoto(f"is a pipe, a socket or a device, and no file ({path})")
+    if path.suffix:
+        return
+    try:
+        open_image(path).close()
+    except (UnusablePhoto, *DECODING_ERRORS):
+        raise UnusablePhoto(f"is not there; {path}, which has no suffix, is not an image that can be read") from None
 
 
 def _walk(folder: Path, leave_out: Collection[str], deep: bool) -> Iterator[Path]:

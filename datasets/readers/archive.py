@@ -21,6 +21,8 @@ RESERVE = 1 << 28
 """Bytes of the disk that are left free."""
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, UnicodeError, ValueError)
+TEXTS = ("readme", "license", "licence", "copying", "changelog")
+"""How files for people begin that lie beside a capture."""
 MOST_MEMBERS = 1_000_000
 BLOCK = 1 << 20
 UTF8 = 1 << 11
@@ -173,8 +175,8 @@ def _umask() -> int:
 
 
 def _inner(folder: Path) -> Path:
-    """The one folder in it, where there is nothing else, as most programs pack a folder."""
-    inside = list(folder.iterdir())
+    """The one folder in it, and in that one, where nothing else is but texts for people, as most programs pack a folder."""
+    inside = [path for path in folder.iterdir() if path.is_dir() or not path.name.lower().startswith(TEXTS)]
     if len(inside) == 1 and inside[0].is_dir() and inside[0].name not in ("images", "sparse", "keyframes"):
-        return inside[0]
+        return _inner(inside[0])
     return folder

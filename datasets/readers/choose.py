@@ -45,6 +45,9 @@ INNER_FOLDERS = (
 )
 """How folders inside a capture begin in which programs leave models."""
 
+MOST_FOLDERS = 300
+"""So many folders are looked into for a model that lies deeper than the capture that was named."""
+
 
 @dataclass(frozen=True)
 class Reader:
@@ -151,11 +154,12 @@ def find_model(path: Path) -> Found:
                 f"{path}: not a file of cameras that can be read; give the folder of a capture, or one of "
                 f"{'; '.join(reader.looks_for for reader in READERS)}; or a .zip"
             )
-        return Found(reader, path, _folder_of(path))
+        return Found(reader, path, _folder_of(path.parent))
     models = _models(path)
     if models:
         (reader, model), others = models[0], models[1:]
-        return Found(reader, model, path, _choice(reader, model, others))
+        own = reader.name == "COLMAP" and colmap.is_own_folder(path)
+        return Found(reader, model, _folder_of(path) if own else path, _choice(reader, model, others))
     below = _below(path)
     if len(below) > 1:
         names = listed([f"{path / folder.name}" for folder in below])
@@ -166,6 +170,10 @@ def find_model(path: Path) -> Found:
         if not (below[0] / "images").is_dir():
             found = replace(found, folder=path)
         return found
+    deeper = _deeper(path)
+    if deeper:
+        which = listed(deeper) if len(deeper) == 1 else f"one of these: {listed(deeper)}"
+        raise InputError(f"{path}: no cameras here (`splat photos` finds them), but deeper inside; name {which}")
     wanted = "".join(f"\n  {reader.looks_for}" for reader in READERS)
     raise InputError(f"{path}: no cameras here; `splat photos` finds them for a folder of photos. Looked for:{wanted}")
 
@@ -196,13 +204,17 @@ def read_found(found: Found, images: str = USUAL_FOLDER) -> Model:
 
 def _unique(model: Model) -> Model:
     """Photos that the model poses more than once are left out: nothing says which pose is right."""
-    counts = Counter(image.name for image in model.images)
+    photos = [image.name if image.path is None else image.path.resolve() for image in model.images]
+    counts = Counter(photos)
+    named = dict(zip(photos, (image.name for image in model.images), strict=True))
     twice = [
-        (name, f"has {count} poses in the model, so none is certain") for name, count in counts.items() if count > 1
+        (named[photo], f"has {count} poses in the model, so none is certain")
+        for photo, count in counts.items()
+        if count > 1
     ]
     if not twice:
         return model
-    images = [image for image in model.images if counts[image.name] == 1]
+    images = [image for image, photo in zip(model.images, photos, strict=True) if counts[photo] == 1]
     return replace(model, images=images, skipped=[*model.skipped, *twice])
 
 
@@ -234,11 +246,37 @@ def _below(folder: Path) -> list[Path]:
     Raises:
         InputError: one of them may not be read.
     """
+    return [path for path in _folders_in(folder) if _models(path)]
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """
+    Raises:
+        InputError: it may not be read.
+    """
     try:
-        inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     except OSError as error:
         raise _unreadable(folder, error) from error
-    return [path for path in inside if _models(path)]
+
+
+def _deeper(folder: Path) -> list[Path]:
+    """Folders that hold models, more than one folder down; the highest ones, of as many as are quickly looked through."""
+    level, looked = _folders_in(folder), 0
+    while level and looked < MOST_FOLDERS:
+        looked += len(level)
+        below = []
+        found = []
+        for path in level[:MOST_FOLDERS]:
+            try:
+                found += _below(path)
+                below += _folders_in(path)
+            except InputError:
+                continue  # it may not be read
+        if found:
+            return found
+        level = below
+    return []
 
 
 def _choice(reader: Reader, model: Path, others: list[tuple[Reader, Path]]) -> tuple[str, ...]:
@@ -281,14 +319,13 @@ def _reader_of(path: Path) -> Reader | None:
     return next((reader for reader in READERS if reader.name == wanted), None)
 
 
-def _folder_of(path: Path) -> Path:
-    """The capture of a model's file: the first folder with photos of its own folder, the one above, and those above folders in
+def _folder_of(folder: Path) -> Path:
+    """The capture of a model's own folder: the first folder with photos of that one, the one above, and those above folders in
     which programs keep models; else its own folder."""
-    folder, parents = path.parent, path.absolute().parent.parents
     if _is_photo_below(folder, depth=8):
         return folder
-    name = path.absolute().parent.name
-    for above in parents[:3]:
+    name = folder.absolute().name
+    for above in folder.absolute().parents[:3]:
         inner = name.isdigit() or name.lower().startswith(INNER_FOLDERS)
         if (above / "images").is_dir() or (inner and _is_photo_below(above, depth=2)):
             return above

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from splat.datasets.images.photo_index import natural
 from splat.datasets.readers.colmap_model import find_files, holds_model, read_folder, read_images
 from splat.datasets.readers.find_photos import USUAL_FOLDER
 from splat.datasets.readers.model import Model
@@ -33,8 +34,13 @@ def find_models(capture: Path) -> list[Path]:
     return places[0] if places else []
 
 
+def is_own_folder(folder: Path) -> bool:
+    """Whether a folder is that of a model itself, or of its numbered sub-models, and not of the capture around it."""
+    return any(path == folder or (path.parent == folder and path.name.isdigit()) for path in find_models(folder))
+
+
 def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
-    """Read the model of a capture; of several sub-models the one with most photos.
+    """Read the model of a capture; of several sub-models that can be read, the one with most photos.
 
     Args:
         images: folder of the photos, inside the capture. If it is the usual one, and the model has one of its own, as
@@ -54,14 +60,8 @@ def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
             "and other usual places); `splat photos` finds the cameras, or run COLMAP's automatic reconstruction on the "
             "photos first"
         )
-    folders = places[0]
-    notes = []
-    best = folders[0]
-    if len(folders) > 1:
-        counts = {folder: len(read_images(find_files(folder).images, [])) for folder in folders}
-        best = max(folders, key=lambda folder: counts[folder])
-        photos = ", ".join(f"{folder.name}: {count}" for folder, count in counts.items())
-        notes.append(f"{capture}: {len(folders)} sub-models (photos in {photos}); using the largest, {best.name}")
+    notes: list[str] = []
+    best = places[0][0] if len(places[0]) == 1 else _largest(capture, places[0], notes)
     if len(places) > 1:
         others = ", ".join(_below(capture, folder) for place in places[1:] for folder in place)
         notes.append(
@@ -73,11 +73,36 @@ def read_model(capture: Path, images: str = USUAL_FOLDER) -> Model:
     return _with_its_photos(model, capture) if images == USUAL_FOLDER else model
 
 
+def _largest(capture: Path, folders: list[Path], notes: list[str]) -> Path:
+    """The sub-model with most photos.
+
+    Raises:
+        InputError: not one has images that can be read.
+    """
+    counts: dict[Path, int] = {}
+    failed: dict[Path, InputError] = {}
+    for folder in folders:
+        try:
+            counts[folder] = len(read_images(find_files(folder).images, []))
+        except InputError as error:
+            failed[folder] = error
+    if not counts:
+        raise failed[folders[0]]
+    most = max(counts.values())
+    largest = [folder for folder, count in counts.items() if count == most]
+    photos = ", ".join(f"{folder.name}: {count}" for folder, count in counts.items())
+    choice = "the largest" if len(largest) == 1 else "the first of the largest"
+    choice = "the only one that can be read" if len(counts) == 1 else choice
+    notes.append(f"{capture}: {len(folders)} sub-models (photos in {photos}); using {choice}, {largest[0].name}")
+    notes += [f"{capture}: sub-model {folder.name} was left out. {error}" for folder, error in failed.items()]
+    return largest[0]
+
+
 def _with_its_photos(model: Model, capture: Path) -> Model:
     """Take the photos beside the folder `sparse` of a model where that is not the capture's: others may be distorted."""
     sparse = next((folder for folder in (model.source, model.source.parent) if folder.name == "sparse"), capture)
     folder = sparse.parent / USUAL_FOLDER
-    if sparse in (capture, capture / "sparse") or not folder.is_dir():
+    if sparse in (capture, capture / "sparse") or not folder.is_relative_to(capture) or not folder.is_dir():
         return model
     placed = [replace(posed, path=folder / posed.name) for posed in model.images if (folder / posed.name).is_file()]
     if not placed:
@@ -100,7 +125,8 @@ def _places(capture: Path) -> list[list[Path]]:
         parent = capture / place
         if not parent.is_dir():
             continue
-        folders = sorted(folder for folder in parent.iterdir() if folder.is_dir() and holds_model(folder))
+        folders = [folder for folder in parent.iterdir() if folder.is_dir() and holds_model(folder)]
+        folders.sort(key=lambda folder: natural(folder.name))
         found.append([folder for folder in folders if folder.name.isdigit()])
         found.append([parent] if holds_model(parent) else [])
         if place.endswith("sparse"):

@@ -5,6 +5,7 @@ leave out the second line, add empty ones, or write names that COLMAP itself wou
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from splat.datasets.readers.colmap_lens import LARGEST_ID
 from splat.datasets.readers.colmap_records import ImageRecord, decode_names
-from splat.datasets.readers.colmap_text import TextFile
+from splat.datasets.readers.colmap_text import TextFile, whole
 from splat.io.wording import listed, number_of
 
-EXPECTED = "a photo (IMAGE_ID QW QX QY QZ TX TY TZ CAMERA_ID NAME) or its 2D points (X Y POINT3D_ID each)"
+COLUMNS = ("IMAGE_ID", "QW", "QX", "QY", "QZ", "TX", "TY", "TZ", "CAMERA_ID", "NAME")
+EXPECTED = f"a photo ({' '.join(COLUMNS)}) or its 2D points (X Y POINT3D_ID each)"
 NUMERIC = b"0123456789+-.eE \t"
 """What a line of 2D points is made of, but for nan and inf."""
 SHORT = 4096
@@ -92,7 +94,9 @@ def _lines(file: TextFile) -> tuple[list[_Line], bool]:
             continue
         photo, keypoints = _as_photo(number, content), _as_keypoints(content)
         if photo is None and keypoints is None:
-            raise file.unexpected(number, content, EXPECTED)
+            photo = _as_photo(number, content, whole)
+        if photo is None and keypoints is None:
+            raise file.unexpected(number, content, EXPECTED, _wrong(content))
         two_lines = two_lines or photo is None
         lines.append(_Line(number, photo, keypoints, blank))
         blank = False
@@ -117,22 +121,44 @@ def _photos(file: TextFile, lines: list[_Line], two_lines: bool) -> list[_Photo]
         elif last is not None and open_photo:
             last.keypoints = keypoints
         else:
-            raise file.fail(line.number, "has 2D points, but no photo stands before them")
+            nameless = keypoints == (len(COLUMNS) - 1) // 3
+            what = "has 2D points or is a photo without NAME" if nameless else "has 2D points"
+            raise file.fail(line.number, f"{what}, but no photo stands before {'it' if nameless else 'them'}")
     return photos
 
 
-def _as_photo(number: int, line: bytes) -> _Photo | None:
+def _as_photo(number: int, line: bytes, as_id: Callable[[bytes], int] = int) -> _Photo | None:
     fields = line.split(None, 9)
     if len(fields) < 10:
         return None
     try:
-        image_id, camera_id = int(fields[0]), int(fields[8])
+        image_id, camera_id = as_id(fields[0]), as_id(fields[8])
         pose = [float(field) for field in fields[1:8]]
     except ValueError:
         return None
     if not (0 <= image_id <= LARGEST_ID and 0 <= camera_id <= LARGEST_ID):
         return None
     return _Photo(number, image_id, pose, camera_id, fields[9].rstrip())
+
+
+def _wrong(line: bytes) -> str:
+    """What is wrong with a line that begins like a photo, with an id; empty if it does not."""
+    fields = line.split(None, 9)
+    try:
+        whole(fields[0])
+    except ValueError:
+        return ""
+    if len(fields) < 9:
+        return ""
+    for name, field in zip(COLUMNS[:9], fields, strict=False):
+        is_id = name.endswith("_ID")
+        try:
+            value = whole(field) if is_id else float(field)
+        except ValueError:
+            return f"has {field.decode('utf-8', errors='replace')[:20]!r} as its {name}"
+        if is_id and not 0 <= value <= LARGEST_ID:
+            return f"has {value} as its {name}, but ids are from 0 to {LARGEST_ID}"
+    return "has no NAME" if len(fields) == 9 else ""
 
 
 def _as_keypoints(line: bytes) -> int | None:

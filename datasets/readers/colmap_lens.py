@@ -6,6 +6,7 @@ import pycolmap
 
 from splat.datasets.readers.colmap_records import CameraRecord
 from splat.errors import InputError
+from splat.io.ply import FARTHEST
 
 pycolmap.logging.minloglevel = pycolmap.logging.Level.FATAL.value  # errors come as exceptions, not on stderr
 
@@ -48,7 +49,7 @@ def parameter_names(model: str) -> tuple[str, ...]:
 def make_camera(
     where: str, place: str, camera_id: int, model: str, width: int, height: int, params: list[float]
 ) -> CameraRecord:
-    """A camera as a file states it.
+    """A camera as a file states it; a fault in it is kept with it, for there may be no photo of it.
 
     Args:
         where: file and place, for the message of an error.
@@ -56,29 +57,42 @@ def make_camera(
         model: a name, in any case.
 
     Raises:
-        InputError: the model is not known, or size or number of parameters do not fit it.
+        InputError: its id is none.
     """
-    name = model.upper()
-    if name not in known_models() and name not in PANORAMAS:
-        raise InputError(
-            f"{where}: camera {camera_id} is of the unknown camera model {model!r}; known are "
-            f"{', '.join(known_models())}. Convert the model with COLMAP to one of these (`colmap image_undistorter` "
-            "makes it PINHOLE)"
-        )
     if not (0 <= camera_id <= LARGEST_ID):
         raise InputError(f"{where}: expected a camera id from 0 to {LARGEST_ID}, got {camera_id}")
+    name, camera = model.upper(), None
+    fault = _fault(name, width, height, params)
+    if fault is None and name not in PANORAMAS:
+        camera = pycolmap.Camera.create_from_model_name(camera_id, name, 1.0, width, height)
+        camera.params = params
+        fault = _fault_of_parameters(camera)
+    return CameraRecord(camera_id, name, (width, height), tuple(params), place, camera, fault)
+
+
+def _fault(name: str, width: int, height: int, params: list[float]) -> str | None:
+    if name not in known_models() and name not in PANORAMAS:
+        return (
+            f"is of the unknown camera model {name!r}; known are {', '.join(known_models())}. Convert the model with COLMAP "
+            "to one of these (`colmap image_undistorter` makes it PINHOLE)"
+        )
     if not (0 < width < LARGEST_SIDE and 0 < height < LARGEST_SIDE):
-        raise InputError(
-            f"{where}: camera {camera_id} states an image of {width} x {height} pixels; write the size of its photos there"
-        )
-    if name in PANORAMAS:
-        return CameraRecord(camera_id, name, None, place)
+        return f"states an image of {width} x {height} pixels; write the size of its photos there"
     names = parameter_names(name)
-    if len(params) != len(names):
-        raise InputError(
-            f"{where}: camera {camera_id} is {name}, which has {len(names)} parameters ({', '.join(names)}), "
-            f"got {len(params)}; export the model again, or write the missing ones there"
-        )
-    camera = pycolmap.Camera.create_from_model_name(camera_id, name, 1.0, width, height)
-    camera.params = params
-    return CameraRecord(camera_id, name, camera, place)
+    if name in PANORAMAS or len(params) == len(names):
+        return None
+    remedy = "write the missing ones there" if len(params) < len(names) else "take out what is too much"
+    return (
+        f"is {name}, which has {len(names)} parameters ({', '.join(names)}), got {len(params)}; export the model again, or "
+        f"{remedy}"
+    )
+
+
+def _fault_of_parameters(camera: pycolmap.Camera) -> str | None:
+    remedy = "; correct it, or find the cameras again"
+    for index, (name, value) in enumerate(zip(parameter_names(camera.model.name), camera.params, strict=True)):
+        if not abs(value) < FARTHEST:
+            return f"has {name} = {value:g}, which is not finite or beyond {FARTHEST:.0e}{remedy}"
+        if index in camera.focal_length_idxs() and value <= 0:
+            return f"has {name} = {value:g}, expected a focal length above 0{remedy}"
+    return None

@@ -4,8 +4,9 @@ What can be used is used: photos, poses, lenses and points, and tracks as far as
 """
 
 import math
+import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,7 +24,11 @@ from splat.io.wording import listed, number_of, was
 
 LONGEST_NAME = 255
 """Bytes in the name of a file or folder, on all usual file systems."""
+SAME = 1e-6
+"""By how much a number may differ from itself in a file of the other form, which may have fewer digits; a tenth of that, of a
+large one."""
 
+_Key = TypeVar("_Key", int, str)
 _Record = TypeVar("_Record", CameraRecord, ImageRecord)
 
 
@@ -34,8 +39,9 @@ class ModelFiles:
     folder: Path
     cameras: Path
     images: Path
-    points: Path | None  # may also be a .ply
-    other_images: Path | None  # images in the other form, which are not read
+    points: tuple[Path, ...]  # the first with points is read; else a .ply
+    other_cameras: Path | None  # cameras and images in the other form, which are not used
+    other_images: Path | None
 
 
 def holds_model(folder: Path) -> bool:
@@ -58,13 +64,21 @@ def find_files(folder: Path) -> ModelFiles:
     if ".txt" in forms["cameras"] and ".txt" in forms["images"] and len(forms["cameras"]) + len(forms["images"]) < 4:
         forms = {stem: dict(sorted(found.items(), reverse=True)) for stem, found in forms.items()}
     cameras, images, points = (list(found.values()) for found in forms.values())
-    points += [path for name in ("points3D.ply", "points3d.ply") if (path := folder / name).is_file()]
-    return ModelFiles(folder, cameras[0], images[0], points[0] if points else None, images[1] if images[1:] else None)
+    points = points or list(_forms(folder, "points3D", (".ply",)).values())
+    others = (paths[1] if paths[1:] else None for paths in (cameras, images))
+    return ModelFiles(folder, cameras[0], images[0], tuple(points), *others)
 
 
-def _forms(folder: Path, stem: str) -> dict[str, Path]:
-    """The files of this name in a folder, binary before text."""
-    paths = {suffix: folder / f"{stem}{suffix}" for suffix in (".bin", ".txt")}
+def _forms(folder: Path, stem: str, suffixes: Sequence[str] = (".bin", ".txt")) -> dict[str, Path]:
+    """The files of this name in a folder, binary before text; one of other capitals where there is none of these."""
+    paths = {suffix: path for suffix in suffixes if (path := folder / f"{stem}{suffix}").is_file()}
+    if paths:
+        return paths
+    try:
+        inside = {name.lower(): name for name in sorted(os.listdir(folder))}
+    except OSError:  # not allowed to look there
+        return {}
+    paths = {suffix: folder / inside.get(f"{stem}{suffix}".lower(), "") for suffix in suffixes}
     return {suffix: path for suffix, path in paths.items() if path.is_file()}
 
 
@@ -77,8 +91,13 @@ def read_images(path: Path, notes: list[str]) -> list[ImageRecord]:
     read = colmap_binary.read_images if path.suffix.lower() == ".bin" else colmap_image_lines.read_images
     images = read(path, notes)
     _check_twice(path, images, "image", lambda image: image.id)
-    _check_twice(path, images, "a pose of the photo", lambda image: image.name)
+    _check_twice(path, images, "a pose of the photo", lambda image: _plain(image.name))
     return images
+
+
+def _plain(name: str) -> str:
+    """One form of the names of a file, `./a.jpg` and `a.jpg`."""
+    return "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
 
 
 def read_folder(folder: Path) -> Model:
@@ -89,26 +108,47 @@ def read_folder(folder: Path) -> Model:
     """
     files = find_files(folder)
     notes: list[str] = []
-    binary = files.cameras.suffix.lower() == ".bin"
-    cameras = (colmap_binary if binary else colmap_text).read_cameras(files.cameras, notes)
-    _check_twice(files.cameras, cameras, "camera", lambda camera: camera.id)
+    cameras = _read_cameras(files.cameras, notes)
     images = read_images(files.images, notes)
-    _compare_forms(files, len(images), notes)
-    points = _read_points(files.points, notes)
+    _compare_forms(files, cameras, images, notes)
+    points_file, points = _read_points(files.points, notes)
     finite = np.asarray((np.isfinite(points.xyz) & (np.abs(points.xyz) < FARTHEST)).all(axis=1))
-    if files.points is not None and not finite.all():
+    if not finite.all():
         lost = int((~finite).sum())
         notes.append(
-            f"{files.points}: {number_of(lost, 'point')} of {len(finite):,} whose position is not finite, or beyond "
+            f"{points_file}: {number_of(lost, 'point')} of {len(finite):,} whose position is not finite, or beyond "
             f"{FARTHEST:.0e}, {was(lost)} left out"
         )
-    observed = _observed(files, images, points, finite, notes)
-    posed, skipped = _pose(files, {camera.id: camera for camera in cameras}, images, observed, notes)
+    observed = _observed(str(points_file), files.images.name, images, points, finite, notes)
+    posed, skipped = _pose(files, cameras, images, observed, notes)
     return Model(folder, posed, points.xyz[finite], points.colors[finite], skipped, tuple(notes))
 
 
-def _check_twice(path: Path, records: Sequence[_Record], what: str, key: Callable[[_Record], int | str]) -> None:
-    seen: dict[int | str, _Record] = {}
+def _read_cameras(path: Path, notes: list[str]) -> dict[int, CameraRecord]:
+    """The cameras of a model by their ids.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    records = (colmap_binary if path.suffix.lower() == ".bin" else colmap_text).read_cameras(path, notes)
+    cameras: dict[int, CameraRecord] = {}
+    same = []
+    for record in records:
+        first = cameras.setdefault(record.id, record)
+        if first is not record and first.says_the_same(record):
+            same.append(record.id)
+        elif first is not record:
+            fault = f"is there twice, in {first.place} and {record.place}; take out the wrong one, or export the model again"
+            cameras[record.id] = replace(first, fault=fault)
+    if same:
+        notes.append(f"{path}: says the same of {number_of(len(same), 'camera')} twice (camera ids {listed(same)})")
+    return cameras
+
+
+def _check_twice(
+    path: Path, records: Sequence[ImageRecord], what: str, key: Callable[[ImageRecord], int | str]
+) -> None:
+    seen: dict[int | str, ImageRecord] = {}
     for record in records:
         first = seen.setdefault(key(record), record)
         if first is not record:
@@ -118,24 +158,74 @@ def _check_twice(path: Path, records: Sequence[_Record], what: str, key: Callabl
             )
 
 
-def _compare_forms(files: ModelFiles, count: int, notes: list[str]) -> None:
-    """Say it when the images that were not read are not as many: someone may have edited those."""
-    if files.other_images is None:
-        return
-    try:
-        others = len(read_images(files.other_images, []))
-    except InputError:
-        return  # nothing depends on that file
-    if others != count:
-        notes.append(
-            f"{files.folder}: {files.images.name} has {number_of(count, 'photo')}, {files.other_images.name} {others:,}; "
-            f"{files.images.name} was read. Remove the one that is not meant"
-        )
+def _compare_forms(
+    files: ModelFiles, cameras: dict[int, CameraRecord], images: list[ImageRecord], notes: list[str]
+) -> None:
+    """Say it when the cameras or images that are not used are others: someone may have edited those."""
+
+    def compare_cameras(path: Path) -> str:
+        ids = _differing(cameras, _read_cameras(path, []), _is_same_camera)
+        return f"{number_of(len(ids), 'camera')} (camera ids {listed(ids)})" if ids else ""
+
+    def compare_images(path: Path) -> str:
+        used, others = ({image.name: image for image in one} for one in (images, read_images(path, [])))
+        names = _differing(used, others, _is_same_image)
+        return f"{number_of(len(names), 'photo')} ({listed(names)})" if names else ""
+
+    for path, other, compare in (
+        (files.cameras, files.other_cameras, compare_cameras),
+        (files.images, files.other_images, compare_images),
+    ):
+        try:
+            difference = compare(other) if other is not None else ""
+        except InputError:
+            continue  # nothing depends on that file
+        if other is not None and difference:
+            notes.append(
+                f"{files.folder}: {path.name} and {other.name} differ in {difference}; {path.name} was read. Remove the one "
+                "that is not meant"
+            )
 
 
-def _read_points(path: Path | None, notes: list[str]) -> PointTable:
-    if path is None:
-        return PointTable.without_tracks(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
+def _differing(
+    one: dict[_Key, _Record], other: dict[_Key, _Record], same: Callable[[_Record, _Record], bool]
+) -> list[_Key]:
+    """The keys of what is in one of both alone, or not the same."""
+    return [key for key in {**one, **other} if key not in one or key not in other or not same(one[key], other[key])]
+
+
+def _is_same_camera(one: CameraRecord, other: CameraRecord) -> bool:
+    return (one.model, one.size) == (other.model, other.size) and _is_same(one.params, other.params)
+
+
+def _is_same_image(one: ImageRecord, other: ImageRecord) -> bool:
+    turned = any(_is_same(one.quat, [sign * value for value in other.quat]) for sign in (1, -1))
+    return turned and one.camera_id == other.camera_id and _is_same(one.translation, other.translation)
+
+
+def _is_same(one: Sequence[float], other: Sequence[float]) -> bool:
+    return len(one) == len(other) and np.allclose(one, other, rtol=SAME / 10, atol=SAME, equal_nan=True)
+
+
+def _read_points(paths: Sequence[Path], notes: list[str]) -> tuple[Path | None, PointTable]:
+    """The points of the first file that has any, and that file."""
+    if not paths:
+        return None, PointTable.without_tracks(np.zeros((0, 3)), np.zeros((0, 3), np.uint8))
+    path, *others = paths
+    points = _points_of(path, notes)
+    for other in others if not len(points.xyz) else ():
+        try:
+            more = _points_of(other, notes)
+        except InputError as error:
+            notes.append(f"{path} has no points, and {error}")
+            continue
+        if len(more.xyz):
+            notes.append(f"{path} has no points; the {len(more.xyz):,} of {other.name} are used")
+            return other, more
+    return path, points
+
+
+def _points_of(path: Path, notes: list[str]) -> PointTable:
     if path.suffix.lower() == ".ply":
         cloud = load_points(path, torch.float64)
         notes.append(
@@ -160,11 +250,17 @@ def _pose(
 ) -> tuple[list[PosedImage], list[tuple[str, str]]]:
     """Photos in the order of their names, and those that cannot be used with the reason."""
     posed, skipped, panoramas, scaled = [], [], [], []
+    faulty: list[CameraRecord] = []
     for image, rows in sorted(zip(images, observed, strict=True), key=lambda pair: pair[0].name):
         record = cameras.get(image.camera_id)
         norm = math.hypot(*image.quat)
         if record is None:
             reason = f"is of camera {image.camera_id}, which {files.cameras.name} does not have"
+        elif record.fault is not None:
+            faulty.append(record)
+            place = f"{files.cameras.name}, {record.place}"
+            skipped.append((image.name, f"is of camera {record.id} ({place}), which {record.fault}"))
+            continue
         elif record.camera is None:
             panoramas.append((image.name, record.model))
             continue
@@ -172,8 +268,6 @@ def _pose(
             reason = f"has a rotation that is {'zero' if norm == 0 else 'not finite'}"
         elif not all(abs(value) < FARTHEST for value in image.translation):
             reason = f"has a position that is not finite, or beyond {FARTHEST:.0e}"
-        elif not _usable(record):
-            reason = f"has a camera whose parameters are not usable ({files.cameras.name}, {record.place})"
         elif not _can_be_a_file(image.name):
             reason = "has a name that no file can have"
         else:
@@ -182,6 +276,15 @@ def _pose(
             posed.append(PosedImage(image.name, record.camera, _viewmat(image), observed=rows))
             continue
         skipped.append((image.name, f"{reason} ({files.images.name}, {image.place})"))
+    if faulty and not posed:
+        raise InputError(f"{files.cameras}, {faulty[0].place}: camera {faulty[0].id} {faulty[0].fault}")
+    used = {image.camera_id for image in images}
+    unused = [record for record in cameras.values() if record.fault is not None and record.id not in used]
+    if unused:
+        notes.append(
+            f"{files.cameras}: {number_of(len(unused), 'camera')} that cannot be used {was(len(unused))} ignored, for no photo "
+            f"is of {'it' if len(unused) == 1 else 'them'}: in {unused[0].place}, camera {unused[0].id} {unused[0].fault}"
+        )
     if scaled:
         notes.append(
             f"{files.images}: quaternions of {number_of(len(scaled), 'photo')} are not of unit length and were normalized: "
@@ -199,13 +302,6 @@ def _report_panoramas(files: ModelFiles, panoramas: list[tuple[str, str]], other
         raise InputError(f"{files.folder}: {what}; {PANORAMA_REMEDY}")
     names = listed(name for name, _ in panoramas)
     notes.append(f"{files.folder}: {what} and {was(len(panoramas))} left out: {names}. To use them, {PANORAMA_REMEDY}")
-
-
-def _usable(record: CameraRecord) -> bool:
-    camera = record.camera
-    if camera is None or not all(abs(value) < FARTHEST for value in camera.params):
-        return False
-    return all(camera.params[index] > 0 for index in camera.focal_length_idxs())
 
 
 def _can_be_a_file(name: str) -> bool:
@@ -229,7 +325,12 @@ def _viewmat(image: ImageRecord) -> NDArray[np.float64]:  # [4, 4]
 
 
 def _observed(
-    files: ModelFiles, images: list[ImageRecord], points: PointTable, finite: NDArray[np.bool_], notes: list[str]
+    points_file: str,
+    images_file: str,
+    images: list[ImageRecord],
+    points: PointTable,
+    finite: NDArray[np.bool_],
+    notes: list[str],
 ) -> list[NDArray[np.int64]]:
     """For every image, which of the finite points it has seen, by the tracks that fit."""
     nothing = [np.zeros(0, np.int64)] * len(images)
@@ -244,7 +345,7 @@ def _observed(
     missing = np.unique(ids[~known])
     if len(missing):
         notes.append(
-            f"{files.points}: tracks of {number_of(len(missing), 'photo')} that the model lacks were ignored "
+            f"{points_file}: tracks of {number_of(len(missing), 'photo')} that the model lacks were ignored "
             f"(image ids {listed(missing)})"
         )
     place, keypoint, rows = order[place[known]], keypoint[known], rows[known]
@@ -261,8 +362,8 @@ def _observed(
     if not fits.all():
         lost = int((~fits).sum())
         notes.append(
-            f"{files.points}: {lost:,} of {len(points.tracks):,} observations in tracks did not fit the 2D points of "
-            f"{files.images.name} and {was(lost)} ignored; positions and colors are used all the same"
+            f"{points_file}: {lost:,} of {len(points.tracks):,} observations in tracks did not fit the 2D points of "
+            f"{images_file} and {was(lost)} ignored; positions and colors are used all the same"
         )
     fits &= finite[rows]
     place, rows = place[fits], (np.cumsum(finite) - 1)[rows[fits]]

@@ -17,8 +17,14 @@ GRAY = 128
 class CameraRecord:
     id: int
     model: str  # COLMAP's name of the camera model
-    camera: pycolmap.Camera | None  # None for a panorama, which no pinhole or fisheye camera can stand for
+    size: tuple[int, int]  # width and height
+    params: tuple[float, ...]
     place: str  # where in the file: "line 4" or "byte 8"
+    camera: pycolmap.Camera | None  # None for a panorama, which no pinhole or fisheye camera can stand for
+    fault: str | None = None  # why no photo of it can be used: the end of a sentence that begins with the camera
+
+    def says_the_same(self, other: "CameraRecord") -> bool:
+        return (self.model, self.size, self.params) == (other.model, other.size, other.params)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,9 @@ images.txt is read by colmap_image_lines.py.
 
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,14 @@ from splat.errors import InputError
 from splat.io.wording import number_of, was
 
 EXPORT_AGAIN = "correct the line, or export the model again with COLMAP"
+COLUMNS = ("POINT3D_ID", "X", "Y", "Z", "R", "G", "B", "ERROR")
+"""Of points3D.txt, before the track."""
+LOOKED_AT = 1000
+"""Lines of points3D.txt whose columns say which it has."""
+MOST_LEFT_OUT = 0.1
+"""The fraction of its lines that may be left out because they are no points."""
+POINT_IDS = 1 << 64
+"""COLMAP stores ids of points in 64 bits."""
 _STATED = re.compile(rb"#\s*Number of (cameras|images|points):\s*(\d{1,12})")
 _DECIMAL_COMMA = re.compile(rb"[-+]?\d+,\d+(?:[eE][-+]?\d+)?")
 
@@ -58,19 +68,16 @@ class TextFile:
     def fail(self, number: int, what: str, remedy: str = EXPORT_AGAIN) -> InputError:
         return InputError(f"{self.path}, line {number}: {what}; {remedy}")
 
-    def unexpected(self, number: int, line: bytes, expected: str) -> InputError:
-        """The error for a line that is not what it should be, with the cause where it can be seen."""
-        fields = line.split(None, 16)[:16]
-        for field in fields:
-            if _DECIMAL_COMMA.fullmatch(field):
-                return self.fail(
-                    number,
-                    f"has a decimal comma, {field.decode()}",
-                    "write all numbers of the model with decimal points, or export it again where the language of the "
-                    "system uses them (LC_ALL=C)",
-                )
-        if fields[0].endswith(b",") or (len(fields) < 4 and line.count(b",") > 3):
-            return self.fail(number, "has commas between its columns", "replace them with spaces")
+    def unexpected(self, number: int, line: bytes, expected: str, wrong: str = "") -> InputError:
+        """The error for a line that is not what it should be, with the cause where it can be seen.
+
+        Args:
+            wrong: the cause, if no other is seen.
+        """
+        if cause := _commas(line):
+            return self.fail(number, *cause)
+        if wrong:
+            return self.fail(number, f"{wrong}; expected {expected}")
         text = line.decode("utf-8", errors="replace")
         return self.fail(number, f"expected {expected}, got {text[:60]!r}{'...' if len(text) > 60 else ''}")
 
@@ -82,20 +89,35 @@ class TextFile:
             )
 
 
+def _commas(line: bytes) -> tuple[str, str] | None:
+    """What is wrong where commas stand in the place of points or spaces, and the remedy."""
+    fields = line.split(None, 16)[:16]
+    for field in fields:
+        if _DECIMAL_COMMA.fullmatch(field):
+            return (
+                f"has a decimal comma, {field.decode()}",
+                "write all numbers of the model with decimal points, or export it again where the language of the system uses "
+                "them (LC_ALL=C)",
+            )
+    if fields[0].endswith(b",") or (len(fields) < 4 and line.count(b",") > 3):
+        return "has commas between its columns", "replace them with spaces"
+    return None
+
+
 def read_cameras(path: Path, notes: list[str]) -> list[CameraRecord]:
     """Cameras in the order of the file; what was ignored is added to `notes`.
 
     Raises:
-        InputError: a line is not a camera of a known model; the message names it.
+        InputError: a line is not a camera; the message names it.
     """
     file = TextFile(path)
     cameras = []
     for number, line in file.lines():
         if not line:
             continue
-        fields = line.split()
+        fields = line.partition(b"#")[0].split()  # a comment may stand behind it
         try:
-            camera_id, width, height = (_whole(fields[column]) for column in (0, 2, 3))
+            camera_id, width, height = (whole(fields[column]) for column in (0, 2, 3))
             model = fields[1].decode("ascii")
             params = [float(field) for field in fields[4:]]
         except (ValueError, IndexError, OverflowError):
@@ -107,8 +129,12 @@ def read_cameras(path: Path, notes: list[str]) -> list[CameraRecord]:
     return cameras
 
 
-def _whole(field: bytes) -> int:
-    """A whole number, also where a program wrote it as 640.0."""
+def whole(field: bytes) -> int:
+    """A whole number, also where a program wrote it as 640.0.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         return int(field)
     except ValueError:
@@ -121,7 +147,7 @@ def _whole(field: bytes) -> int:
 def _extend(tracks: "array[int]", fields: list[bytes]) -> bool:
     """Add whole numbers to `tracks`: all of them or, where they are not, none."""
     before = len(tracks)
-    for convert in (int, _whole):  # the first is fast
+    for convert in (int, whole):  # the first is fast
         try:
             tracks.extend(map(convert, fields))
         except (ValueError, OverflowError):
@@ -135,30 +161,30 @@ def read_points(path: Path, notes: list[str]) -> PointTable:
     """Points and their tracks in the order of the file; what was ignored is added to `notes`.
 
     A point is POINT3D_ID X Y Z R G B ERROR and pairs IMAGE_ID POINT2D_IDX. A file may lack the error in all its lines,
-    or all that follows the position; colors may be whole numbers to 255 or fractions.
+    or all that follows the position; colors may be whole numbers to 255 or fractions. A few lines that are no points are left
+    out.
 
     Raises:
-        InputError: a line is not a point, or has other columns than the first; the message names it.
+        InputError: more than a tenth of the lines are no points; the message names the first.
     """
     file = TextFile(path)
     ids, values, lengths, tracks = array("Q"), array("d"), array("q"), array("q")
-    first, columns, fixed, bad_tracks, fractions = 0, 0, 8, 0, False
+    fixed, bad_tracks, fractions = _layout(file), 0, False
+    lines = 0
+    left_out: list[tuple[int, bytes]] = []
     for number, line in file.lines():
         if not line:
             continue
-        fields = line.split()
-        if not first:
-            first, columns = number, len(fields)
-            fixed = columns if columns in (4, 5) else 8 - columns % 2
-            if columns < 4 or columns == 6:
-                raise file.unexpected(number, line, f"a point ({_columns(8)})")
-        if len(fields) != columns if fixed < 7 else len(fields) < fixed or (len(fields) - fixed) % 2:
-            raise file.unexpected(number, line, f"a point of the columns that line {first} has ({_columns(fixed)})")
+        fields, lines = line.split(), lines + 1
         try:
-            ids.append(_whole(fields[0]))
-            values.extend(map(float, fields[1:7] if fixed >= 7 else fields[1:4]))
-        except (ValueError, OverflowError):
-            raise file.unexpected(number, line, f"a point ({_columns(fixed)})") from None
+            if not _fits(len(fields), fixed):
+                raise ValueError
+            row = [float(field) for field in (fields[1:7] if fixed >= 7 else fields[1:4])]
+            ids.append(whole(fields[0]) % POINT_IDS)  # they are only compared
+        except ValueError:
+            left_out.append((number, line))
+            continue
+        values.extend(row)
         if fixed >= 7:
             fractions = fractions or b"." in b"".join(fields[4:7])
             before = len(tracks)
@@ -166,6 +192,8 @@ def read_points(path: Path, notes: list[str]) -> PointTable:
                 bad_tracks += 1
             lengths.append((len(tracks) - before) // 2)
     count = len(ids)
+    if left_out:
+        _report_left_out(file, left_out, lines, fixed, notes)
     file.check_stated(count, "point", notes)
     if bad_tracks:
         notes.append(
@@ -187,11 +215,67 @@ def read_points(path: Path, notes: list[str]) -> PointTable:
     )
 
 
+def _layout(file: TextFile) -> int:
+    """How many columns stand before the track in most lines at the top; all of them where there are no colors.
+
+    Raises:
+        InputError: most are of no point.
+    """
+    counts: Counter[int] = Counter()
+    first: dict[int, tuple[int, bytes]] = {}
+    for number, line in islice((entry for entry in file.lines() if entry[1]), LOOKED_AT):
+        columns = len(line.split())
+        fixed = columns if columns in (4, 5) else 8 - columns % 2 if columns >= 7 else 0
+        counts[fixed] += 1
+        first.setdefault(fixed, (number, line))
+    ((fixed, _),) = counts.most_common(1) or [(8, 0)]
+    if not fixed:
+        raise file.unexpected(*first[0], f"a point ({_columns(8)})")
+    return fixed
+
+
+def _fits(columns: int, fixed: int) -> bool:
+    return columns == fixed if fixed < 7 else columns >= fixed and (columns - fixed) % 2 == 0
+
+
+def _report_left_out(
+    file: TextFile, left_out: list[tuple[int, bytes]], lines: int, fixed: int, notes: list[str]
+) -> None:
+    """Say how many lines are no points, and what is wrong with the first.
+
+    Raises:
+        InputError: they are too many.
+    """
+    (number, line), count = left_out[0], len(left_out)
+    are = "is no point" if count == 1 else "are no points"
+    wrong = _wrong(line.split(), fixed)
+    if count > MOST_LEFT_OUT * lines:
+        raise file.unexpected(number, line, f"a point ({_columns(fixed)})", wrong)
+    seen, _ = _commas(line) or (wrong, "")
+    notes.append(
+        f"{file.path}: {number_of(count, 'line')} of {lines:,} {are} and {was(count)} left out; the first, line {number}, "
+        f"{seen}"
+    )
+
+
+def _wrong(fields: list[bytes], fixed: int) -> str:
+    """What is wrong with a line that is no point."""
+    if len(fields) < fixed or (fixed < 7 and len(fields) != fixed):
+        return f"has {number_of(len(fields), 'column')}, not {fixed}"
+    if not _fits(len(fields), fixed):
+        return f"has {number_of(len(fields) - fixed, 'number')} in its track, an odd number, and not pairs"
+    for name, field in zip(COLUMNS[:7], fields[:fixed], strict=False):
+        try:
+            whole(field) if name == COLUMNS[0] else float(field)
+        except ValueError:
+            return f"has {field.decode('utf-8', errors='replace')[:20]!r} as its {name}"
+    return "is no point"
+
+
 def _columns(fixed: int) -> str:
-    names = ("POINT3D_ID", "X", "Y", "Z", "R", "G", "B", "ERROR")
     if fixed < 7:
-        return " ".join(names[:fixed])
-    return " ".join(names[:fixed]) + " TRACK[] as (IMAGE_ID, POINT2D_IDX)"
+        return " ".join(COLUMNS[:fixed])
+    return " ".join(COLUMNS[:fixed]) + " TRACK[] as (IMAGE_ID, POINT2D_IDX)"
 
 
 def _colors(path: Path, values: NDArray[np.float64], fractions: bool, notes: list[str]) -> NDArray[np.uint8]:  # [P, 3]

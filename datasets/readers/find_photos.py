@@ -1,13 +1,13 @@
 """Which file each photo of a capture is: in the folder of photos, beside the model, or wherever they have been moved to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
-from splat.datasets.images.photo_index import EXACT, Match, PhotoIndex, exact_file
+from splat.datasets.images.photo_index import EXACT, Match, PhotoIndex, exact_file, natural
 from splat.errors import InputError
-from splat.io.wording import listed
+from splat.io.wording import listed, number_of
 
 USUAL_FOLDER = "images"
 """Where photos are unless something else is said."""
@@ -35,7 +35,7 @@ def find_photos(names: Sequence[str], capture: Path, images: str, base: Path | N
         base: the folder that names are relative to, where it is not that of the photos (transforms.json).
 
     Raises:
-        InputError: there is no such folder, or several hold the photos; the message names them.
+        InputError: there is no such folder, several hold the photos, or it holds others only; the message names them.
     """
     folder, chosen = capture / images, Path(images) != Path(USUAL_FOLDER)
     notes: list[str] = []
@@ -55,7 +55,8 @@ def find_photos(names: Sequence[str], capture: Path, images: str, base: Path | N
     nowhere = bool(rest) and not any(found)
     if nowhere and chosen:
         raise InputError(
-            f"{folder}: has none of the {len(names)} photos; name their folder with `images`{_hint(names, capture)}"
+            f"{folder}: has none of the {len(names)} photos{_held(folder)}; name their folder with `images`"
+            f"{_hint(names, capture)}"
         )
     if chosen and base is not None:
         _beside_the_model(found, names, base, images, notes)
@@ -67,15 +68,47 @@ def find_photos(names: Sequence[str], capture: Path, images: str, base: Path | N
             reason = "has none of the photos" if folder.is_dir() else "is not there"
             where = "the capture's own folder" if other == capture else f"{other.name}/"
             notes.append(f"{folder} {reason}: {_count(matches)} of {len(names)} photos are taken from {where}")
+        elif held := _held(folder):
+            raise InputError(
+                f"{folder}: has none of the {len(names)} photos, such as {names[0]}{held}; give them back the names that the "
+                f"model has, or name the right folder with `images`"
+            )
     notes += _moved(found, names, capture, quiet=chosen and base is not None)
     looked = folder if folder.is_dir() else capture
+    index = PhotoIndex(looked)
+    owners = {match.path: name for match, name in zip(found, names, strict=True) if isinstance(match, Match)}
     files = [
-        match.path
-        if isinstance(match, Match)
-        else match or MissingPhoto(f"is not there (nothing like it below {looked})")
-        for match in found
+        match.path if isinstance(match, Match) else match or _missing(index, name, owners)
+        for match, name in zip(found, names, strict=True)
     ]
-    return FoundPhotos(files, notes)
+    return FoundPhotos(files if base is not None else _distinct(files, names), notes)
+
+
+def _missing(index: PhotoIndex, name: str, owners: Mapping[Path, str]) -> MissingPhoto:
+    """Why a photo has no file: the one like it may be another photo's."""
+    near = _find(index, name)
+    if near is None:
+        return MissingPhoto(f"is not there (nothing like it below {index.folder})")
+    if isinstance(near, UnusablePhoto):
+        return MissingPhoto(f"is not there (what is like it {near})")
+    owner = owners.get(near.path)
+    return MissingPhoto(
+        f"is not there ({near.path} is {'in another place' if owner is None else f'the file of {owner}'})"
+    )
+
+
+def _distinct(files: list[Path | UnusablePhoto], names: Sequence[str]) -> list[Path | UnusablePhoto]:
+    """Photos of one file have several poses, of which none is certain."""
+    rows: dict[Path, list[int]] = {}
+    for row, file in enumerate(files):
+        if isinstance(file, Path):
+            rows.setdefault(file.resolve(), []).append(row)
+    distinct = list(files)
+    for file, same in rows.items():
+        for row in same if len(same) > 1 else ():
+            others = listed(names[other] for other in same if other != row)
+            distinct[row] = UnusablePhoto(f"is the same file as {others}, {file}, so no pose of it is certain")
+    return distinct
 
 
 def other_places(names: Sequence[str], capture: Path, folder: Path) -> list[tuple[str, int]]:
@@ -83,6 +116,14 @@ def other_places(names: Sequence[str], capture: Path, folder: Path) -> list[tupl
     places = [(place, _count(matches)) for place, matches in _candidates(names, capture, folder)]
     held = [("." if place == capture else place.name, count) for place, count in places if count]
     return sorted(held, key=lambda place: (-place[1], place[0]))
+
+
+def _held(folder: Path) -> str:
+    """What else a folder holds, for the middle of a message."""
+    if not folder.is_dir():
+        return ""
+    held = sorted((path.relative_to(folder).as_posix() for path in PhotoIndex(folder).files), key=natural)
+    return f", but {number_of(len(held), 'photo')} of other names ({listed(held)})" if held else ""
 
 
 def _hint(names: Sequence[str], capture: Path) -> str:

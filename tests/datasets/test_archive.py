@@ -37,7 +37,7 @@ def zipped_capture(folder: Path, prefix: str = "scan/") -> Path:
     return write_zip(folder / "capture.zip", files)
 
 
-@pytest.mark.parametrize("prefix", ["", "scan/", "./", "deep/scan/"])
+@pytest.mark.parametrize("prefix", ["", "scan/", "./", "deep/scan/", "x/y/z/scan/"])
 def test_a_zip_is_unpacked_once_and_used_again(tmp_path, prefix):
     path = zipped_capture(tmp_path, prefix)
     assert any("was unpacked to" in note for note in read_model(path).notes)
@@ -60,6 +60,13 @@ def test_a_check_up_leaves_nothing_beside_a_zip(tmp_path):
     with pytest.raises(InputError, match=r"nothing\.zip: no cameras here"):
         check_up(nothing)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["capture.zip", "nothing.zip"]
+
+
+def test_a_text_for_people_beside_the_folder_of_a_capture(tmp_path):
+    path = zipped_capture(tmp_path, "x/y/z/")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("x/README.md", "hello")
+    assert unpack(path).folder == tmp_path / "capture/x/y/z" and len(read_model(path).images) == 5
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):

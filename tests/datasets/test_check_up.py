@@ -285,7 +285,7 @@ def test_pictures_of_little() -> None:
         (lambda lines: [line for line in lines if line.startswith("#")], "no photos"),
         (
             lambda lines: [line.replace("PINHOLE 48 32 ", "PINHOLE 48 32 -") for line in lines],
-            "parameters are not usable",
+            "expected a focal length above 0",
         ),
     ],
 )

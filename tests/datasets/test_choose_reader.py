@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from posed_photos import POINTS, ring, write_photos, write_ply
 
 from splat.datasets.check_up import check_up
-from splat.datasets.load import load_capture
+from splat.datasets.load import PhotoOptions, load_capture
 from splat.datasets.readers import choose
 from splat.datasets.readers.choose import READERS, holds_model, read_model
 from splat.errors import InputError
@@ -131,6 +131,42 @@ def test_the_cameras_of_a_sub_model_are_read_when_named(tmp_path):
     write_capture(tmp_path, photos=5, model="sparse/1")
     assert len(read_model(tmp_path).images) == 8
     assert len(load_capture(tmp_path / "sparse" / "1" / "cameras.bin").frames) == 5
+
+
+@pytest.mark.parametrize("named", ["sparse/0", "sparse", "sparse/0/."])
+@pytest.mark.parametrize("is_relative", [False, True])
+def test_the_folder_of_a_colmap_model_is_named(tmp_path, monkeypatch, named, is_relative):
+    """Its photos lie above, as when its file is named."""
+    colmap(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    capture = load_capture(Path(named) if is_relative else tmp_path / named)
+    assert len(capture.frames) == 5 and capture.path == tmp_path and not capture.notes
+
+
+def test_photos_of_another_capture_are_not_taken_for_those_of_one_without(tmp_path):
+    write_capture(tmp_path / "images", photos=5)
+    write_capture(tmp_path / "model", photos=5)
+    shutil.rmtree(tmp_path / "model/images")
+    with pytest.raises(InputError, match="model/images: no such folder of photos"):
+        load_capture(tmp_path / "model")
+
+
+@pytest.mark.parametrize("write", [opensfm, table], ids=lambda write: write.__name__)
+def test_two_poses_of_one_photo_by_other_names(tmp_path, write):
+    named = write(tmp_path)
+    named.write_text(named.read_text().replace("IMG_001", "a/IMG_001").replace("IMG_002", "a/img_001"))
+    capture = load_capture(tmp_path, PhotoOptions(allow_missing=True))
+    assert [frame.name for frame in capture.frames] == ["IMG_003.png", "IMG_004.png", "IMG_005.png"]
+    assert all("certain" in reason for _, reason in capture.skipped)
+
+
+def test_a_capture_deeper_than_that_is_named(tmp_path):
+    (tmp_path / "x/y/z").mkdir(parents=True)
+    (tmp_path / "a/b/c").mkdir(parents=True)
+    colmap(tmp_path / "x/y/z")
+    with pytest.raises(InputError, match=r"deeper inside; name .*x/y/z$"):
+        read_model(tmp_path)
+    assert not holds_model(tmp_path)
 
 
 @pytest.mark.parametrize("write", [opensfm, cameras_xml, table], ids=lambda write: write.__name__)

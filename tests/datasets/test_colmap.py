@@ -7,41 +7,13 @@ import numpy as np
 import pycolmap
 import pytest
 from captures import write_capture
-from colmap_models import PHOTOS, POINTS, edit, photo_lines, rewrite, tracked, write
+from colmap_models import PHOTOS, POINTS, assert_equal, edit, photo_lines, rewrite, tracked, write
 
 from splat.datasets.load import load_capture
 from splat.datasets.readers.colmap import find_models, read_model
 from splat.datasets.readers.colmap_lens import known_models
-from splat.datasets.readers.model import Model
 from splat.errors import InputError
 from splat.io.ply import save_points
-
-
-def assert_equal(model: Model, expected: pycolmap.Reconstruction) -> None:
-    """Poses, lenses, points and observations are those that pycolmap has, to the last bit."""
-    assert not model.notes and not model.skipped
-    images = sorted(expected.images.values(), key=lambda image: image.name)
-    assert [posed.name for posed in model.images] == [image.name for image in images]
-    points = list(expected.points3D.values())
-    xyz = np.array([point.xyz for point in points]).reshape(-1, 3)
-    colors = np.array([point.color for point in points]).reshape(-1, 3)
-    mine, theirs = np.column_stack([model.points, model.colors]), np.column_stack([xyz, colors])
-    np.testing.assert_array_equal(mine[np.lexsort(mine.T)], theirs[np.lexsort(theirs.T)])
-    assert model.points.dtype == np.float64 and model.colors.dtype == np.uint8
-    seen: dict[int, set[int]] = {}
-    for row, point in enumerate(points):
-        for element in point.track.elements:
-            seen.setdefault(element.image_id, set()).add(row)
-    for posed, image in zip(model.images, images, strict=True):
-        np.testing.assert_array_equal(posed.viewmat[:3], image.cam_from_world().matrix())
-        camera = expected.cameras[image.camera_id]
-        assert (posed.camera.model, posed.camera.width) == (camera.model, camera.width)
-        assert (posed.camera.camera_id, posed.camera.height) == (camera.camera_id, camera.height)
-        np.testing.assert_array_equal(posed.camera.params, camera.params)
-        assert posed.observed is not None and posed.observed.dtype == np.int64
-        assert (np.diff(posed.observed) > 0).all()
-        rows = sorted(seen.get(image.image_id, ()))
-        assert sorted(map(tuple, model.points[posed.observed])) == sorted(map(tuple, xyz[rows]))
 
 
 @pytest.mark.parametrize("name", ["fox", "brighton"])
@@ -85,37 +57,6 @@ def test_rigs_of_several_cameras(tmp_path):
         for posed in read.images:
             pose = model.find_image_with_name(posed.name).cam_from_world().matrix()
             np.testing.assert_allclose(posed.viewmat[:3], pose, atol=1e-14)
-
-
-def test_mixed_forms(tmp_path):
-    model = tracked()
-    write(model, tmp_path, text=False)
-    write(model, tmp_path / "text", text=True)
-    for name in ("cameras", "images", "points3D"):
-        folder = tmp_path / name
-        folder.mkdir()
-        for other in ("cameras", "images", "points3D"):
-            source = tmp_path / "text" / f"{other}.txt" if other == name else tmp_path / f"{other}.bin"
-            shutil.copy(source, folder)
-        assert_equal(read_model(folder), model)
-
-
-def test_both_forms_that_differ(tmp_path):
-    write(tracked(), tmp_path, text=False)
-    write(tracked(), tmp_path, text=True)
-    assert not read_model(tmp_path).notes
-    lines = photo_lines(tmp_path / "images.txt")
-    rewrite(tmp_path / "images.txt", lines[:4])
-    model = read_model(tmp_path)
-    assert len(model.images) == PHOTOS
-    assert len(model.notes) == 1 and "images.bin has 6 photos, images.txt 4; images.bin was read" in model.notes[0]
-    # A text model that is whole goes before a binary one that is not.
-    (tmp_path / "cameras.bin").unlink()
-    model = read_model(tmp_path)
-    assert len(model.images) == 4 and "images.txt has 4 photos, images.bin 6" in model.notes[0]
-    # What is not read may be damaged.
-    (tmp_path / "images.bin").write_bytes(b"\0")
-    assert len(read_model(tmp_path).images) == 4
 
 
 PLACES = (
@@ -178,6 +119,30 @@ def test_the_largest_sub_model(tmp_path):
     model = read_model(tmp_path)
     assert model.source.name == "1" and len(model.images) == 5
     assert "3 sub-models (photos in 0: 2, 1: 5, 2: 4); using the largest, 1" in model.notes[0]
+
+
+def test_equal_sub_models_in_the_order_of_their_numbers(tmp_path):
+    for index in (10, 0, 2):
+        write(tracked(3), tmp_path / f"sparse/{index}", text=True)
+    (note,) = read_model(tmp_path).notes
+    assert "3 sub-models (photos in 0: 3, 2: 3, 10: 3); using the first of the largest, 0" in note
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_sub_model_that_cannot_be_read(tmp_path, is_there):
+    """It does not keep the others from being read."""
+    write(tracked(5), tmp_path / "sparse/0", text=True)
+    write(tracked(3), tmp_path / "sparse/1", text=True)
+    broken = tmp_path / "sparse/0/images.txt"
+    broken.write_text("garbage") if is_there else broken.unlink()
+    model = read_model(tmp_path)
+    assert model.source.name == "1" and len(model.images) == 3
+    assert "2 sub-models (photos in 1: 3); using the only one that can be read, 1" in model.notes[0]
+    reason = "images.txt, line 1: expected a photo" if is_there else "has no images.bin or images.txt"
+    assert "sub-model 0 was left out" in model.notes[1] and reason in model.notes[1]
+    (tmp_path / "sparse/1/images.txt").write_text("garbage")
+    with pytest.raises(InputError, match=r"sparse/0.*images\.txt"):
+        read_model(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["points3D.ply", "points3d.ply"])

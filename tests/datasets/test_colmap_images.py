@@ -94,14 +94,29 @@ def test_two_poses_of_one_name(tmp_path, text, first, second):
     refused(tmp_path, path.name, f"has a pose of the photo {second} twice", " and line " if text else " and byte ")
 
 
+@pytest.mark.parametrize("name", ["./000.jpg", ".//000.jpg", ".\\000.jpg"])
+def test_two_poses_of_one_photo_by_other_names(folder, name):
+    edit(folder / "images.txt", ("001.jpg", name))
+    refused(folder, "images.txt", "has a pose of the photo 000.jpg twice, in line 5 and line 7")
+
+
 @pytest.mark.parametrize("line", ["3 PINHOLE 640 480 500 500 320 240", "3 OPENCV 640 480 1 1 1 1 0 0 0 0"])
 def test_two_cameras_of_one_id(folder, line):
     path = folder / "cameras.txt"
     path.write_text(path.read_text() + line)
-    refused(folder, "cameras.txt", "has camera 3 twice, in line 4 and line 5")
+    refused(folder, "cameras.txt", "camera 3 is there twice, in line 4 and line 5")
 
 
 # --- Lines of images.txt
+
+
+def test_ids_with_a_point(folder, expected):
+    lines = data_lines(folder / "images.txt")
+    for index, line in enumerate(lines[::2]):
+        fields = line.split(" ", 9)
+        lines[2 * index] = " ".join([f"{fields[0]}.0", *fields[1:8], f"{fields[8]}.0", fields[9]])
+    rewrite(folder / "images.txt", lines)
+    assert_same(read_model(folder), expected)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r", "\n\n", "\r\r\n", " \n", "\t\n"])
@@ -190,13 +205,15 @@ def test_identity_poses_of_photos_named_by_digits(tmp_path, name):
 @pytest.mark.parametrize(
     "line, parts",
     [
-        ("9 1 0 0 0 1 2 3 a.jpg", ["expected a photo"]),
-        ("9 1 0 0 0 1 2 x 3 a.jpg", ["expected a photo"]),
-        ("-9 1 0 0 0 1 2 3 3 a.jpg", ["expected a photo"]),
-        ("99999999999999999999 1 0 0 0 1 2 3 3 a.jpg", ["expected a photo"]),
-        ("9 1 0 0 0 1 2 3 4294967295 a.jpg", ["expected a photo"]),
-        ("9 1 0 0 0 1 2 3 3", ["has 2D points, but no photo"]),
-        ("9 0.6 0.8 0.5 0 1 2 3 3", ["expected a photo"]),
+        ("9 1 0 0 0 1 2 3 a.jpg", ["has 'a.jpg' as its CAMERA_ID", "expected a photo"]),
+        ("9 1 0 0 0 1 2 x 3 a.jpg", ["has 'x' as its TZ", "expected a photo"]),
+        ("-9 1 0 0 0 1 2 3 3 a.jpg", ["has -9 as its IMAGE_ID, but ids are from 0 to 4294967294"]),
+        ("99999999999999999999 1 0 0 0 1 2 3 3 a.jpg", ["has 99999999999999999999 as its IMAGE_ID"]),
+        ("9 1 0 0 0 1 2 3 4294967295 a.jpg", ["has 4294967295 as its CAMERA_ID"]),
+        ("9 1 0 0 0 1 2 3 1.5 a.jpg", ["has '1.5' as its CAMERA_ID"]),
+        ("9 1 0 0 0 1 2 3 3", ["has 2D points or is a photo without NAME, but no photo stands before it"]),
+        ("1 1 1 2 2 2", ["has 2D points, but no photo stands before them"]),
+        ("9 0.6 0.8 0.5 0 1 2 3 3", ["has no NAME", "expected a photo"]),
         ("10.5 20.5 -1 10.5 20.5", ["or its 2D points"]),
         ("10.5 20.5 3.7", ["or its 2D points"]),
         ("a.jpg", ["expected a photo"]),

@@ -3,6 +3,7 @@
 tests/datasets/test_colmap_images.py is about images.txt.
 """
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +37,17 @@ def test_camera_models_in_any_case(folder, expected, model):
     "line, parts",
     [
         ("3 WATERDROP 640 480 1 2 3", ["unknown camera model 'WATERDROP'", "SIMPLE_PINHOLE", "FULL_OPENCV", "EUCM"]),
-        ("3 PINHOLE 640 480 500 320 240", ["PINHOLE", "4 parameters (fx, fy, cx, cy), got 3"]),
-        ("3 SIMPLE_RADIAL 640 480 500 320 240 0.1 0.2", ["4 parameters (f, cx, cy, k), got 5"]),
+        ("3 PINHOLE 640 480 500 320 240", ["4 parameters (fx, fy, cx, cy), got 3", "missing"]),
+        ("3 SIMPLE_RADIAL 640 480 500 320 240 0.1 0.2", ["4 parameters (f, cx, cy, k), got 5", "take out"]),
         ("3 OPENCV 640 480", ["8 parameters", "got 0"]),
         ("3 PINHOLE 0 480 500 500 320 240", ["0 x 480 pixels"]),
         ("3 PINHOLE 640 -480 500 500 320 240", ["640 x -480 pixels"]),
         ("3 PINHOLE 99999999999 480 500 500 320 240", ["pixels"]),
         ("-3 PINHOLE 640 480 500 500 320 240", ["camera id", "-3"]),
-        ("3 PINHOLE 640 480 500 500 320 240 # main", ["expected a camera (CAMERA_ID MODEL WIDTH HEIGHT PARAMS[])"]),
+        ("3 PINHOLE 640 480 nan 500 320 240", ["fx = nan"]),
+        ("3 PINHOLE 640 480 500 -500 320 240", ["fy = -500, expected a focal length above 0"]),
+        ("3 PINHOLE 640 480 0 500 320 240", ["fx = 0"]),
+        ("3 PINHOLE 640 480 500 500 1e300 240", ["cx = 1e+300"]),
         ("3 PINHOLE 640.5 480 500 500 320 240", ["expected a camera"]),
         ("x PINHOLE 640 480 500 500 320 240", ["expected a camera"]),
         ("3 PINHOLE", ["expected a camera"]),
@@ -64,12 +68,57 @@ def test_whole_numbers_with_a_point(folder, expected):
     assert_same(read_model(folder), expected)
 
 
-@pytest.mark.parametrize("params", ["nan 500 320 240", "-500 500 320 240", "0 500 320 240", "500 500 1e300 240"])
-def test_parameters_that_are_not_usable(folder, params):
-    (folder / "cameras.txt").write_text(f"3 PINHOLE 640 480 {params}\n")
+FAULTS = {
+    "PINHOLE 0 0 1 1 0 0": "states an image of 0 x 0 pixels",
+    "MYCAM 100 100 1 1 0 0": "is of the unknown camera model 'MYCAM'",
+    "PINHOLE 100 100 1 1 0": "is PINHOLE, which has 4 parameters",
+    "PINHOLE 100 100 nan 1 0 0": "has fx = nan",
+}
+
+
+@pytest.mark.parametrize("camera", FAULTS)
+def test_a_camera_that_cannot_be_and_is_of_no_photo(folder, expected, camera):
+    path = folder / "cameras.txt"
+    rewrite(path, [*data_lines(path), f"9 {camera}"])
     model = read_model(folder)
-    assert not model.images and len(model.skipped) == PHOTOS
-    assert "has a camera whose parameters are not usable (cameras.txt, line 1)" in model.skipped[0][1]
+    assert_same(model, expected, notes=1)
+    said = f"1 camera that cannot be used was ignored, for no photo is of it: in line 2, camera 9 {FAULTS[camera]}"
+    assert said in model.notes[0]
+
+
+@pytest.mark.parametrize("camera", FAULTS)
+def test_a_camera_that_cannot_be_and_is_of_one_photo(folder, camera):
+    path = folder / "cameras.txt"
+    rewrite(path, [*data_lines(path), f"9 {camera}"])
+    edit(folder / "images.txt", (" 3 002.jpg", " 9 002.jpg"))
+    model = read_model(folder)
+    ((name, reason),) = model.skipped
+    assert len(model.images) == PHOTOS - 1 and name == "002.jpg"
+    assert reason.startswith(f"is of camera 9 (cameras.txt, line 2), which {FAULTS[camera]}")
+
+
+def test_a_camera_without_pixels_in_binary(tmp_path):
+    write(tracked(), tmp_path, text=False)
+    path = tmp_path / "cameras.bin"
+    added = struct.pack("<IiQQ4d", 9, 1, 0, 0, 1, 1, 0, 0)
+    path.write_bytes(struct.pack("<Q", 2) + path.read_bytes()[8:] + added)
+    model = read_model(tmp_path)
+    assert len(model.images) == PHOTOS and "camera 9 states an image of 0 x 0 pixels" in model.notes[0]
+
+
+@pytest.mark.parametrize("end", [" # main", "\t#", " # 1 2 3"])
+def test_a_comment_behind_a_camera(folder, expected, end):
+    path = folder / "cameras.txt"
+    path.write_text(path.read_text().rstrip() + f"{end}\n")
+    assert_same(read_model(folder), expected)
+
+
+def test_a_camera_that_is_there_twice_alike(folder, expected):
+    path = folder / "cameras.txt"
+    rewrite(path, data_lines(path) * 2)
+    model = read_model(folder)
+    assert_same(model, expected, notes=1)
+    assert "says the same of 1 camera twice (camera ids 3)" in model.notes[0]
 
 
 # --- Points
@@ -192,24 +241,40 @@ def test_tracks_that_are_no_whole_numbers(folder, expected):
 
 
 @pytest.mark.parametrize(
-    "line, parts",
+    "line, wrong",
     [
-        ("99 0.5 0.5", ["expected a point of the columns that line 1 has"]),
-        ("99 0.5 0.5 0.5 1 2 3", ["expected a point of the columns"]),
-        ("99 0.5 0.5 0.5 1 2 3 0.1 5", ["expected a point of the columns"]),
-        ("99 0.5 x 0.5 1 2 3 0.1", ["expected a point (POINT3D_ID X Y Z R G B ERROR TRACK[]"]),
-        ("x 0.5 0.5 0.5 1 2 3 0.1", ["expected a point"]),
-        ("-1 0.5 0.5 0.5 1 2 3 0.1", ["expected a point"]),
-        ("99 0.5 0,5 0.5 1 2 3 0.1", ["decimal comma", "0,5"]),
-        ("99,0.5,0.5,0.5,1,2,3,0.1", ["commas between its columns"]),
-        ("99, 0.5, 0.5, 0.5, 1, 2, 3, 0.1", ["commas between its columns"]),
+        ("99 0.5 0.5", "has 3 columns, not 8"),
+        ("99 0.5 0.5 0.5 1 2 3", "has 7 columns, not 8"),
+        ("99 0.5 0.5 0.5 1 2 3 0.1 5", "has 1 number in its track, an odd number"),
+        ("99 0.5 x 0.5 1 2 3 0.1", "has 'x' as its Y"),
+        ("99 0.5 0.5 0.5 1 2 x 0.1", "has 'x' as its B"),
+        ("x 0.5 0.5 0.5 1 2 3 0.1", "has 'x' as its POINT3D_ID"),
+        ("0.5 0.5 0.5 0.5 1 2 3 0.1", "has '0.5' as its POINT3D_ID"),
+        ("99 0.5 0,5 0.5 1 2 3 0.1", "has a decimal comma, 0,5"),
+        ("99,0.5,0.5,0.5,1,2,3,0.1", "has commas between its columns"),
+        ("99, 0.5, 0.5, 0.5, 1, 2, 3, 0.1", "has commas between its columns"),
     ],
 )
-def test_points_that_cannot_be(folder, line, parts):
+@pytest.mark.parametrize("place", [0, 8])
+def test_lines_that_are_no_points(folder, expected, line, wrong, place):
+    """A few are left out, wherever they stand; more are an error."""
     lines = data_lines(folder / "points3D.txt")
-    lines.insert(8, line)
+    lines.insert(place, line)
     rewrite(folder / "points3D.txt", lines)
-    refused(folder, "points3D.txt, line 9", *parts)
+    model = read_model(folder)
+    assert_same(model, expected, notes=1)
+    said = f"1 line of 41 is no point and was left out; the first, line {place + 1}, {wrong}"
+    assert said in model.notes[0]
+    rewrite(folder / "points3D.txt", [*lines, line, line, line, line])
+    refused(folder, f"points3D.txt, line {place + 1}: {wrong}")
+
+
+@pytest.mark.parametrize("point_id", ["-1", "18446744073709551615", "1e3", "99999999999999999999999"])
+def test_ids_of_points_are_not_needed(folder, expected, point_id):
+    lines = data_lines(folder / "points3D.txt")
+    lines[0] = " ".join([point_id, *lines[0].split()[1:]])
+    rewrite(folder / "points3D.txt", lines)
+    assert_same(read_model(folder), expected)
 
 
 @pytest.mark.parametrize("line", ["1 2 3", "1", "1 0.5 0.5 0.5 1 2"])

@@ -192,43 +192,6 @@ def test_photos_that_were_deleted(tmp_path, kind, gone, allowed):
     assert len({reason for _, reason in scene.skipped}) == 1  # so that they are said in one line
 
 
-def test_no_photo_at_all_cannot_be_insisted_on(tmp_path):
-    write_capture(tmp_path, photos=4)
-    for path in (tmp_path / "images").iterdir():
-        path.unlink()
-    with pytest.raises(InputError, match="4 of 4 photos that the model names are not there") as error:
-        load_capture(tmp_path, PhotoOptions(allow_missing=True))
-    assert "allow_missing" not in str(error.value)
-
-
-def test_few_are_left(tmp_path):
-    write_capture(tmp_path, photos=4)
-    for index in (1, 2):
-        (tmp_path / f"images/{index:03d}.png").unlink()
-    with pytest.raises(InputError, match="train on the 2 that are there with `allow_missing`"):
-        load_capture(tmp_path)
-    assert len(load_capture(tmp_path, PhotoOptions(allow_missing=True))) == 2
-
-
-def test_damaged_photos_can_be_insisted_on_too(tmp_path):
-    write_capture(tmp_path, photos=12)
-    for index in (2, 5, 9):
-        (tmp_path / f"images/{index:03d}.png").write_text("not an image")
-    with pytest.raises(InputError, match=r"3 of 12 photos cannot be used.*`allow_missing`"):
-        load_capture(tmp_path)
-    scene = load_capture(tmp_path, PhotoOptions(allow_missing=True))
-    assert len(scene) == 9 and [name for name, _ in scene.skipped] == ["002.png", "005.png", "009.png"]
-
-
-def test_missing_photos_hint_at_where_they_are(tmp_path):
-    write_capture(tmp_path, photos=12)
-    (tmp_path / "input").mkdir()
-    for path in sorted((tmp_path / "images").iterdir())[:8]:
-        path.rename(tmp_path / "input" / path.name)
-    with pytest.raises(InputError, match=r"8 of 12 photos .*`images` \(8 of them are in input\)"):
-        load_capture(tmp_path)
-
-
 def test_sidecars_beside_each_photo(tmp_path):
     rig(tmp_path)
     rename_in_model(tmp_path, lambda name: f"/there/{name}".replace(".png", ".jpeg"))
@@ -352,6 +315,35 @@ def test_two_frames_of_one_photo_are_both_named(tmp_path):
         InputError, match=r"frame 0 \(images/cam0/0000.png\) and frame 4 \(./images/cam0//0000.png\) are both"
     ):
         load_capture(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images/001.png", "001.PNG"])
+def test_a_second_name_of_a_photo_is_told_whose_file_it_is(tmp_path, name):
+    write_capture(tmp_path, photos=12)
+    rename_in_model(tmp_path, lambda old: name if old == "002.png" else old)
+    scene = load_capture(tmp_path)
+    assert scene.skipped == ((name, f"is not there ({tmp_path}/images/001.png is the file of 001.png)"),)
+
+
+def test_two_names_that_fit_one_photo_equally_well(tmp_path):
+    write_capture(tmp_path, photos=4)
+    rename_in_model(tmp_path, lambda old: {"002.png": "a/001.PNG", "001.png": "a/001.png"}.get(old, old))
+    scene = load_capture(tmp_path, PhotoOptions(allow_missing=True))
+    assert len(scene) == 2 and all("is the same file as a/001." in reason for _, reason in scene.skipped)
+
+
+@pytest.mark.parametrize("images", ["images", "pictures"])
+@pytest.mark.parametrize("kind", ["colmap", "json"])
+def test_photos_of_other_names_are_named(tmp_path, images, kind):
+    write_capture(tmp_path, photos=12)
+    if kind == "json":
+        to_json(tmp_path)
+    for path in list((tmp_path / "images").iterdir()):
+        path.rename(path.with_stem(str(int(path.stem))))
+    (tmp_path / "images").rename(tmp_path / images)
+    held = rf"{images}: has none of the 12 photos.*, but 12 photos of other names \(1\.png, 2\.png"
+    with pytest.raises(InputError, match=held):
+        load_capture(tmp_path, PhotoOptions(images=images))
 
 
 def test_photos_of_equal_names_outside_the_capture(tmp_path):

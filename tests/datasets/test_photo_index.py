@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from splat.datasets.images.file_kinds import UnusablePhoto
-from splat.datasets.images.photo_index import EXACT, PhotoIndex
+from splat.datasets.images.file_kinds import MissingPhoto, UnusablePhoto
+from splat.datasets.images.photo_index import EXACT, Match, PhotoIndex
 
 
 def lay(folder: Path, *names: str) -> PhotoIndex:
@@ -97,6 +98,34 @@ def test_a_name_with_a_percent_sign(tmp_path):
     assert index.find("/x/a%20b.jpg").path.name == "a b.jpg"
     assert index.find("/x/50%20.jpg").path.name == "50%20.jpg"
     assert index.find("/x/%C3%BC.jpg").path.name == "ü.jpg"
+
+
+def test_a_file_without_a_suffix_is_a_photo_by_its_content(tmp_path):
+    index = lay(tmp_path, "0002", "0003", "0003.png", "README")
+    Image.new("L", (4, 3)).save(tmp_path / "0001", "PNG")
+    match = index.find("0001.jpg")
+    assert match is not None and match.path == tmp_path / "0001" and match.length < EXACT
+    assert index.find("0001") == Match(tmp_path / "0001", EXACT)
+    assert index.find("0003.jpg").path == tmp_path / "0003.png"
+    with pytest.raises(UnusablePhoto, match=r"0002, which has no suffix, is not an image"):
+        index.find("0002.jpg")
+    assert index.files == [tmp_path / "0003.png"]
+    assert PhotoIndex(tmp_path, (".png",)).find("0001.png") is None
+
+
+def test_links_to_nothing_and_pipes_are_named_and_not_opened(tmp_path):
+    index = lay(tmp_path, "real.jpg", "b/both.jpg")
+    os.symlink("/nowhere/x.jpg", tmp_path / "link.jpg")
+    os.symlink("/nowhere/y.jpg", tmp_path / "both.jpg")
+    os.symlink("circle.jpg", tmp_path / "circle.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(MissingPhoto, match=r"^is a link to /nowhere/x\.jpg, which is not there \(.*link\.jpg\)$"):
+        index.find("link.jpg")
+    with pytest.raises(UnusablePhoto, match=r"^cannot be read \(Too many levels of symbolic links; .*circle\.jpg\)$"):
+        index.find("circle.jpg")
+    with pytest.raises(UnusablePhoto, match=r"^is a pipe"):
+        index.find("there/pipe.png")
+    assert index.find("x/both.jpg").path == tmp_path / "b/both.jpg"
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
