@@ -16,7 +16,6 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from splat.datasets.images.file_kinds import (
-    DECODING_ERRORS,
     PHOTO_SUFFIXES,
     PLAIN_SUFFIXES,
     RAW_SUFFIXES,
@@ -223,8 +222,9 @@ def _check_file(path: Path) -> None:
     if path.suffix:
         return
     try:
-        open_image(path).close()
-    except (UnusablePhoto, *DECODING_ERRORS):
+        with open_image(path):
+            pass
+    except UnusablePhoto:
         raise UnusablePhoto(f"is not there; {path}, which has no suffix, is not an image that can be read") from None
 
 
