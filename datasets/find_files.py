@@ -173,7 +173,7 @@ def mask_hints(files: FoundFiles, folder: Path) -> list[str]:
         where = place.relative_to(folder) if place.is_relative_to(folder) else place
         if count:
             found.append(
-                f"{place} holds {number_of(count, 'file')} named like the photos: `masks` {where} uses them as masks"
+                f"{place} holds {number_of(count, 'file')} named like the photos: --masks {where} uses them as masks"
             )
         elif place == folder / USUAL_MASKS:
             found.append(f"{place} holds no masks of these photos")

@@ -14,6 +14,8 @@ DEPTH_VIEWS, DEPTH_POINTS = 64, 50_000
 """Views in which, and points of which, the depths are looked at."""
 SOME_POINTS, FEW_POINTS = 5000, 100
 """So many points are looked for in the photos; fewer than the second say nothing."""
+EDGE = 0.01
+"""Fraction of a photo's size from its edge where no principal point is."""
 LONGEST_LENS = 50.0
 """Focal length relative to the longer side of a photo, beyond which it is no lens but a mistake."""
 DEPTH_QUANTILES = 0.02, 0.98
@@ -75,7 +77,8 @@ def odd_lenses(capture: Capture) -> list[str]:
     odd = []
     for frame in capture.frames:
         camera, K = frame.camera, frame.camera.K
-        inside = 0 <= float(K[0, 2]) <= camera.width and 0 <= float(K[1, 2]) <= camera.height
+        places = float(K[0, 2]) / camera.width, float(K[1, 2]) / camera.height
+        inside = all(EDGE < place < 1 - EDGE for place in places)  # not fractions of the size in place of pixels either
         if not inside or max(float(K[0, 0]), float(K[1, 1])) > LONGEST_LENS * max(camera.width, camera.height):
             odd.append(frame)
     if not odd:

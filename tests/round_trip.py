@@ -4,7 +4,7 @@ import torch
 from scipy.spatial import cKDTree
 
 from splat import Gaussians
-from splat.geometry.quaternions import rotation_matrix
+from splat.geometry.quaternions import rotation_matrix, unit
 
 TOLERANCES = {  # largest differences: position, covariance (relative), opacity, color, harmonics
     ".ply": (0, 1e-6, 1e-7, 0, 0),
@@ -19,7 +19,7 @@ TOLERANCES = {  # largest differences: position, covariance (relative), opacity,
 
 
 def covariances(gaussians: Gaussians) -> torch.Tensor:
-    axes = rotation_matrix(gaussians.quats.double()) * gaussians.scales.double()[:, None]
+    axes = rotation_matrix(unit(gaussians.quats.double())) * gaussians.scales.double()[:, None]
     return axes @ axes.transpose(1, 2)
 
 

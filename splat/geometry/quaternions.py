@@ -12,7 +12,7 @@ def unit(quats: Tensor) -> Tensor:  # [..., 4]
 
 def rotation_matrix(quats: Tensor) -> Tensor:  # [..., 3, 3] from [..., 4]
     """The rotation matrices of quaternions, which are normalized first."""
-    w, x, y, z = unit(quats).unbind(-1)
+    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
     rows = [
         torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)], -1),
         torch.stack([2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)], -1),

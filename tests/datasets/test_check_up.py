@@ -161,7 +161,9 @@ def test_points_in_one_place_and_cameras_in_one_place_are_seen(tmp_path: Path) -
     assert "all cameras stand in one place" in summary(load_capture(folder))
 
 
-@pytest.mark.parametrize("values", [(60.0, 60.0, 5600.0, 16.0), (1e9, 1e9, 24.0, 16.0), (60.0, 60.0, 24.0, -995.0)])
+@pytest.mark.parametrize(
+    "values", [(60.0, 60.0, 5600.0, 16.0), (60.0, 60.0, 0.2, 0.2), (1e9, 1e9, 24.0, 16.0), (60.0, 60.0, 24.0, -995.0)]
+)
 def test_a_lens_that_cannot_be_right_is_named_and_not_the_poses(tmp_path: Path, values: tuple[float, ...]) -> None:
     def wrong(model: pycolmap.Reconstruction) -> None:
         for camera in model.cameras.values():
@@ -227,7 +229,7 @@ def test_masks_that_are_not_looked_for_are_said(tmp_path: Path) -> None:
     for path in masks:
         path.rename(tmp_path / "segments_mask" / path.name)
     for notes in (check_up(tmp_path).notes, load_capture(tmp_path).notes):
-        assert any("holds 5 files named like the photos: `masks` segments_mask uses them" in note for note in notes)
+        assert any("holds 5 files named like the photos: --masks segments_mask uses them" in note for note in notes)
     assert check_up(tmp_path).facts["masks"] == 0
     (tmp_path / "segments_mask").rename(tmp_path / "Masks")
     assert check_up(tmp_path).facts["masks"] == 5
