@@ -1,6 +1,5 @@
 """The files of a capture's photos, masks and depth maps, and whether enough of the photos are there."""
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,8 @@ SKIP_FRACTION = 0.1
 """A capture of which more than this fraction of the photos that are there cannot be used is an error."""
 MISSING_FRACTION = 0.5
 """A capture of which more than this fraction of photos is not there is an error."""
+BESIDE = ("_mask", ".mask", "-mask")
+"""Ends of the names of masks that lie beside their photos."""
 MOST_LINES = 20
 """Of a message."""
 FEWEST = 3
@@ -177,12 +178,15 @@ def mask_hints(files: FoundFiles, folder: Path) -> list[str]:
             )
         elif place == folder / USUAL_MASKS:
             found.append(f"{place} holds no masks of these photos")
-    beside = [
+    photos = {file.path.with_suffix("") for file in files.photos}
+    beside = sorted(
         path.name
-        for file in files.photos
-        for path in file.path.parent.glob(f"{glob.escape(file.path.stem)}[_.-]mask.*")
+        for place in places
+        for path in place.iterdir()
         if path.suffix.lower() in MASK_SUFFIXES
-    ]
+        and path.stem.endswith(BESIDE)
+        and path.with_name(path.stem[: -len(BESIDE[0])]) in photos
+    )
     if beside:
         found.append(
             f"{number_of(len(beside), 'file')} beside the photos named like masks ({listed(beside)}); put into "
