@@ -22,7 +22,7 @@ from splat.datasets.capture import Capture, Frame
 from splat.datasets.find_files import FoundFiles, check_any, find_files
 from splat.datasets.images.cache import PhotoCache
 from splat.datasets.images.companions import check_mask
-from splat.datasets.images.decode import fits_camera, stored_size, target_size
+from splat.datasets.images.decode import fits_camera, other_shape, stored_size, target_size
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.pages import page_notes
 from splat.datasets.images.photo_index import PhotoIndex
@@ -102,7 +102,7 @@ def _check_up(path: Path, images: str) -> CheckUp:
         try:
             stored, lens = stored_size(file.path), (file.posed.camera.width, file.posed.camera.height)
             if not fits_camera(file.path, stored, lens):
-                raise UnusablePhoto(f"is {stored[0]} x {stored[1]}, its camera {lens[0]} x {lens[1]}: another shape")
+                raise other_shape(stored, lens)
             if file.mask is not None:
                 check_mask(file.mask, lens)
             sizes.append(stored)

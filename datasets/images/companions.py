@@ -9,7 +9,7 @@ from PIL import Image
 
 from splat.datasets.images.decode import as_rgb, fits_camera, same_shape, stored_size, upright
 from splat.datasets.images.deep import deep_header, deep_pixels, read_exr
-from splat.datasets.images.file_kinds import UnusablePhoto, open_image
+from splat.datasets.images.file_kinds import UnusablePhoto, as_stored, open_image
 from splat.datasets.images.photo_index import Match, PhotoIndex
 from splat.errors import InputError
 
@@ -196,8 +196,8 @@ def _named(path: Path, what: str) -> Iterator[None]:
 
 def _open(path: Path, what: str) -> tuple[Image.Image, bool]:
     """A companion in brightness, without an alpha that is opaque everywhere; and whether it has a palette."""
-    with _named(path, what), open_image(path) as file:
-        file.load()
+    with _named(path, what), open_image(path) as opened:
+        file = as_stored(opened)
         palette = file.mode == "P"
         image = file if file.mode in BRIGHTNESS or file.mode.startswith("I") else as_rgb(file)
         if image.mode in ("RGBA", "LA") and np.asarray(image.getchannel("A")).min(initial=255) == 255:

@@ -8,7 +8,16 @@ from PIL import Image
 from torch import Tensor
 
 from splat.datasets.images.deep import Levels, deep_header, deep_pixels
-from splat.datasets.images.file_kinds import LYING, ORIENTATION, UnusablePhoto, decoding, open_image, orientation_of
+from splat.datasets.images.file_kinds import (
+    LYING,
+    ORIENTATION,
+    UnusablePhoto,
+    as_stored,
+    decoding,
+    open_image,
+    orientation_of,
+    size_as_stored,
+)
 
 AUTO_SIDE = 1600
 """Longest side in pixels that `resolution = -1` allows, as the published trainer."""
@@ -52,7 +61,7 @@ def decode(
     if not same_shape(stored, (width, height)):
         turned = upright(image)
         if turned.size == image.size or not same_shape(stored[::-1], (width, height)):
-            raise UnusablePhoto(f"is {stored[0]} x {stored[1]}, its camera {width} x {height}: another shape")
+            raise other_shape(stored, (width, height))
         image = turned
     return as_rgb(image)
 
@@ -76,11 +85,10 @@ def _read(path: Path, wanted: tuple[int, int] | None, levels: Levels | None) -> 
         image.getexif()[ORIENTATION] = header.orientation
         return image, header.size
     with open_image(path) as file:
-        stored = file.size
+        stored = size_as_stored(file)
         if wanted is not None:
             file.draft(None, (2 * max(wanted), 2 * max(wanted)))
-        file.load()
-        return file, stored
+        return as_stored(file), stored
 
 
 def stored_size(path: Path) -> tuple[int, int]:
@@ -93,7 +101,7 @@ def stored_size(path: Path) -> tuple[int, int]:
     if header is not None:
         return header.size
     with open_image(path) as file:
-        return file.size
+        return size_as_stored(file)
 
 
 def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
@@ -102,12 +110,21 @@ def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:
     return min(size) > 0 and abs(size[0] - camera[0] * scale) <= 1.5 and abs(size[1] - camera[1] * scale) <= 1.5
 
 
+def other_shape(stored: tuple[int, int], camera: tuple[int, int]) -> UnusablePhoto:
+    """That an image of the size `stored` is not that of a camera of this width and height."""
+    turned = ", turned by 90 degrees after its pose was found; turn it back" if same_shape(stored[::-1], camera) else ""
+    return UnusablePhoto(f"is {stored[0]} x {stored[1]}, its camera {camera[0]} x {camera[1]}: another shape{turned}")
+
+
 def fits_camera(path: Path, stored: tuple[int, int], camera: tuple[int, int]) -> bool:
     """Whether a file of the size `stored` has its camera's shape as it is, or turned as its EXIF says."""
     if same_shape(stored, camera):
         return True
     if not same_shape(stored[::-1], camera):
         return False
+    header = deep_header(path)
+    if header is not None:
+        return header.orientation in LYING
     with open_image(path) as image:
         return orientation_of(image) in LYING
 

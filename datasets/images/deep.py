@@ -20,9 +20,11 @@ from splat.datasets.images.file_kinds import (
     ORIENTATION,
     RAW_SUFFIXES,
     UnusablePhoto,
+    as_stored,
     decoding,
     open_image,
     orientation_of,
+    size_as_stored,
 )
 
 Kind = Literal["integer", "float", "linear"]
@@ -88,10 +90,8 @@ def deep_header(path: Path) -> Header | None:
             by_pillow = image.mode == "F" or image.mode.startswith("I")
             if not by_pillow and not _has_16_bits(image):
                 return None
-            if not isinstance(image, TiffImagePlugin.TiffImageFile):
-                return Header(kind, image.size, orientation_of(image), by_pillow)
-            if by_pillow:
-                return Header(kind, image.size, by_pillow=True)  # and Pillow turns it
+            if by_pillow or not isinstance(image, TiffImagePlugin.TiffImageFile):
+                return Header(kind, size_as_stored(image), orientation_of(image), by_pillow)
             return Header(kind, (image.tag_v2[WIDTH], image.tag_v2[HEIGHT]), image.tag_v2.get(ORIENTATION, 1))
     except UnusablePhoto:
         header = None if suffix in RAW_SUFFIXES else _float_tiff(path)
@@ -121,7 +121,7 @@ def deep_pixels(path: Path, header: Header) -> np.ndarray:  # [H, W], [H, W, 3] 
         return np.stack([channels[name] for name in names], axis=2)
     if header.by_pillow:
         with open_image(path) as image:
-            return np.asarray(image)
+            return np.asarray(as_stored(image))
     with decoding(), _open_by_ffmpeg(path) as file:
         frame = next(file.decode(video=0), None)
         if frame is None:

@@ -34,6 +34,13 @@ ORIENTATION = 274
 """Tag of EXIF and TIFF."""
 LYING = (5, 6, 7, 8)
 """Orientations of photos whose width and height are exchanged."""
+TURNED_BACK = {
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""What makes an upright photo lie again as it is stored, by its EXIF orientation."""
 
 Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, 1 << 29)
 """Pillow warns of photos with more pixels, and refuses twice as many; its own limit is below what phones take."""
@@ -87,6 +94,27 @@ def orientation_of(image: Image.Image) -> int:
         return 1
 
 
+def size_as_stored(image: Image.Image) -> tuple[int, int]:
+    """Width and height of the pixels as they are stored, before the image is loaded."""
+    return (image.height, image.width) if _is_turned(image) else image.size
+
+
+def as_stored(image: Image.Image) -> Image.Image:
+    """Load the pixels as they are stored: Pillow makes some kinds upright by itself."""
+    orientation = orientation_of(image) if _is_turned(image) else None
+    image.load()
+    if orientation is None:
+        return image
+    stored, exif = image.transpose(TURNED_BACK[orientation]), Image.Exif()
+    exif[ORIENTATION] = orientation
+    stored.info["exif"] = exif.tobytes()
+    return stored
+
+
+def _is_turned(image: Image.Image) -> bool:
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ORIENTATION) in LYING
+
+
 def _open(path: Path) -> Image.Image:
     suffix = path.suffix.lower()
     if suffix in RAW_SUFFIXES:
@@ -102,7 +130,7 @@ def _open(path: Path) -> Image.Image:
         except ImportError:
             raise UnusablePhoto("is JPEG XL, which needs another package: pip install pillow-jxl-plugin") from None
     image = Image.open(path)
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ORIENTATION) in LYING:
+    if _is_turned(image):
         # Pillow turns these itself, but puts the rows of gray ones together wrongly where it maps the file into memory.
         image.close()
         image = Image.open(BytesIO(path.read_bytes()))

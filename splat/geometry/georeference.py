@@ -15,6 +15,9 @@ from torch import Tensor
 from splat.gaussians import Gaussians
 from splat.geometry.similarity import Similarity
 
+UNTURNED = 1e-12
+"""Entries of a rotation differ by so much from the identity's where moves were put together that do not turn."""
+
 
 @dataclass(frozen=True)
 class Georeference:
@@ -60,7 +63,7 @@ class Georeference:
 
     def after(self, move: Similarity) -> "Georeference | None":
         """Where local coordinates lie once the scene in them was moved and scaled; None if it was turned, too."""
-        if not torch.equal(move.rotation, torch.eye(3, dtype=torch.float64)):
+        if (move.rotation - torch.eye(3, dtype=torch.float64)).abs().max() > UNTURNED:
             return None
         unit = self.unit / move.scale
         x, y, z = (torch.tensor(self.offset, dtype=torch.float64) - unit * move.translation).tolist()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from image_files import png16, tiff
 from PIL import Image
 
-from splat.datasets.images.companions import read_depth
+from splat.datasets.images.companions import read_depth, read_mask
 from splat.datasets.images.decode import decode, decode_upright, fits_camera, stored_size
 from splat.datasets.images.deep import deep_header, deep_pixels
 from splat.datasets.images.file_kinds import RAW_SUFFIXES, UnusablePhoto
@@ -204,6 +204,18 @@ def test_orientation_of_a_tiff(tmp_path, kind, bands):
     tiff(tmp_path / "a.tif", lying, t274=8)
     turned = np.asarray(decode(tmp_path / "a.tif", 48, 32))
     assert turned.shape == (32, 48, 3) and turned[:, :4].min() == 255 and turned[:, 4:].max() == 0
+    assert stored_size(tmp_path / "a.tif") == (32, 48)
+    for camera in ((48, 32), (32, 48)):
+        assert fits_camera(tmp_path / "a.tif", (32, 48), camera)
+    stored = np.asarray(decode(tmp_path / "a.tif", 32, 48))
+    assert stored.shape == (48, 32, 3) and stored[:4].min() == 255 and stored[4:].max() == 0
+    assert np.array_equal(np.asarray(decode_upright(tmp_path / "a.tif")), turned)
+    if bands == 3 and kind == np.float32:
+        return  # no mask: Pillow has no such kind
+    for camera, shape in (((48, 32), (32, 48)), ((32, 48), (48, 32))):
+        mask = read_mask(tmp_path / "a.tif", camera, camera, invert=False)
+        assert np.array_equal(mask, np.asarray(decode(tmp_path / "a.tif", *camera).convert("L")) == 255)
+        assert mask.shape == shape
 
 
 @pytest.mark.parametrize("suffix", [*RAW_SUFFIXES[:4], ".ARW"])
@@ -291,8 +303,10 @@ def test_a_photo_with_damaged_exif_is_used_as_stored(tmp_path, exif):
     Image.effect_noise((80, 64), 50).convert("RGB").save(tmp_path / "a.webp", exif=exif, lossless=True)
     assert decode_upright(tmp_path / "a.webp").size == (80, 64)
     assert not fits_camera(tmp_path / "a.webp", (80, 64), (64, 80))
-    with pytest.raises(UnusablePhoto, match="another shape"):
+    with pytest.raises(UnusablePhoto, match="another shape, turned by 90 degrees"):
         decode(tmp_path / "a.webp", 64, 80)
+    with pytest.raises(UnusablePhoto, match=r"another shape$"):
+        decode(tmp_path / "a.webp", 64, 70)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("AVIF"), MemoryError(), TypeError("tag"), struct.error(), KeyError(1)])

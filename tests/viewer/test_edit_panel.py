@@ -225,15 +225,24 @@ def test_standing_as_the_cameras_did(viewer_of: Callable[..., Viewer], capture: 
 
 
 def test_a_saved_scene_says_where_it_lies(panel: EditPanel, tmp_path: Path) -> None:
-    """Unless it was moved by hand: then nobody knows."""
+    """Also where it was moved and scaled as a whole; a georeference has no turn, nor parts."""
     georeference = Georeference((500_000.0, 4_649_776.0, 0.0), 0.1)
     panel.session().slot.georeference = georeference
     window = Window.at(FRONT)
     panel.name.value = "a.ply"
     panel.save(window.does())
     assert georeference_beside(tmp_path / "a.ply") == georeference
-    panel.session().move(Similarity.from_euler((0, 90, 0)), selected=False)
     panel.overwrite.value = True
+    move = Similarity.from_euler(translation=(1, 2, 3), scale=2)
+    panel.session().move(move, selected=False)
+    panel.save(window.does())
+    moved = georeference_beside(tmp_path / "a.ply")
+    assert moved is not None
+    point = torch.rand(1, 3, dtype=torch.float64)
+    torch.testing.assert_close(
+        moved.placement.points(move.points(point)), georeference.placement.points(point), atol=1e-6, rtol=0
+    )
+    panel.session().move(Similarity.from_euler((0, 90, 0)), selected=False)
     panel.save(window.does())
     assert georeference_beside(tmp_path / "a.ply") is None
 

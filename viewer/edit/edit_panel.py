@@ -124,13 +124,16 @@ class EditPanel:
             self.save_button.disabled = True
             session = self.session()
             count = session.history.save(file, FormatOptions(antialiased=session.slot.settings.antialiased))
-            stayed = all(place.is_identity for place in session.history.state.places)
-            note_beside(file, session.slot.georeference if stayed else None)
+            known = session.slot.georeference
+            georeference = known and session.history.state.georeference(known)
+            note_beside(file, georeference)
         finally:
             self.save_button.disabled = False
             self.saving.release()
         size = file.stat().st_size / 1e6
-        self.viewer.notify("Saved", f"{count:,} Gaussians, {size:.1f} MB: {file}", client=event.client)
+        lost = known is not None and not known.is_identity and georeference is None
+        said = ". The scene or a part of it was moved, so where it lies in its capture is not kept" if lost else ""
+        self.viewer.notify("Saved", f"{count:,} Gaussians, {size:.1f} MB: {file}{said}", client=event.client)
 
     def tell(self) -> None:
         """Say what is selected, and what undo would take back."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from splat.compression.formats import registry as formats
 from splat.errors import InputError
 from splat.gaussians import Gaussians
+from splat.geometry.georeference import Georeference
 from splat.geometry.similarity import Similarity
 
 MAX_BYTES = 256 << 20
@@ -32,6 +33,12 @@ class State:
     @property
     def tensors(self) -> tuple[Tensor, ...]:
         return self.deleted, self.hidden, self.place
+
+    def georeference(self, original: Georeference) -> Georeference | None:
+        """Where the coordinates lie in the capture's, from where they did before; None where a part was moved by itself, or
+        the scene was turned.
+        """
+        return original.after(self.places[0]) if len(self.places) == 1 else None
 
 
 class EditHistory:
