@@ -9,7 +9,7 @@ from PIL import Image
 
 from splat.datasets.images.decode import as_rgb, fits_camera, same_shape, stored_size, upright
 from splat.datasets.images.deep import deep_header, deep_pixels, read_exr
-from splat.datasets.images.file_kinds import UnusablePhoto, as_stored, open_image
+from splat.datasets.images.file_kinds import LYING, UnusablePhoto, as_stored, open_image, orientation_of
 from splat.datasets.images.photo_index import Match, PhotoIndex
 from splat.errors import InputError
 
@@ -132,7 +132,7 @@ def read_depth(path: Path, camera: tuple[int, int], size: tuple[int, int]) -> np
     elif path.suffix.lower() == ".exr":
         values = _exr_depth(path)
     else:
-        values = _image_depth(path)
+        values = _image_depth(path, camera)
     if values.ndim not in (2, 3) or not values.size or not same_shape((values.shape[1], values.shape[0]), camera):
         raise UnusablePhoto(
             f"has a depth map, {path}, of shape {list(values.shape)}, but a camera of {camera[0]} x {camera[1]}: "
@@ -167,12 +167,19 @@ def _array(path: Path) -> np.ndarray:
     return values
 
 
-def _image_depth(path: Path) -> np.ndarray:  # [H, W] or [H, W, bands]
+def _image_depth(path: Path, camera: tuple[int, int]) -> np.ndarray:  # [H, W] or [H, W, bands]
+    """The values of an image, turned by its EXIF orientation only where that gives it the shape of its camera."""
     with _named(path, "depth map"):
         header = deep_header(path)
         if header is not None:
-            return deep_pixels(path, header)
-    return np.asarray(_open(path, "depth map")[0])
+            values, orientation = deep_pixels(path, header), header.orientation
+        else:
+            image, _ = _open(path, "depth map")
+            values, orientation = np.asarray(image), orientation_of(image)
+    if orientation not in LYING or same_shape((values.shape[1], values.shape[0]), camera):
+        return values
+    down, right = {5: (1, 1), 6: (1, -1), 7: (-1, -1), 8: (-1, 1)}[orientation]
+    return values.swapaxes(0, 1)[::down, ::right]
 
 
 def _exr_depth(path: Path) -> np.ndarray:  # [H, W] or [H, W, 3]

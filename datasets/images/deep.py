@@ -90,9 +90,7 @@ def deep_header(path: Path) -> Header | None:
             by_pillow = image.mode == "F" or image.mode.startswith("I")
             if not by_pillow and not _has_16_bits(image):
                 return None
-            if by_pillow or not isinstance(image, TiffImagePlugin.TiffImageFile):
-                return Header(kind, size_as_stored(image), orientation_of(image), by_pillow)
-            return Header(kind, (image.tag_v2[WIDTH], image.tag_v2[HEIGHT]), image.tag_v2.get(ORIENTATION, 1))
+            return Header(kind, size_as_stored(image), orientation_of(image), by_pillow)
     except UnusablePhoto:
         header = None if suffix in RAW_SUFFIXES else _float_tiff(path)
         if header is None:

@@ -13,7 +13,7 @@ from PIL import Image
 from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_mask
 from splat.datasets.images.decode import decode_upright, stored_size, upright
 from splat.datasets.images.deep import Levels, deep_header
-from splat.datasets.images.file_kinds import ORIENTATION, UnusablePhoto, open_image
+from splat.datasets.images.file_kinds import ORIENTATION, UnusablePhoto, as_stored, open_image
 from splat.errors import InputError
 from splat.io.atomic_file import replacing
 from splat.io.wording import listed, number_of
@@ -199,7 +199,7 @@ def _mask_transparent(path: Path, photo: Path, target: Path) -> bool:
     with open_image(path) as image:
         if "A" not in image.getbands() and "transparency" not in image.info:
             return False
-        used = np.asarray(upright(image).convert("RGBA").getchannel("A")) >= 128
+        used = np.asarray(upright(as_stored(image)).convert("RGBA").getchannel("A")) >= 128
     if used.all() or used.shape[::-1] != stored_size(photo):
         return False
     _write_mask(used, target)

@@ -210,6 +210,9 @@ def test_orientation_of_a_tiff(tmp_path, kind, bands):
     stored = np.asarray(decode(tmp_path / "a.tif", 32, 48))
     assert stored.shape == (48, 32, 3) and stored[:4].min() == 255 and stored[4:].max() == 0
     assert np.array_equal(np.asarray(decode_upright(tmp_path / "a.tif")), turned)
+    for camera in ((48, 32), (32, 48)):
+        depth = read_depth(tmp_path / "a.tif", camera, camera)
+        assert np.array_equal(depth > 0, np.asarray(decode(tmp_path / "a.tif", *camera).convert("L")) == 255)
     if bands == 3 and kind == np.float32:
         return  # no mask: Pillow has no such kind
     for camera, shape in (((48, 32), (32, 48)), ((32, 48), (48, 32))):

@@ -124,16 +124,17 @@ def test_exif_that_is_damaged_is_said(tmp_path):
         assert image.size == (64, 96) and image.getexif().get_ifd(0x8769)[0x920A] == 24.0
 
 
-def test_what_is_transparent_is_masked(tmp_path):
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_what_is_transparent_is_masked(tmp_path, suffix):
     for index in range(3):
-        noise("RGBA").save(tmp_path / f"{index}.png")
-    with Image.open(tmp_path / "1.png") as image:
+        noise("RGBA").save(tmp_path / f"{index}{suffix}")
+    with Image.open(tmp_path / f"1{suffix}") as image:
         image.putalpha(Image.fromarray(np.pad(np.full((32, 96), 255, np.uint8), ((0, 32), (0, 0)))))
-        image.save(tmp_path / "1.png", exif=lying())
+        image.save(tmp_path / f"1{suffix}", exif=lying())
     for _ in range(2):  # again after the work was cut off
         done = prepare(usable_photos(tmp_path)[0], tmp_path, None, tmp_path / "work")
-        assert done.notes == ["what is transparent in 1 photo is masked: 1.png"]
-    masks = [np.asarray(Image.open(tmp_path / f"work/masks/00000{index}.png.png")) for index in (1, 2, 3)]
+        assert done.notes == [f"what is transparent in 1 photo is masked: 1{suffix}"]
+    masks = [np.asarray(Image.open(tmp_path / f"work/masks/00000{index}{suffix}.png")) for index in (1, 2, 3)]
     assert masks[0].all() and masks[2].all() and masks[1].shape == (96, 64)
     assert masks[1][:, 32:].all() and not masks[1][:, :32].any()  # turned clockwise
 

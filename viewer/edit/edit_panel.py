@@ -132,7 +132,9 @@ class EditPanel:
             self.saving.release()
         size = file.stat().st_size / 1e6
         lost = known is not None and not known.is_identity and georeference is None
-        said = ". The scene or a part of it was moved, so where it lies in its capture is not kept" if lost else ""
+        said = (
+            ". The scene was turned or a part of it moved, so where it lies in its capture is not kept" if lost else ""
+        )
         self.viewer.notify("Saved", f"{count:,} Gaussians, {size:.1f} MB: {file}{said}", client=event.client)
 
     def tell(self) -> None:
