@@ -37,23 +37,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = os.environ.get("SPLAT_DEBUG", "") not in ("", "0")
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack characters, a file's name be any bytes
-    with ending() as asked:
+    program = arguments is None
+    with ending(program=program) as asked:
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = show_warning
                 run(list(sys.argv[1:] if arguments is None else arguments))
             sys.stdout.flush()
         except SystemExit as leaving:
-            leave(asked.status if leaving.code == CTRL_C else leaving.code, program=arguments is None)
+            leave(asked.status if leaving.code == CTRL_C else leaving.code, program=program)
         except KeyboardInterrupt:
             if debug:
                 raise
             say("interrupted")
-            leave(asked.status, program=arguments is None)
+            leave(asked.status, program=program)
         except Exception as error:
             if isinstance(error, OSError) and error.errno in (errno.EPIPE, errno.EIO) and not error.filename:
                 fall_silent()  # the reader of a pipe, such as `head`, has left, or the terminal has closed
-                leave(1 if asked.number is None else asked.status, program=arguments is None)
+                leave(1 if asked.number is None else asked.status, program=program)
             message = explain(error)
             if debug or message is None:
                 traceback.print_exc()

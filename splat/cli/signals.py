@@ -42,8 +42,14 @@ class Ending:
 
 
 @contextmanager
-def ending() -> Iterator[Ending]:
-    """SIGTERM and SIGHUP as Ctrl-C, except where they are ignored (`nohup`); afterwards as they were before."""
+def ending(*, program: bool) -> Iterator[Ending]:
+    """SIGTERM and SIGHUP as Ctrl-C, except where they are ignored (`nohup`).
+
+    Args:
+        program: whether this process is the program, not one that has called it. What it was asked for is then done or has
+            failed at the end, and it said which: a signal that comes while Python is torn down no longer changes that. In
+            another process signals act afterwards as they did before.
+    """
     found = Ending()
     if threading.current_thread() is not threading.main_thread():
         yield found
@@ -56,7 +62,7 @@ def ending() -> Iterator[Ending]:
         yield found
     finally:
         for number in replaced:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_IGN if program else signal.SIG_DFL)
 
 
 def leave(status: str | int | None, *, program: bool) -> NoReturn:

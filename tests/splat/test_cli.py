@@ -288,3 +288,15 @@ def test_info_of_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     for name, message in cases.items():
         assert status("info", str(tmp_path / name)) == 1
         assert message in capsys.readouterr().err
+
+
+def test_what_is_done_stays_done_while_python_leaves() -> None:
+    """A cluster may send SIGTERM when the last line is printed already: the exit status is that of the work."""
+    late = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGTERM); "
+    for arguments, status in ((["--version"], 0), (["info", "nowhere"], 1)):
+        program = f"{late}import sys; sys.argv = ['splat', *{arguments!r}]; from splat.cli.main import main; main()"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        assert done.returncode == status, done.stderr
+    after = f"from splat.cli.main import main\ntry:\n    main(['--version'])\nfinally:\n    {late}"
+    done = subprocess.run([sys.executable, "-c", after], capture_output=True, text=True, timeout=60)
+    assert done.returncode < 0, "another program's own SIGTERM has changed"

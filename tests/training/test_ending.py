@@ -66,13 +66,15 @@ def whole(capture: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[byte
     return scene(out), time.monotonic() - began
 
 
-def check_moment(capture: Path, out: Path, whole: tuple[bytes, float], number: int, moment: float) -> None:
-    """End a run at a fraction of its time, look at what it leaves, go on, and compare."""
-    process = begin(capture, out, *RUN)
-    time.sleep(moment * whole[1])
+def check_end(process: subprocess.Popen[str], capture: Path, out: Path, whole: bytes, number: int, *ends: int) -> None:
+    """End a run, look at what it leaves, go on, and compare.
+
+    Args:
+        ends: its exit status is one of these.
+    """
     process.send_signal(number)
     output, _ = process.communicate(timeout=120)
-    assert process.returncode in (0, 128 + number), output
+    assert process.returncode in ends, output
     if process.returncode:
         assert "continue with: splat train" in output
     for noise in ("Traceback", "*** ", "@ 0x", "error:"):
@@ -80,18 +82,24 @@ def check_moment(capture: Path, out: Path, whole: tuple[bytes, float], number: i
     assert not list(out.rglob(".*.tmp*")), "half a file is left"
     done = subprocess.run(command(capture, out, "--resume"), capture_output=True, text=True, env=environment())
     assert done.returncode == 0, done.stderr
-    assert scene(out) == whole[0]
+    assert scene(out) == whole
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_resumed_run_is_the_uninterrupted_one(capture, tmp_path, whole, number) -> None:
-    check_moment(capture, tmp_path / "run", whole, number, random.Random(int(number)).uniform(0.1, 0.6))
+    moment = random.Random(int(number))
+    process = begin(capture, tmp_path / "run", *RUN, until=f"iteration {15 * moment.randint(1, 10)}/300")
+    time.sleep(moment.uniform(0, 0.1))
+    check_end(process, capture, tmp_path / "run", whole[0], number, 128 + number)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", range(20))
 def test_at_any_moment(capture, tmp_path, whole, moment) -> None:
-    check_moment(capture, tmp_path / "run", whole, signal.SIGTERM, random.Random(moment).uniform(0, 1.1))
+    """Also while it evaluates, writes its report or leaves: what is done by then stays done."""
+    process = begin(capture, tmp_path / "run", *RUN)
+    time.sleep(random.Random(moment).uniform(0, 1.1) * whole[1])
+    check_end(process, capture, tmp_path / "run", whole[0], signal.SIGTERM, 0, 128 + signal.SIGTERM)
 
 
 def test_asked_twice_it_still_saves(capture, tmp_path) -> None:
