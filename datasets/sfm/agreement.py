@@ -1,12 +1,14 @@
 """How well a scene agrees with what its photos have in common: photos that stand in the wrong place show here."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pycolmap
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import depth_first_order, minimum_spanning_tree
 
 from splat.datasets.sfm.matches import compared_pairs
 
@@ -24,7 +26,8 @@ class Agreement:
     explained: int
     placed: int  # matches between photos that the scene has
     every: int
-    misfits: Sequence[str] = ()  # names of photos of whose matches a far smaller share is explained
+    misfits: Sequence[str] = ()  # names of photos that fit in far worse than the others, alone or as a group
+    ties: Sequence[int] = ()  # ids of the pairs by whose matches those are where they are
 
     @property
     def of_all(self) -> float:
@@ -39,24 +42,77 @@ class Agreement:
 
 def agreement(model: pycolmap.Reconstruction, database: Path) -> Agreement:
     """How well a scene agrees with the matches of a database."""
+    names = [model.images[key].name for key in model.reg_image_ids()]
+    place = {key: index for index, key in enumerate(model.reg_image_ids())}
     points = {
-        key: np.array([point.point3D_id for point in model.images[key].points2D], dtype=np.uint64)
-        for key in model.reg_image_ids()
+        key: np.array([point.point3D_id for point in model.images[key].points2D], dtype=np.uint64) for key in place
     }
-    same = placed = every = 0
-    shares: dict[int, list[float]] = defaultdict(lambda: [0, 0])  # of each photo: explained, all
+    every, found = 0, []
     with pycolmap.Database.open(database) as opened:
-        for _, a, b, count in compared_pairs(opened):
+        for pair, a, b, count in compared_pairs(opened):
             every += count
             if count and a in points and b in points:
                 agreed = opened.read_two_view_geometry(a, b).inlier_matches
                 first, second = points[a][agreed[:, 0]], points[b][agreed[:, 1]]
-                explained = int(((first == second) & (first != pycolmap.INVALID_POINT3D_ID)).sum())
-                same, placed = same + explained, placed + count
-                for key in (a, b):
-                    shares[key][0] += explained
-                    shares[key][1] += count
-    fitting = {key: explained / count for key, (explained, count) in shares.items()}
-    least = MISFIT * float(np.median([*fitting.values()])) if fitting else 0.0
-    misfits = sorted(model.images[key].name for key, share in fitting.items() if share < least)
-    return Agreement(same, placed, every, tuple(misfits))
+                explained = ((first == second) & (first != pycolmap.INVALID_POINT3D_ID)).sum()
+                found.append((pair, place[a], place[b], count, explained))
+    pairs = Pairs(*np.array(found, dtype=np.int64).reshape(-1, 5).T)
+    misfits, ties = pairs.misfits(len(names))
+    return Agreement(
+        int(pairs.explained.sum()),
+        int(pairs.count.sum()),
+        every,
+        tuple(sorted(names[index] for index in misfits)),
+        tuple(int(pair) for pair in ties),
+    )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of photos of a scene that have matches: arrays of one length."""
+
+    number: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    count: NDArray[np.int64]  # matches
+    explained: NDArray[np.int64]  # by the scene
+
+    def misfits(self, photos: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Photos that fit in far worse than the others do, and the ids of the pairs that hold them where they are.
+
+        A group of photos that one wrong pair has led astray explains itself well, and each of its photos looks right. But most
+        of what the group has in common with all other photos is not explained. Such groups are looked for where explained
+        matches are fewest: between the two parts of their maximum spanning tree that each of its edges joins.
+        """
+        if not len(self.number):
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+        ends = np.concatenate([self.first, self.second])
+        counts = np.bincount(ends, np.tile(self.count, 2), photos)
+        shares = np.bincount(ends, np.tile(self.explained, 2), photos)[counts > 0] / counts[counts > 0]
+        least = MISFIT * float(np.median(shares))
+        odd, ties = np.zeros(photos, dtype=bool), np.zeros(len(self.number), dtype=bool)
+        for part, whole in self._parts(photos):
+            across = part[self.first] != part[self.second]
+            if self.explained[across].sum() < least * self.count[across].sum():
+                odd |= part if 2 * part.sum() <= whole.sum() else whole & ~part
+                ties |= across & (self.explained > least * self.count)
+        return np.flatnonzero(odd), self.number[ties]
+
+    def _parts(self, photos: int) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+        """For each edge of the tree, the photos at one of its ends, and those at both: [photos] each."""
+        far = 1 / (self.explained + 0.5)
+        tree = minimum_spanning_tree(csr_array((far, (self.first, self.second)), shape=(photos, photos)))
+        left = np.ones(photos, dtype=bool)
+        while left.any():
+            order, parents = depth_first_order(tree, np.flatnonzero(left)[0], directed=False)
+            whole = np.isin(np.arange(photos), order)
+            left &= ~whole
+            below = np.ones(
+                photos, dtype=np.int64
+            )  # photos of the branch that begins with each: they follow it in the order
+            for index in reversed(order[1:]):
+                below[parents[index]] += below[index]
+            for position, index in enumerate(order[1:], 1):
+                part = np.zeros(photos, dtype=bool)
+                part[order[position : position + below[index]]] = True
+                yield part, whole

@@ -58,6 +58,7 @@ class Attempt:
     masked: bool = True
     every_pair: bool = False  # of the photos that had found no place before
     sure: bool = False  # only pairs that match well
+    loosened: bool = False  # without the pairs that held photos in a wrong place before
 
     def describe(self) -> str:
         words = [
@@ -68,6 +69,8 @@ class Attempt:
             words.append("more pairs")
         if self.sure:
             words.append("only pairs that match well")
+        if self.loosened:
+            words.append("without pairs that may lead photos astray")
         if not self.masked:
             words.append("without the masks")
         return ", ".join(words)
@@ -87,6 +90,11 @@ class Outcome:
         return 0 if self.model is None else int(self.model.num_reg_images())
 
     @property
+    def fitting(self) -> int:
+        """Photos that fit in with the others."""
+        return self.registered - len(self.agreement.misfits)
+
+    @property
     def error(self) -> float:
         """Median reprojection error of the points in pixels: a few wrong ones do not count."""
         if self.model is None or not self.model.points3D:
@@ -102,15 +110,15 @@ class Outcome:
         return self.error <= max(SHARP * size, SHARP_PIXELS)
 
     def better_than(self, other: "Outcome") -> bool:
-        """More of the matches explained; of nearly as many, a clearly smaller reprojection error, or else more photos."""
+        """More matches explained; of nearly as many, a clearly smaller reprojection error, or else more photos that fit in."""
         if self.attempt.masked == other.attempt.masked:  # else the matches are others
             mine, theirs = self.agreement.of_all, other.agreement.of_all
             if min(mine, theirs) < NEARLY * max(mine, theirs):
                 return mine > theirs
-            same = min(self.registered, other.registered) >= NEARLY_ALL * max(self.registered, other.registered)
+            same = min(self.fitting, other.fitting) >= NEARLY_ALL * max(self.fitting, other.fitting)
             if same and min(self.error, other.error) <= CLEARLY * max(self.error, other.error):
                 return self.error < other.error
-        return (self.registered, self.agreement.of_placed) > (other.registered, other.agreement.of_placed)
+        return (self.fitting, self.agreement.of_placed) > (other.fitting, other.agreement.of_placed)
 
     def describe(self, photos: int) -> str:
         """A part of a sentence, of a scene of so many photos."""
@@ -141,6 +149,7 @@ class SceneSearch:
         self.wishes, self.seed, self.progress = wishes, seed, progress
         self.outcomes: list[Outcome] = []
         self._databases: dict[bool, Path] = {}
+        self._ties: Sequence[int] = ()  # ids of the pairs that are left out of loosened attempts
 
     @property
     def best(self) -> Outcome:
@@ -162,7 +171,7 @@ class SceneSearch:
                 if self.outcomes:
                     self._say(f"{self.best.describe(len(self.names))}; trying {attempt.describe()}")
                 self.outcomes.append(self._try(attempt))
-            best = self.best
+            best = self._complete(self.best)
             if best.model is not None:
                 refined = mapping.refine(best.model, self.progress)
                 if refined.num_reg_images() >= mapping.SMALLEST:
@@ -173,11 +182,25 @@ class SceneSearch:
             f"no scene can be made of these {len(self.names)} photos: no two of them match well enough. {ADVICE}"
         )
 
+    def _complete(self, best: Outcome) -> Outcome:
+        """The same scene with photos that it lacks, where it is a better one with them."""
+        if best.model is None or best.registered == len(self.names):
+            return best
+        folder = self.work.attempts / self._label(best.attempt)
+        database = folder / "mapping.db"
+        told = (database, self.work.photos, folder, self.seed, self.progress)
+        model = mapping.place_missing(best.model, *told, lenses=shares_cameras(database))
+        placed = {model.images[key].name for key in model.reg_image_ids()}
+        others = [left for group in best.others if (left := [name for name in group if name not in placed])]
+        found = self._judge(best.attempt, [model], others)
+        return found if found.better_than(best) else best
+
     def _attempts(self) -> Iterator[Attempt]:
         """The first attempt, and what follows from how the ones before went."""
         database = self._matched(masked=True)
         first: Mapper = self.wishes.mapper or ("incremental" if len(self.names) < GLOBAL_FROM else "global")
         yield Attempt(first, self.wishes.sharing or "size")
+        yield from self._loosened()
         unsure = self._few or self._doubtful or not self.best.is_sharp
         if unsure and self.wishes.sharing is None and has_unknown(database):
             yield replace(self.best.attempt, sharing="photo")
@@ -189,8 +212,18 @@ class SceneSearch:
             slowly = self.wishes.mapper is None and len(self.names) <= INCREMENTAL_MAX
             mapper: Mapper = "incremental" if slowly else self.best.attempt.mapper
             yield replace(self.best.attempt, mapper=mapper, sure=True)
+        yield from self._loosened()
         if self._few and self.work.masks.is_dir():
-            yield replace(self.best.attempt, masked=False, every_pair=False)
+            yield replace(self.best.attempt, masked=False, every_pair=False, loosened=False)
+
+    def _loosened(self) -> Iterator[Attempt]:
+        """Where photos that belong together stand in a wrong place together: without the pairs that hold them there."""
+        best = self.best
+        attempt = replace(best.attempt, loosened=True)
+        astray = not self._few and len(best.agreement.misfits) > 1 and best.agreement.ties
+        if astray and attempt not in [outcome.attempt for outcome in self.outcomes]:
+            self._ties = best.agreement.ties
+            yield attempt
 
     @property
     def _few(self) -> bool:
@@ -252,7 +285,7 @@ class SceneSearch:
 
     def _try(self, attempt: Attempt) -> Outcome:
         """Map, or read what mapping had led to before the work was cut off."""
-        label = "-".join((*(str(value).lower() for value in asdict(attempt).values()), self._choices))
+        label = self._label(attempt)
         folder = self.work.attempts / label
         scene = folder / "scene"
         noted = self.work.noted(f"attempt-{label}")
@@ -262,8 +295,8 @@ class SceneSearch:
         features = self._matched(attempt.masked)
         folder.mkdir(parents=True, exist_ok=True)
         database = folder / "mapping.db"
-        without = unsure_pairs(features) if attempt.sure else []
-        write_mapping_database(features, database, attempt.sharing, self.seed, without)
+        without = {*(unsure_pairs(features) if attempt.sure else ()), *(self._ties if attempt.loosened else ())}
+        write_mapping_database(features, database, attempt.sharing, self.seed, sorted(without))
         models = self._map(attempt, database, folder)
         if models:
             scene.mkdir(exist_ok=True)
@@ -271,6 +304,10 @@ class SceneSearch:
         outcome = self._judge(attempt, models)
         self.work.note(f"attempt-{label}", {"others": outcome.others, "agreement": asdict(outcome.agreement)})
         return outcome
+
+    def _label(self, attempt: Attempt) -> str:
+        """Name of an attempt's folder in the work."""
+        return "-".join((*(str(value).lower() for value in asdict(attempt).values()), self._choices))
 
     def _judge(
         self, attempt: Attempt, models: mapping.Models, others: Sequence[Sequence[str]] | None = None

@@ -3,12 +3,13 @@
 import re
 import shutil
 from collections import Counter as Counted
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 import pycolmap
 
 from splat.datasets.sfm.cameras import is_plausible
+from splat.datasets.sfm.resection import resect
 from splat.datasets.sfm.watch import log_file, watched
 from splat.io.progress import Counter
 
@@ -165,6 +166,33 @@ def with_other_cameras(
     return more[0] if more else found
 
 
+def place_missing(
+    model: pycolmap.Reconstruction,
+    database: Path,
+    photos: Path,
+    folder: Path,
+    seed: int,
+    progress: bool,
+    lenses: bool = True,
+) -> pycolmap.Reconstruction:
+    """The scene with those of its missing photos whose place follows from its points.
+
+    Mapping gives up photos that it has tried too early, or whose focal length has run away by the few points that it saw.
+
+    Args:
+        lenses: determine the distortion of lenses, too.
+    """
+    found = resect(model, database, seed)
+    if not found:
+        return model
+    placed = _placed(model)
+    shared = {model.images[key].camera_id for key in placed}
+    placed |= {key: (pose, list(camera.params)) for key, (pose, camera) in found.items()}
+    counter = Counter("photos left over", shown=progress, countable=False)
+    held = {camera.camera_id for _, camera in found.values()} - shared
+    return drop_odd_photos(_rebuild(placed, database, photos, folder, counter, lenses, held))
+
+
 def drop_odd_photos(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:
     """The scene without the poses of photos that show hardly any of its points, or through an impossible lens of their own."""
     kept = pycolmap.Reconstruction(model)
@@ -197,9 +225,20 @@ def _placed(model: pycolmap.Reconstruction) -> Placed:
 
 
 def _rebuild(
-    placed: Placed, database: Path, photos: Path, folder: Path, counter: Counter, lenses: bool = True
+    placed: Placed,
+    database: Path,
+    photos: Path,
+    folder: Path,
+    counter: Counter,
+    lenses: bool = True,
+    held: Container[int] = (),
 ) -> pycolmap.Reconstruction:
-    """A scene from known poses: points from the matches, then everything adjusted; the distortion of `lenses` or not."""
+    """A scene from known poses: points from the matches, then everything adjusted.
+
+    Args:
+        lenses: adjust the distortion of lenses, too.
+        held: ids of cameras that stay as they are.
+    """
     scene = pycolmap.Reconstruction()
     with pycolmap.Database.open(database) as opened:
         scene.load(pycolmap.DatabaseCache.create(opened, pycolmap.DatabaseCacheOptions()))
@@ -213,7 +252,7 @@ def _rebuild(
     def work(token: pycolmap.CancellationToken) -> pycolmap.Reconstruction:
         out = _empty(folder / "rebuilt")
         made = pycolmap.triangulate_points(scene, database, photos, out, cancellation_token=token)
-        _adjust(made, lenses)
+        _adjust(made, lenses, held)
         made.update_point_3d_errors()
         return made
 
@@ -252,8 +291,8 @@ def refine(model: pycolmap.Reconstruction, progress: bool) -> pycolmap.Reconstru
     )
 
 
-def _adjust(scene: pycolmap.Reconstruction, lenses: bool = True) -> None:
-    """Bundle adjustment of everything; of the distortion of lenses if wanted.
+def _adjust(scene: pycolmap.Reconstruction, lenses: bool = True, held: Container[int] = ()) -> None:
+    """Bundle adjustment of everything but the cameras that are held; of the distortion of lenses if wanted.
 
     Not by `pycolmap.bundle_adjustment`, which makes the whole library talk from then on.
     """
@@ -265,6 +304,9 @@ def _adjust(scene: pycolmap.Reconstruction, lenses: bool = True) -> None:
     config = pycolmap.BundleAdjustmentConfig()
     for image in scene.reg_image_ids():
         config.add_image(image)
+        camera = scene.images[image].camera_id
+        if camera in held:
+            config.set_constant_cam_intrinsics(camera)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     pycolmap.create_default_bundle_adjuster(options, config, scene).solve()
 
