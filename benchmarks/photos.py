@@ -2,9 +2,10 @@
 
     python benchmarks/photos.py PHOTOS [--target CAPTURE] [--mixed 60] [--seed 0] [--json FILE] [-- OPTIONS OF splat photos]
 
-`--target` names a capture that has poses of the same photos, by name; those found are compared with them. `--mixed` takes so
-many of the photos, evenly, and makes them look as if many people had taken them: focal lengths (1 to 1.8 times as long) and
-crops, exposure, contrast and color of the light are random, all are resized to four fifths of the size, and EXIF is gone.
+`--target` names a capture that has poses of the same photos, by name, or a poses_bounds.npy of LLFF with theirs in the order
+of names; those found are compared with them. `--mixed` takes so many of the photos, evenly, and makes them look as if many
+people had taken them: focal lengths (1 to 1.8 times as long) and crops, exposure, contrast and color of the light are random,
+all are resized to four fifths of the size, and EXIF is gone.
 """
 
 import argparse
@@ -30,6 +31,9 @@ LONGEST = 1.8
 
 PLACES = np.stack(np.meshgrid([0.2, 0.5, 0.8], [0.2, 0.5, 0.8]), axis=-1).reshape(-1, 2)
 """Nine places of a photo, as fractions of its size."""
+
+SAID = "registered", "points", "reprojection_error", "explained", "misfits", "matching", "pairs", "mapping", "tried"
+"""What is taken from the report of `splat photos`."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,30 @@ def mixed(photos: list[Path], count: int, folder: Path, seed: int) -> dict[str, 
     return cuts
 
 
-def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float]:
+def read_target(target: Path, photos: Path) -> pycolmap.Reconstruction:
+    """The right cameras: of a capture, or of a poses_bounds.npy, whose axes are down, right, backward."""
+    if target.is_dir():
+        return pycolmap.Reconstruction(target / "sparse/0")
+    scene = pycolmap.Reconstruction()
+    rows = np.load(target)[:, :15].reshape(-1, 3, 5)
+    names = sorted(path.name for path in photos.iterdir())
+    for number, (name, row) in enumerate(zip(names, rows, strict=True), 1):
+        down, right, back, center, (height, width, focal) = row.T
+        shape = dict(width=round(width), height=round(height), params=[focal, width / 2, height / 2])
+        scene.add_camera_with_trivial_rig(pycolmap.Camera(camera_id=number, model="SIMPLE_PINHOLE", **shape))
+        rotation = pycolmap.Rotation3d(np.stack([right, down, -back], axis=1))
+        image = pycolmap.Image(name=name, camera_id=number, image_id=number)
+        scene.add_image_with_trivial_frame(image, pycolmap.Rigid3d(rotation, center).inverse())
+    return scene
+
+
+def errors(capture: Path, right: pycolmap.Reconstruction, cuts: dict[str, Cut]) -> dict[str, float]:
     """How far the cameras found are from the right ones, after the best similarity.
 
     Positions are relative to the cameras' extent. Directions are those of nine pixels, in degrees: what a photo shows must be
     where it is; a crop that is taken for a photo turned aside is no error.
     """
-    found, right = pycolmap.Reconstruction(capture / "sparse/0"), pycolmap.Reconstruction(target / "sparse/0")
+    found = pycolmap.Reconstruction(capture / "sparse/0")
     by_stem = {Path(image.name).stem: image for image in right.images.values()}
     images = [found.images[key] for key in found.reg_image_ids()]
     originals = [by_stem[Path(image.name).stem] for image in images]
@@ -95,6 +116,7 @@ def errors(capture: Path, target: Path, cuts: dict[str, Cut]) -> dict[str, float
         "turned_degrees_max": max(turned),
         "moved_median": float(np.median(shifted)),
         "moved_max": max(shifted),
+        "turned": sum(turn > 20 for turn in turned),
         "off": sum(turn > 5 or shift > 0.1 for turn, shift in both),  # by more than 5 degrees or a tenth of the extent
         "astray": sum(turn > 20 or shift > 0.4 for turn, shift in both),  # in another place altogether
     }
@@ -138,23 +160,22 @@ def main() -> None:
             cuts = mixed(photos, options.mixed, source, options.seed)
         begun = time.perf_counter()
         subprocess.run([sys.executable, "-m", "splat", "photos", str(source), str(out), *passed], check=True)
+        seconds = round(time.perf_counter() - begun, 1)
+        said = json.loads((out / "photos.json").read_text())
         row: dict[str, Any] = {
             "photos": str(options.photos.name),
             "mixed": options.mixed,
             "options": passed,
-            "seconds": round(time.perf_counter() - begun, 1),
+            "seconds": seconds,
             "memory_gb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
             "cores": os.cpu_count(),
-            **{
-                key: value
-                for key, value in json.loads((out / "photos.json").read_text()).items()
-                if key
-                in ("registered", "points", "reprojection_error", "explained", "matching", "pairs", "mapping", "tried")
-            },
-            "photos_in_all": json.loads((out / "photos.json").read_text())["photos"],
+            **{key: said[key] for key in SAID},
+            "photos_in_all": said["photos"],
         }
         if options.target:
-            row |= errors(out, options.target, cuts)
+            images = options.photos / "images"
+            right = read_target(options.target, images if images.is_dir() else options.photos)
+            row |= errors(out, right, cuts)
     print(json.dumps(row, indent=1))
     if options.json:
         rows = json.loads(options.json.read_text()) if options.json.is_file() else []
