@@ -82,7 +82,8 @@ class Pairs:
 
         A group of photos that one wrong pair has led astray explains itself well, and each of its photos looks right. But most
         of what the group has in common with all other photos is not explained. Such groups are looked for where explained
-        matches are fewest: between the two parts of their maximum spanning tree that each of its edges joins.
+        matches are fewest: between the two parts of their maximum spanning tree that each of its edges joins. The worst one is
+        taken out first, as what it has in common with others makes these look worse than they are.
         """
         if not len(self.number):
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
@@ -90,29 +91,41 @@ class Pairs:
         counts = np.bincount(ends, np.tile(self.count, 2), photos)
         shares = np.bincount(ends, np.tile(self.explained, 2), photos)[counts > 0] / counts[counts > 0]
         least = MISFIT * float(np.median(shares))
-        odd, ties = np.zeros(photos, dtype=bool), np.zeros(len(self.number), dtype=bool)
-        for part, whole in self._parts(photos):
-            across = part[self.first] != part[self.second]
-            if self.explained[across].sum() < least * self.count[across].sum():
-                odd |= part if 2 * part.sum() <= whole.sum() else whole & ~part
-                ties |= across & (self.explained > least * self.count)
-        return np.flatnonzero(odd), self.number[ties]
+        sides = [*self._sides(photos)]
+        across = csr_array([side[self.first] != side[self.second] for side in sides], dtype=np.float64)
+        odd, ties, left = (
+            np.zeros(photos, dtype=bool),
+            np.zeros(len(self.number), dtype=bool),
+            np.ones(len(self.number)),
+        )
+        while True:
+            counts = across @ (self.count * left)
+            shares = np.where(counts > 0, across @ (self.explained * left) / np.maximum(counts, 1), np.inf)
+            worst = int(shares.argmin())
+            if not shares[worst] < least:
+                return np.flatnonzero(odd), self.number[ties]
+            crossing = (sides[worst][self.first] != sides[worst][self.second]) & (left > 0)
+            odd |= sides[worst]
+            ties |= crossing & (self.explained > least * self.count)
+            left[crossing] = 0
 
-    def _parts(self, photos: int) -> Iterator[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-        """For each edge of the tree, the photos at one of its ends, and those at both: [photos] each."""
+    def _sides(self, photos: int) -> Iterator[NDArray[np.bool_]]:
+        """For each edge of the tree, which photos are at the end of it that has fewer of them: [photos] each."""
         far = 1 / (self.explained + 0.5)
         tree = minimum_spanning_tree(csr_array((far, (self.first, self.second)), shape=(photos, photos)))
         left = np.ones(photos, dtype=bool)
         while left.any():
             order, parents = depth_first_order(tree, np.flatnonzero(left)[0], directed=False)
-            whole = np.isin(np.arange(photos), order)
-            left &= ~whole
+            left[order] = False
             below = np.ones(
                 photos, dtype=np.int64
             )  # photos of the branch that begins with each: they follow it in the order
             for index in reversed(order[1:]):
                 below[parents[index]] += below[index]
             for position, index in enumerate(order[1:], 1):
-                part = np.zeros(photos, dtype=bool)
-                part[order[position : position + below[index]]] = True
-                yield part, whole
+                branch = np.arange(position, position + below[index])
+                if 2 * len(branch) > len(order):
+                    branch = np.setdiff1d(np.arange(len(order)), branch)
+                side = np.zeros(photos, dtype=bool)
+                side[order[branch]] = True
+                yield side

@@ -34,7 +34,7 @@ GUIDED_MAX = 150
 REGISTERED = 0.9
 """Fraction of the photos below which something else is tried."""
 MOST_PAIRS = 5_000
-"""Further pairs that are matched when photos have found no place."""
+"""Further pairs that are matched when photos have found no place, or do not fit in."""
 NEARLY = 0.95
 """Fraction of another scene's explained matches from which on a scene explains nearly as many."""
 NEARLY_ALL = 0.98
@@ -204,7 +204,7 @@ class SceneSearch:
         unsure = self._few or self._doubtful or not self.best.is_sharp
         if unsure and self.wishes.sharing is None and has_unknown(database):
             yield replace(self.best.attempt, sharing="photo")
-        if self._few and self._match_missing(database):
+        if self._few and self._match_further("missing", database):
             yield replace(self.best.attempt, every_pair=True)
         if self._few and self.wishes.mapper is None:
             yield replace(self.best.attempt, mapper="incremental" if first == "global" else "global")
@@ -218,12 +218,19 @@ class SceneSearch:
 
     def _loosened(self) -> Iterator[Attempt]:
         """Where photos that belong together stand in a wrong place together: without the pairs that hold them there."""
-        best = self.best
-        attempt = replace(best.attempt, loosened=True)
-        astray = not self._few and len(best.agreement.misfits) > 1 and best.agreement.ties
-        if astray and attempt not in [outcome.attempt for outcome in self.outcomes]:
-            self._ties = best.agreement.ties
-            yield attempt
+        if self._astray:
+            self._match_further("misfits", self._matched(self.best.attempt.masked))
+        if self._astray:  # by all that they have in common with others, too
+            self._ties = self.best.agreement.ties
+            yield replace(self.best.attempt, loosened=True)
+
+    @property
+    def _astray(self) -> bool:
+        """Whether several photos, but not most, fit in far worse than the others, and it was not tried yet to free them."""
+        attempt, found = replace(self.best.attempt, loosened=True), self.best.agreement
+        tried = attempt in [outcome.attempt for outcome in self.outcomes]
+        several = 1 < len(found.misfits) < self.best.fitting
+        return not self._few and not tried and several and len(found.ties) > 0
 
     @property
     def _few(self) -> bool:
@@ -255,11 +262,11 @@ class SceneSearch:
         """What matches and scenes depend on besides the attempt: with other choices they are not gone on with."""
         return "-".join((*self.kinds, str(self.seed)))
 
-    def _match_missing(self, database: Path) -> bool:
-        """Match photos without a place with all others. Returns whether anything could be gained."""
+    def _match_further(self, which: str, database: Path) -> bool:
+        """Match photos that have no place, or do not fit in, with all others. Returns whether anything could be gained."""
         if self.kinds == ("exhaustive",):
             return False
-        noted = f"further-{database.stem}-{self._choices}"
+        noted = f"further-{which}-{database.stem}-{self._choices}"
         pairs = self.work.noted(noted)
         if pairs is None:
             pairs = self._further_pairs(database)
@@ -269,11 +276,12 @@ class SceneSearch:
         return True
 
     def _further_pairs(self, database: Path) -> list[tuple[str, str]]:
-        """Pairs of photos without a place that were not compared yet."""
+        """Pairs that were not compared yet, of photos that have no place or do not fit in."""
         model, before = self.best.model, matched_pairs(database)
         there = set() if model is None else {model.images[key].name for key in model.reg_image_ids()}
-        missing = [name for name in self.names if name not in there]
-        pairs = [(a, b) for a in missing for b in self.names if a < b or (b in there and a != b)]
+        there -= {*self.best.agreement.misfits}
+        left = [name for name in self.names if name not in there]
+        pairs = [(a, b) for a in left for b in self.names if a < b or (b in there and a != b)]
         pairs = [pair for pair in pairs if pair not in before]
         if len(pairs) > MOST_PAIRS:
             self._say(
@@ -325,10 +333,15 @@ class SceneSearch:
             model = mapping.with_other_cameras(self.best.model, *told)
             return [model] if model.num_reg_images() >= mapping.SMALLEST else []
         lenses = shares_cameras(database)  # one photo says too little about the distortion of its lens
-        if attempt.mapper == "incremental":
+        if self.outcomes and attempt == replace(self.best.attempt, loosened=True):
+            best = self.best
+            assert best.model is not None  # only some of its poses are wrong
+            models = [mapping.place_anew(best.model, best.agreement.misfits, *told, lenses)]
+        elif attempt.mapper == "incremental":
             models = mapping.map_incrementally(*told, lenses)
         else:
             models = mapping.map_globally(*told, lenses)
+        if attempt.mapper == "global" or attempt.loosened:
             first = self._judge(attempt, models)
             if models and (first.registered < len(self.names) or not first.is_sharp):
                 for model in mapping.map_incrementally(*told, lenses, start=models[0])[:1]:

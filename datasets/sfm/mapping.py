@@ -12,6 +12,7 @@ from splat.datasets.sfm.cameras import is_plausible
 from splat.datasets.sfm.resection import resect
 from splat.datasets.sfm.watch import log_file, watched
 from splat.io.progress import Counter
+from splat.io.wording import number_of
 
 SMALLEST = 3
 """Photos of a scene."""
@@ -175,22 +176,48 @@ def place_missing(
     progress: bool,
     lenses: bool = True,
 ) -> pycolmap.Reconstruction:
-    """The scene with those of its missing photos whose place follows from its points.
+    """The scene with those of its missing photos whose place follows from its points, and from the points that they add.
 
     Mapping gives up photos that it has tried too early, or whose focal length has run away by the few points that it saw.
 
     Args:
         lenses: determine the distortion of lenses, too.
     """
-    found = resect(model, database, seed)
-    if not found:
-        return model
-    placed = _placed(model)
-    shared = {model.images[key].camera_id for key in placed}
-    placed |= {key: (pose, list(camera.params)) for key, (pose, camera) in found.items()}
-    counter = Counter("photos left over", shown=progress, countable=False)
-    held = {camera.camera_id for _, camera in found.values()} - shared
-    return drop_odd_photos(_rebuild(placed, database, photos, folder, counter, lenses, held))
+    while found := resect(model, database, seed):
+        placed = _placed(model)
+        shared = {model.images[key].camera_id for key in placed}
+        placed |= {key: (pose, list(camera.params)) for key, (pose, camera) in found.items()}
+        held = {camera.camera_id for _, camera in found.values()} - shared
+        counter = Counter(f"placing {number_of(len(found), 'photo')} by points", shown=progress, countable=False)
+        more = drop_odd_photos(_rebuild(placed, database, photos, folder, counter, lenses, held))
+        if more.num_reg_images() <= model.num_reg_images():
+            break
+        model = more
+    return model
+
+
+def place_anew(
+    model: pycolmap.Reconstruction,
+    astray: Container[str],
+    database: Path,
+    photos: Path,
+    folder: Path,
+    seed: int,
+    progress: bool,
+    lenses: bool = True,
+) -> pycolmap.Reconstruction:
+    """The scene with some of its photos placed once more, by what they have in common with the rest of it.
+
+    Args:
+        astray: names of those photos.
+        database: without the pairs that have held them where they were.
+        lenses: determine the distortion of lenses, too.
+    """
+    rest = pycolmap.Reconstruction(model)
+    for key in model.reg_image_ids():
+        if model.images[key].name in astray:
+            rest.deregister_frame(model.images[key].frame_id)
+    return place_missing(rest, database, photos, folder, seed, progress, lenses)
 
 
 def drop_odd_photos(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:

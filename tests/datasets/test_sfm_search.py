@@ -127,7 +127,7 @@ def test_what_is_tried_follows_from_what_came_out(tmp_path, monkeypatch, results
         def _matched(self, masked: bool) -> Path:
             return tmp_path
 
-        def _match_missing(self, database: Path) -> bool:
+        def _match_further(self, which: str, database: Path) -> bool:
             return False
 
         def _complete(self, best: attempts.Outcome) -> attempts.Outcome:

@@ -82,11 +82,22 @@ def test_photos_that_are_left_over_are_placed_by_the_points(tmp_path, sharing):
             if sharing == "photo" and camera.camera_id > 9:  # as badly known as may be
                 camera.focal_length, camera.has_prior_focal_length = 500, False
                 database.update_camera(camera)
+        for seen in range(1, 9):  # by the points that the ones placed before it add
+            database.delete_two_view_geometry(12, seen)
     more = mapping.place_missing(begun, *where, seed=0, progress=False)
     assert set(more.reg_image_ids()) == {*range(1, 13)} - {11} and begun.num_reg_images() == 8
     assert turned(more, scene) < 0.2
     assert all(abs(camera.mean_focal_length() / 1280 - 1) < 0.02 for camera in more.cameras.values())
     assert mapping.place_missing(more, *where, seed=0, progress=False) is more
+
+    wrong = pycolmap.Reconstruction(more)
+    for key in (3, 4):
+        turn = pycolmap.Rigid3d(pycolmap.Rotation3d(np.array([0.0, 0.6, 0.0, 0.8])), np.zeros(3))
+        frame = wrong.images[key].frame
+        frame.rig_from_world = turn * frame.rig_from_world
+    assert turned(wrong, scene) > 50
+    mended = mapping.place_anew(wrong, {wrong.images[key].name for key in (3, 4)}, *where, seed=0, progress=False)
+    assert turned(mended, scene) < 0.2 and set(mended.reg_image_ids()) == set(more.reg_image_ids())
 
 
 def _mismatch(path: Path, photo: int) -> None:
