@@ -229,8 +229,7 @@ class SceneSearch:
         """Whether several photos, but not most, fit in far worse than the others, and it was not tried yet to free them."""
         attempt, found = replace(self.best.attempt, loosened=True), self.best.agreement
         tried = attempt in [outcome.attempt for outcome in self.outcomes]
-        several = 1 < len(found.misfits) < self.best.fitting
-        return not self._few and not tried and several and len(found.ties) > 0
+        return not self._few and not tried and 1 < len(found.misfits) < self.best.fitting
 
     @property
     def _few(self) -> bool:
