@@ -42,11 +42,9 @@ class Agreement:
 
 def agreement(model: pycolmap.Reconstruction, database: Path) -> Agreement:
     """How well a scene agrees with the matches of a database."""
-    names = [model.images[key].name for key in model.reg_image_ids()]
-    place = {key: index for index, key in enumerate(model.reg_image_ids())}
-    points = {
-        key: np.array([point.point3D_id for point in model.images[key].points2D], dtype=np.uint64) for key in place
-    }
+    points = shown_points(model)
+    names = [model.images[key].name for key in points]
+    place = {key: index for index, key in enumerate(points)}
     every, found = 0, []
     with pycolmap.Database.open(database) as opened:
         for pair, a, b, count in compared_pairs(opened):
@@ -65,6 +63,14 @@ def agreement(model: pycolmap.Reconstruction, database: Path) -> Agreement:
         tuple(sorted(names[index] for index in misfits)),
         tuple(int(pair) for pair in ties),
     )
+
+
+def shown_points(model: pycolmap.Reconstruction) -> dict[int, NDArray[np.uint64]]:
+    """Of each photo that a scene has, by its id: the id of the point that each of its features shows, or no point's."""
+    return {
+        key: np.array([point.point3D_id for point in model.images[key].points2D], dtype=np.uint64)
+        for key in model.reg_image_ids()
+    }
 
 
 @dataclass(frozen=True)
@@ -92,22 +98,23 @@ class Pairs:
         shares = np.bincount(ends, np.tile(self.explained, 2), photos)[counts > 0] / counts[counts > 0]
         least = MISFIT * float(np.median(shares))
         sides = [*self._sides(photos)]
-        across = csr_array([side[self.first] != side[self.second] for side in sides], dtype=np.float64)
-        odd, ties, left = (
-            np.zeros(photos, dtype=bool),
-            np.zeros(len(self.number), dtype=bool),
-            np.ones(len(self.number)),
+        crossing = [np.flatnonzero(side[self.first] != side[self.second]) for side in sides]
+        across = csr_array(
+            (np.ones(sum(map(len, crossing))), np.concatenate(crossing), np.cumsum([0, *map(len, crossing)])),
+            shape=(len(sides), len(self.number)),
         )
+        odd, ties = np.zeros(photos, dtype=bool), np.zeros(len(self.number), dtype=bool)
+        left = np.ones(len(self.number), dtype=bool)
         while True:
             counts = across @ (self.count * left)
             shares = np.where(counts > 0, across @ (self.explained * left) / np.maximum(counts, 1), np.inf)
             worst = int(shares.argmin())
             if not shares[worst] < least:
                 return np.flatnonzero(odd), self.number[ties]
-            crossing = (sides[worst][self.first] != sides[worst][self.second]) & (left > 0)
             odd |= sides[worst]
-            ties |= crossing & (self.explained > least * self.count)
-            left[crossing] = 0
+            cut = crossing[worst][left[crossing[worst]]]
+            ties[cut] = self.explained[cut] > least * self.count[cut]
+            left[cut] = False
 
     def _sides(self, photos: int) -> Iterator[NDArray[np.bool_]]:
         """For each edge of the tree, which photos are at the end of it that has fewer of them: [photos] each."""
@@ -117,9 +124,8 @@ class Pairs:
         while left.any():
             order, parents = depth_first_order(tree, np.flatnonzero(left)[0], directed=False)
             left[order] = False
-            below = np.ones(
-                photos, dtype=np.int64
-            )  # photos of the branch that begins with each: they follow it in the order
+            # Of the branch that begins with each photo, how many there are: they follow it in the order.
+            below = np.ones(photos, dtype=np.int64)
             for index in reversed(order[1:]):
                 below[parents[index]] += below[index]
             for position, index in enumerate(order[1:], 1):

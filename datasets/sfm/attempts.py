@@ -335,7 +335,8 @@ class SceneSearch:
         if self.outcomes and attempt == replace(self.best.attempt, loosened=True):
             best = self.best
             assert best.model is not None  # only some of its poses are wrong
-            models = [mapping.place_anew(best.model, best.agreement.misfits, *told, lenses)]
+            rest = mapping.without_photos(best.model, best.agreement.misfits)
+            models = [mapping.place_missing(rest, *told, lenses)]
         elif attempt.mapper == "incremental":
             models = mapping.map_incrementally(*told, lenses)
         else:

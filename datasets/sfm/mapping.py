@@ -196,28 +196,13 @@ def place_missing(
     return model
 
 
-def place_anew(
-    model: pycolmap.Reconstruction,
-    astray: Container[str],
-    database: Path,
-    photos: Path,
-    folder: Path,
-    seed: int,
-    progress: bool,
-    lenses: bool = True,
-) -> pycolmap.Reconstruction:
-    """The scene with some of its photos placed once more, by what they have in common with the rest of it.
-
-    Args:
-        astray: names of those photos.
-        database: without the pairs that have held them where they were.
-        lenses: determine the distortion of lenses, too.
-    """
+def without_photos(model: pycolmap.Reconstruction, names: Container[str]) -> pycolmap.Reconstruction:
+    """The scene without the poses of some of its photos."""
     rest = pycolmap.Reconstruction(model)
     for key in model.reg_image_ids():
-        if model.images[key].name in astray:
+        if model.images[key].name in names:
             rest.deregister_frame(model.images[key].frame_id)
-    return place_missing(rest, database, photos, folder, seed, progress, lenses)
+    return rest
 
 
 def drop_odd_photos(model: pycolmap.Reconstruction) -> pycolmap.Reconstruction:

@@ -8,6 +8,7 @@ import numpy as np
 import pycolmap
 from numpy.typing import NDArray
 
+from splat.datasets.sfm.agreement import shown_points
 from splat.datasets.sfm.cameras import FOCAL_LENGTHS
 from splat.datasets.sfm.matches import compared_pairs
 
@@ -32,10 +33,7 @@ def resect(model: pycolmap.Reconstruction, database: Path, seed: int) -> dict[in
     Returns:
         By image id. Photos that show too few of the points are not among them.
     """
-    points = {
-        key: np.array([point.point3D_id for point in model.images[key].points2D], dtype=np.uint64)
-        for key in model.reg_image_ids()
-    }
+    points = shown_points(model)
     known = {model.images[key].camera_id for key in points}
     found = {}
     with pycolmap.Database.open(database) as opened:

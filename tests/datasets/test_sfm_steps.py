@@ -96,7 +96,8 @@ def test_photos_that_are_left_over_are_placed_by_the_points(tmp_path, sharing):
         frame = wrong.images[key].frame
         frame.rig_from_world = turn * frame.rig_from_world
     assert turned(wrong, scene) > 50
-    mended = mapping.place_anew(wrong, {wrong.images[key].name for key in (3, 4)}, *where, seed=0, progress=False)
+    rest = mapping.without_photos(wrong, {wrong.images[key].name for key in (3, 4)})
+    mended = mapping.place_missing(rest, *where, seed=0, progress=False)
     assert turned(mended, scene) < 0.2 and set(mended.reg_image_ids()) == set(more.reg_image_ids())
 
 
