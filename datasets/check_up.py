@@ -1,6 +1,6 @@
 """A check-up of a capture: what is there, what training will do with it, and what is likely to go wrong, with remedies.
 
-Photos are looked for and their sizes read, but not their pixels; of masks, those of a few photos.
+Photos and masks are decoded, so that damaged ones are found, but not kept.
 """
 
 import os
@@ -19,10 +19,10 @@ from PIL import Image
 from splat.cameras import Camera
 from splat.datasets.advice import advice
 from splat.datasets.capture import Capture, Frame
-from splat.datasets.find_files import FoundFiles, check_any, find_files
+from splat.datasets.find_files import FileOfPhoto, FoundFiles, check_any, find_files
 from splat.datasets.images.cache import PhotoCache
 from splat.datasets.images.companions import check_mask
-from splat.datasets.images.decode import fits_camera, other_shape, stored_size, target_size
+from splat.datasets.images.decode import check_whole, fits_camera, other_shape, stored_size, target_size
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.pages import page_notes
 from splat.datasets.images.photo_index import PhotoIndex
@@ -38,6 +38,7 @@ from splat.datasets.summary import depth_range
 from splat.errors import InputError
 from splat.geometry.georeference import Georeference
 from splat.geometry.scene_size import NEAR
+from splat.io.progress import counted
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,18 @@ class CheckUp:
         )
 
 
-def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
+def check_up(path: Path, images: str = USUAL_FOLDER, *, progress: bool = False) -> CheckUp:
     """Look through a capture, and leave nothing behind: a zip is unpacked for as long as that takes.
 
     Args:
         images: folder of the photos in it.
+        progress: show a progress bar.
 
     Raises:
         InputError: there is none, it cannot be read, or not one of its photos is there.
     """
     if not archive.is_archive(path):
-        return _check_up(path, images)
+        return _check_up(path, images, progress)
     with tempfile.TemporaryDirectory(prefix="splat-") as scratch:
         unpacked = archive.unpack(path, Path(scratch))
 
@@ -79,7 +81,7 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
             return text.replace(str(unpacked.folder), str(path)).replace(f"{scratch}{os.sep}", "")
 
         try:
-            found = _check_up(unpacked.folder, images)
+            found = _check_up(unpacked.folder, images, progress)
         except InputError as error:
             raise InputError(named(str(error))) from None
     facts = {name: named(value) if isinstance(value, str) else value for name, value in found.facts.items()}
@@ -87,7 +89,7 @@ def check_up(path: Path, images: str = USUAL_FOLDER) -> CheckUp:
     return replace(found, facts=facts, notes=notes, warnings=tuple(map(named, found.warnings)))
 
 
-def _check_up(path: Path, images: str) -> CheckUp:
+def _check_up(path: Path, images: str, progress: bool) -> CheckUp:
     options = PhotoOptions(images=images)
     found = find_model(path)
     model, folder = read_found(found, options.images), found.folder
@@ -98,17 +100,14 @@ def _check_up(path: Path, images: str) -> CheckUp:
     files = find_files(local, folder, options.images, options.masks, options.depths)
     frames, sizes, unreadable = [], [], []
     cache = PhotoCache({})
-    for file in files.photos:
-        try:
-            stored, lens = stored_size(file.path), (file.posed.camera.width, file.posed.camera.height)
-            if not fits_camera(file.path, stored, lens):
-                raise other_shape(stored, lens)
-            if file.mask is not None:
-                check_mask(file.mask, lens)
-            sizes.append(stored)
-        except UnusablePhoto as reason:
-            unreadable.append((file.posed.name, str(reason)))
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        checked = pool.map(_check_photo, files.photos)
+        sizes_or_reasons = list(counted(checked, "photos", total=len(files.photos), unit="photo", shown=progress))
+    for file, stored in zip(files.photos, sizes_or_reasons, strict=True):
+        if isinstance(stored, str):
+            unreadable.append((file.posed.name, stored))
             continue
+        sizes.append(stored)
         size = target_size(
             file.posed.camera.width, file.posed.camera.height, options.resolution, options.max_image_size
         )
@@ -128,6 +127,21 @@ def _check_up(path: Path, images: str) -> CheckUp:
         pages = page_notes([file.path for file in files.photos], pool)
     notes = (*model.notes, *placement, *files.notes, *pages)
     return CheckUp(facts, notes, tuple(advice(model, capture, files, sizes, others, options)), capture)
+
+
+def _check_photo(file: FileOfPhoto) -> tuple[int, int] | str:
+    """The size that a photo is stored with, or why it cannot be used."""
+    camera = file.posed.camera.width, file.posed.camera.height
+    try:
+        stored = stored_size(file.path)
+        if not fits_camera(file.path, stored, camera):
+            raise other_shape(stored, camera)
+        if file.mask is not None:
+            check_mask(file.mask, camera)
+        check_whole(file.path)
+    except UnusablePhoto as reason:
+        return str(reason)
+    return stored
 
 
 def flat_camera(posed: PosedImage, size: tuple[int, int]) -> Camera:

@@ -68,14 +68,18 @@ def frame_of_scene(model: Model, means: Tensor) -> Georeference:
     if local.is_identity or not len(means):
         return local
     middle, radius = means.median(0).values, point_radius(means)
-    positions = torch.from_numpy(camera_positions(model))
+    # Points are of the surfaces that the Gaussians are of; how far cameras stand from those says less about a scale.
+    there = usable(torch.from_numpy(np.asarray(model.points, dtype=np.float64)))
+    size = point_radius(there)
+    if not len(there):
+        there = torch.from_numpy(camera_positions(model))
+        size = camera_extent(there)
 
     def misfit(georeference: Georeference) -> float:
-        """How far cameras and Gaussians are apart and how much they differ in size, in factors."""
-        there = torch.from_numpy(georeference.to_local(positions.numpy()))
-        size = camera_extent(there)
-        apart = float((there.median(0).values - middle).norm()) / max(size, radius)
-        return apart + abs(math.log(size / radius))
+        """How far the capture and the Gaussians are apart and how much they differ in size, in factors."""
+        origin = torch.from_numpy(georeference.to_local(there.median(0).values.numpy()))
+        extent = size / georeference.unit
+        return float((origin - middle).norm()) / max(extent, radius) + abs(math.log(extent / radius))
 
     return min(IDENTITY, local, key=misfit)
 

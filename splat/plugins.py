@@ -273,16 +273,17 @@ class CheckUp(Protocol):
     def picture(self) -> Image.Image: ...
 
 
-def check_up(path: Path, images: str = "images") -> CheckUp:
+def check_up(path: Path, images: str = "images", *, progress: bool = False) -> CheckUp:
     """Look through a capture: what is there, what will be done with it, and what is likely to go wrong.
 
     Args:
         images: folder of the photos in it.
+        progress: show a progress bar.
 
     Raises:
         InputError: there is no capture, or it cannot be read.
     """
-    found: CheckUp = find(CHECK_UP)(path, images)
+    found: CheckUp = find(CHECK_UP)(path, images, progress=progress)
     return found
 
 

@@ -123,6 +123,21 @@ def simplify(mesh: Any, triangles: int) -> Any:
     return mesh if len(mesh.triangles) <= triangles else mesh.simplify_quadric_decimation(triangles)
 
 
+def check_output(path: Path, georeference: Georeference = IDENTITY) -> None:
+    """That a mesh can be written to this file, with a scene's place in its capture undone.
+
+    Raises:
+        InputError: another suffix, or coordinates that a .glb cannot hold.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: a mesh is written as {', '.join(SUFFIXES)}; choose one of these suffixes")
+    if path.suffix.lower() == ".glb" and any(georeference.offset):
+        raise InputError(
+            f"{path}: a .glb holds 7 digits of a position, too few for the capture's coordinates; write a .ply or .obj, "
+            "or leave the mesh in local coordinates"
+        )
+
+
 def write_mesh(mesh: Any, path: Path, georeference: Georeference = IDENTITY) -> None:
     """Write .ply or .obj with the capture's axes, or .glb turned as that format wants them (y up, captures have y down);
     atomically.
@@ -131,24 +146,33 @@ def write_mesh(mesh: Any, path: Path, georeference: Georeference = IDENTITY) -> 
         georeference: is undone, in double precision, so that the mesh lies where the capture does.
 
     Raises:
-        InputError: another suffix, coordinates that a .glb cannot hold, or the file cannot be written.
+        InputError: as `check_output`, or the file cannot be written.
     """
+    check_output(path, georeference)
     if not georeference.is_identity:
-        if path.suffix.lower() == ".glb" and any(georeference.offset):
-            raise InputError(
-                f"{path}: a .glb holds 7 digits of a position, too few for the capture's coordinates; write a .ply or .obj, "
-                "or leave the mesh in local coordinates"
-            )
         mesh = copy.deepcopy(mesh)
         vertices = georeference.to_capture(torch.from_numpy(np.asarray(mesh.vertices))).numpy()
         mesh.vertices = open3d().utility.Vector3dVector(vertices)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{path}: a mesh is written as {', '.join(SUFFIXES)}; choose one of these suffixes")
     if path.suffix.lower() == ".glb":
         mesh = copy.deepcopy(mesh).transform(np.diag([1.0, -1.0, -1.0, 1.0]))
     with replacing(path) as temporary:
-        if not open3d().io.write_triangle_mesh(str(temporary), mesh):
+        if path.suffix.lower() == ".obj":
+            _write_obj(mesh, temporary)
+        elif not open3d().io.write_triangle_mesh(str(temporary), mesh):
             raise InputError(f"{path}: Open3D could not write it; is the disk full?")
+
+
+def _write_obj(mesh: Any, path: Path) -> None:
+    """Open3D writes six digits, with which coordinates of a map lie on steps of ten meters."""
+    colors = np.asarray(mesh.vertex_colors) if mesh.has_vertex_colors() else np.ones((len(mesh.vertices), 3))
+    normals, faces = np.asarray(mesh.vertex_normals), np.asarray(mesh.triangles) + 1
+    with open(path, "w") as file:
+        np.savetxt(file, np.hstack([np.asarray(mesh.vertices), colors]), "v %.15g %.15g %.15g %.4g %.4g %.4g")
+        np.savetxt(file, normals, "vn %.5g %.5g %.5g")
+        if len(normals):
+            np.savetxt(file, np.repeat(faces, 2, axis=1), "f %d//%d %d//%d %d//%d")
+        else:
+            np.savetxt(file, faces, "f %d %d %d")
 
 
 def bounded(cameras: Sequence[Camera], size: int) -> list[Camera]:

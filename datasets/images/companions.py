@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from splat.datasets.images.decode import as_rgb, fits_camera, same_shape, stored_size, upright
+from splat.datasets.images.decode import as_rgb, check_whole, fits_camera, same_shape, stored_size, upright
 from splat.datasets.images.deep import deep_header, deep_pixels, read_exr
 from splat.datasets.images.file_kinds import LYING, UnusablePhoto, as_stored, open_image, orientation_of
 from splat.datasets.images.photo_index import Match, PhotoIndex
@@ -65,7 +65,7 @@ class CompanionIndex:
 
 
 def check_mask(path: Path, camera: tuple[int, int]) -> None:
-    """Refuse a mask of another shape than its photo's camera, without decoding it.
+    """Refuse a mask of another shape than its photo's camera, or a damaged one.
 
     Args:
         camera: width and height.
@@ -76,13 +76,15 @@ def check_mask(path: Path, camera: tuple[int, int]) -> None:
     with _named(path, "mask"):
         stored = stored_size(path)
         fits = fits_camera(path, stored, camera)
+        check_whole(path)
     if not fits:
         raise _other_shape(path, stored, camera)
 
 
 def _other_shape(path: Path, size: tuple[int, int], camera: tuple[int, int]) -> UnusablePhoto:
+    turned = ", turned by 90 degrees; turn it back" if same_shape(size[::-1], camera) else ""
     return UnusablePhoto(
-        f"has a mask, {path}, of {size[0]} x {size[1]}, but a camera of {camera[0]} x {camera[1]}: another shape"
+        f"has a mask, {path}, of {size[0]} x {size[1]}, but a camera of {camera[0]} x {camera[1]}: another shape{turned}"
     )
 
 

@@ -66,13 +66,16 @@ def decode(
     return as_rgb(image)
 
 
-def decode_upright(path: Path, levels: Levels | None = None) -> Image.Image:
+def decode_upright(path: Path, levels: Levels | None = None, wanted: tuple[int, int] | None = None) -> Image.Image:
     """A photo as RGB, turned by its EXIF orientation; transparency is dropped.
+
+    Args:
+        levels, wanted: as for `decode`.
 
     Raises:
         UnusablePhoto: the file is not a readable image.
     """
-    image, _ = _read(path, None, levels)
+    image, _ = _read(path, wanted, levels)
     return as_rgb(upright(image)).convert("RGB")
 
 
@@ -102,6 +105,22 @@ def stored_size(path: Path) -> tuple[int, int]:
         return header.size
     with open_image(path) as file:
         return size_as_stored(file)
+
+
+def check_whole(path: Path) -> str:
+    """Decode a photo, as far as it takes to see that all of it is there, and return the mode of its pixels.
+
+    Raises:
+        UnusablePhoto: the file is not a readable image, or a damaged one.
+    """
+    header = deep_header(path)
+    if header is not None:
+        return _read(path, None, None)[0].mode
+    with open_image(path) as image:
+        mode = image.mode
+        image.draft(None, (64, 64))  # a JPEG is then decoded in a fraction of the time
+        image.load()
+        return mode
 
 
 def same_shape(size: tuple[int, int], camera: tuple[int, int]) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex, read_mask
-from splat.datasets.images.decode import decode_upright, stored_size, upright
+from splat.datasets.images.decode import check_whole, decode_upright, stored_size, upright
 from splat.datasets.images.deep import Levels, deep_header
 from splat.datasets.images.file_kinds import ORIENTATION, UnusablePhoto, as_stored, open_image
 from splat.errors import InputError
@@ -167,13 +167,7 @@ def _is_plain(path: Path) -> bool:
     Raises:
         UnusablePhoto: it is damaged; COLMAP would take a part of it for the whole.
     """
-    if deep_header(path) is not None:
-        return False
-    with open_image(path) as image:
-        plain = image.mode in ("RGB", "L")
-        image.draft(None, (64, 64))  # a JPEG is then decoded in a fraction of the time
-        image.load()
-        return plain
+    return deep_header(path) is None and check_whole(path) in ("RGB", "L")
 
 
 def _prepare_mask(mask: Path, photo: Path, target: Path, invert: bool) -> bool:

@@ -5,7 +5,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from splat.datasets.images.decode import stored_size
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from splat.datasets.images.decode import decode_upright, stored_size
 from splat.datasets.images.file_kinds import UnusablePhoto
 from splat.datasets.images.photo_index import PhotoIndex, natural
 from splat.datasets.sfm.video_frames import is_video
@@ -13,6 +17,9 @@ from splat.errors import InputError
 from splat.io.wording import grouped, number_of
 
 FEWEST, SMALLEST_SIDE = 3, 64
+GLANCE, ALIKE = 32, 10.0
+"""Side in pixels to which photos are shrunk to compare them, and by how much, of 255, the same photo differs from itself in
+another kind of file there, in the mean: after another camera's or program's rendering, too."""
 MADE = ("photos.json", "work/begun.json")
 """Files in a folder that `splat photos` has written, or was writing."""
 
@@ -61,9 +68,11 @@ def usable_photos(folder: Path, out: Path | None = None) -> tuple[list[Path], li
             usable.append(path)
         except UnusablePhoto as reason:
             unusable.append((name, str(reason)))
-    copies = _copies(usable)
-    unusable += [(path.relative_to(folder).as_posix(), f"is a copy of {copies[path].name}") for path in copies]
-    return [path for path in usable if path not in copies], unusable
+    for found, what in ((_copies, "is a copy of"), (_twins, "is the same photo as")):
+        again = found(usable)
+        unusable += [(path.relative_to(folder).as_posix(), f"{what} {again[path].name}") for path in again]
+        usable = [path for path in usable if path not in again]
+    return usable, unusable
 
 
 def check_enough(source: Path, paths: Sequence[Path], unusable: Sequence[tuple[str, str]]) -> None:
@@ -115,3 +124,29 @@ def _copies(paths: Sequence[Path]) -> dict[Path, Path]:
         if first.setdefault(content, path) is not path:
             copies[path] = first[content]
     return copies
+
+
+def _twins(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Photos that lie there again as another kind of file, as phones and programs save them (a.heic and a.jpg), with the one
+    of them that is taken: that with the most pixels, else the first."""
+    named: dict[Path, list[Path]] = defaultdict(list)
+    for path in paths:
+        named[path.parent / path.stem.lower()].append(path)
+    twins: dict[Path, Path] = {}
+    for same in named.values():
+        best, *others = sorted(same, key=lambda path: -np.prod(stored_size(path)))
+        seen = _glance(best) if others else None
+        for path in others:
+            glance = _glance(path)
+            if seen is not None and glance is not None and np.abs(glance - seen).mean() <= ALIKE:
+                twins[path] = best
+    return twins
+
+
+def _glance(path: Path) -> NDArray[np.float64] | None:
+    """A photo, upright, as a few gray pixels; None where it cannot be decoded, which is said elsewhere."""
+    try:
+        small = decode_upright(path, wanted=(GLANCE, GLANCE)).convert("L")
+    except UnusablePhoto:
+        return None
+    return np.asarray(small.resize((GLANCE, GLANCE), Image.Resampling.BOX), dtype=np.float64)

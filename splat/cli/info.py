@@ -66,7 +66,7 @@ def is_capture(path: Path) -> bool:
 
 def show_capture(path: Path, options: InfoOptions) -> None:
     """Print the check-up of a capture: a table, what was ignored or guessed, and warnings."""
-    found = check_up(path, options.images)
+    found = check_up(path, options.images, progress=True)
     if options.picture is not None:
         write_image(options.picture, torch.from_numpy(np.array(found.picture())))
     if options.json:

@@ -207,6 +207,23 @@ def test_what_train_refuses_is_said(tmp_path: Path) -> None:
         load_capture(tmp_path)
 
 
+def test_damaged_photos_and_masks_are_found_before_training(tmp_path: Path) -> None:
+    write_capture(tmp_path, photos=36)
+    photo, mask = tmp_path / "images/003.png", tmp_path / "masks/005.png"
+    photo.write_bytes(photo.read_bytes()[:-200])
+    mask.parent.mkdir()
+    for index in range(1, 37):
+        Image.effect_noise((48, 32), 90).save(mask.with_name(f"{index:03d}.png"))
+    mask.write_bytes(mask.read_bytes()[:-200])
+    Image.new("L", (32, 48), 255).save(mask.with_name("007.png"))
+    left_out = check_up(tmp_path).facts["left out"]
+    assert left_out == dict(load_capture(tmp_path).skipped)
+    assert sorted(left_out) == ["003.png", "005.png", "007.png"]
+    assert "cannot be decoded" in left_out["003.png"]
+    assert "mask" in left_out["005.png"] and "cannot be decoded" in left_out["005.png"]
+    assert left_out["007.png"].endswith("another shape, turned by 90 degrees; turn it back")
+
+
 def test_photos_that_are_links_are_not_counted_with_what_lies_beside_their_targets(tmp_path: Path) -> None:
     write_capture(tmp_path, photos=24)
     (tmp_path / "images").rename(tmp_path / "pool")

@@ -9,7 +9,7 @@ import pycolmap
 import pytest
 import torch
 from captures import subject, write_capture
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import splat
@@ -194,6 +194,7 @@ finite = st.floats(-1e7, 1e7, allow_nan=False)
 
 @settings(max_examples=60, deadline=None)
 @given(st.tuples(finite, finite, finite), st.floats(-5, 5), st.integers(0, 1000))
+@example((0.0, 0.0, 0.0), -1.5, 0)  # scaled by so little that a scene fits both ways nearly as well
 def test_any_place_and_unit(offset: tuple[float, float, float], exponent: float, seed: int) -> None:
     """Local coordinates are of a usual size and near the origin, and there is a way back."""
     generator = np.random.default_rng(seed)

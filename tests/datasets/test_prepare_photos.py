@@ -173,6 +173,27 @@ def test_what_splat_has_made_and_copies_are_no_photos(tmp_path):
     assert all("`splat photos` has made" in reasons[f"{made}/work/photos/a.png"] for made in ("before", "begun"))
 
 
+def test_a_photo_saved_as_two_kinds_of_file_counts_once(tmp_path):
+    pillow_heif.register_heif_opener()
+    small = [noise(), noise(), noise()]
+    photos = [image.resize((256, 192), Image.Resampling.BICUBIC) for image in small]
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side, as phones store it
+    photos[0].save(tmp_path / "IMG_0.HEIC", quality=90)
+    photos[0].transpose(Image.Transpose.ROTATE_90).save(tmp_path / "img_0.jpg", exif=exif, quality=90)
+    photos[1].save(tmp_path / "IMG_1.png")
+    photos[2].save(tmp_path / "IMG_1.jpg")  # another one of that name
+    photos[2].resize((128, 96)).save(tmp_path / "IMG_2.webp")
+    deep = np.asarray(photos[2].convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "IMG_2.tif")
+    usable, unusable = usable_photos(tmp_path)
+    assert dict(unusable) == {
+        "img_0.jpg": "is the same photo as IMG_0.HEIC",
+        "IMG_2.webp": "is the same photo as IMG_2.tif",
+    }
+    assert [path.name for path in usable] == ["IMG_0.HEIC", "IMG_1.jpg", "IMG_1.png", "IMG_2.tif"]
+
+
 def test_neighbors_by_place_need_places(tmp_path):
     noise().save(tmp_path / "a.png")
     with pytest.raises(InputError, match="no photo says in its EXIF where it was taken"):

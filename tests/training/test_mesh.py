@@ -11,8 +11,11 @@ import pytest
 import torch
 from captures import ring
 
+import splat
 from splat import Gaussians
 from splat.errors import InputError
+from splat.geometry.georeference import Georeference
+from splat.io.georeference_file import beside, write_georeference
 from splat.training import mesh
 from splat.training.per_image.sky import fibonacci_sphere
 
@@ -67,6 +70,27 @@ def test_a_ball_is_fused_and_written(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"ball.ply", "ball.obj", "ball.glb"}
     with pytest.raises(InputError, match="choose one of these suffixes"):
         mesh.write_mesh(few, tmp_path / "ball.stl")
+
+
+def test_a_mesh_where_its_capture_lies(tmp_path, run_splat, capsys):
+    open3d = needs_open3d()
+    offset = (500_123.25, 4_649_776.5, 212.75)
+    splat.save(ball(), tmp_path / "ball.ply")
+    flags = ("--voxel", 0.025, "--frame", "capture")
+    assert run_splat("mesh", tmp_path / "ball.ply", "-o", tmp_path / "nowhere.ply", *flags) == 1
+    assert "give the capture with --capture, or the run" in capsys.readouterr().err
+    write_georeference(Georeference(offset, 0.5), beside(tmp_path / "ball.ply"))
+    for suffix in (".ply", ".obj"):
+        assert run_splat("mesh", tmp_path / "ball.ply", "-o", tmp_path / f"there{suffix}", *flags) == 0
+        again = open3d.io.read_triangle_mesh(str(tmp_path / f"there{suffix}"))
+        points = np.asarray(again.vertices) - np.array(offset)
+        distances = np.linalg.norm(points, axis=1)
+        assert abs(np.median(distances) - 0.5) < 0.015 and len(again.triangles) > 500
+        outward = (np.asarray(again.vertex_normals) * points).sum(1) / distances
+        assert np.median(outward) > 0.8
+        assert np.asarray(again.vertex_colors)[points[:, 1] < -0.1][:, 0].mean() > 0.7
+    assert run_splat("mesh", tmp_path / "ball.ply", "-o", tmp_path / "there.glb", *flags) == 1
+    assert "a .glb holds 7 digits" in capsys.readouterr().err
 
 
 def test_small_parts_go():

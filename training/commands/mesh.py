@@ -12,7 +12,7 @@ from splat.errors import InputError
 from splat.geometry.georeference import IDENTITY, Georeference
 from splat.geometry.orbit import orbit_around
 from splat.io.wording import number_of
-from splat.training.mesh import SUFFIXES, bounded, clean, fuse, open3d, simplify, write_mesh
+from splat.training.mesh import bounded, check_output, clean, fuse, open3d, simplify, write_mesh
 from splat.training.open_run import TrainedScene, open_trained
 
 ORBIT_VIEWS = 48
@@ -57,8 +57,7 @@ def mesh(options: MeshOptions) -> None:
     """
     is_run = options.scene.is_dir()
     output = options.output or (options.scene if is_run else options.scene.parent) / "mesh.ply"
-    if output.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{output}: a mesh is written as {', '.join(SUFFIXES)}; choose one of these suffixes")
+    check_output(output)
     if options.output is not None and output.exists() and not options.overwrite:
         raise InputError(f"{output}: exists already; choose another name with -o, or say --overwrite")
     for flag, value in (
@@ -76,6 +75,8 @@ def mesh(options: MeshOptions) -> None:
             f"{options.scene}: does not say where it lies in its capture; give the capture with --capture, or the run"
         )
     georeference = georeference or IDENTITY
+    placed = georeference if options.frame == "capture" else IDENTITY
+    check_output(output, placed)
     surface = fuse(
         trained.gaussians,
         [camera.to(trained.device) for camera in bounded(cameras, options.max_image_size)],
@@ -88,7 +89,7 @@ def mesh(options: MeshOptions) -> None:
     surface = clean(surface, options.small_part)
     if options.triangles is not None:
         surface = simplify(surface, options.triangles)
-    write_mesh(surface, output, georeference if options.frame == "capture" else IDENTITY)
+    write_mesh(surface, output, placed)
     print(
         f"{number_of(len(cameras), 'view')} -> {len(surface.vertices):,} vertices, {len(surface.triangles):,} triangles -> "
         f"{output}"
