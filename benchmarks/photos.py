@@ -1,11 +1,13 @@
 """Structure from motion on a folder of photos: how many find their place, how well, in what time and memory.
 
-    python benchmarks/photos.py PHOTOS [--target CAPTURE] [--mixed 60] [--seed 0] [--json FILE] [-- OPTIONS OF splat photos]
+    python benchmarks/photos.py PHOTOS [--target CAPTURE] [--mixed 60] [--seed 0] [--ended 60 90 ...] [--json FILE]
+        [-- OPTIONS OF splat photos]
 
 `--target` names a capture that has poses of the same photos, by name, or a poses_bounds.npy of LLFF with theirs in the order
 of names; those found are compared with them. `--mixed` takes so many of the photos, evenly, and makes them look as if many
 people had taken them: focal lengths (1 to 1.8 times as long) and crops, exposure, contrast and color of the light are random,
-all are resized to four fifths of the size, and EXIF is gone.
+all are resized to four fifths of the size, and EXIF is gone. `--ended` ends `splat photos` from outside after so many seconds,
+with SIGKILL and SIGTERM in turn, and starts it again each time.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import json
 import math
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -140,12 +143,32 @@ def _rays(camera: pycolmap.Camera, pixels: NDArray[np.float64]) -> NDArray[np.fl
     return rays / np.linalg.norm(rays, axis=1, keepdims=True)
 
 
+def run_and_end(command: list[str], seconds: float, by: signal.Signals) -> str:
+    """Start a command, end it after a time, and say where it was then: the last line that it has told of its progress.
+
+    Raises:
+        SystemExit: it was done before.
+    """
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=told)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(by)
+            process.wait()
+            told.seek(0)
+            lines = [line.strip() for line in told if " left" in line or "so far" in line]
+            return f"{by.name}: {lines[-1] if lines else 'nothing said yet'}"
+    raise SystemExit(f"{' '.join(command)}: ended with {process.returncode} before {seconds:g} s were over")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--target", type=Path)
     parser.add_argument("--mixed", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--ended", type=float, nargs="+", default=[])
     parser.add_argument("--json", type=Path)
     given = sys.argv[1:]
     end = given.index("--") if "--" in given else len(given)
@@ -159,13 +182,19 @@ def main() -> None:
             source.mkdir()
             cuts = mixed(photos, options.mixed, source, options.seed)
         begun = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "splat", "photos", str(source), str(out), *passed], check=True)
+        command = [sys.executable, "-m", "splat", "photos", str(source), str(out), *passed]
+        ends = [
+            run_and_end(command, seconds, signal.SIGTERM if turn % 2 else signal.SIGKILL)
+            for turn, seconds in enumerate(options.ended)
+        ]
+        subprocess.run(command, check=True)
         seconds = round(time.perf_counter() - begun, 1)
         said = json.loads((out / "photos.json").read_text())
         row: dict[str, Any] = {
             "photos": str(options.photos.name),
             "mixed": options.mixed,
             "options": passed,
+            "ended": ends,
             "seconds": seconds,
             "memory_gb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20, 2),
             "cores": os.cpu_count(),

@@ -1,5 +1,6 @@
 """rasterize_forward: project, bin and composite in one call."""
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -42,11 +43,15 @@ def draw(inputs: Inputs, options: Options, limits: Limits) -> Drawn:
     if guess is not None:
         arguments.intersection_capacity, arguments.visible_capacity = guess
     launch.run("project", arguments)
-    finished = _composite(inputs, options, limits, arguments, outputs, kept)
+    finished = None
     if guess is not None:
+        with suppress(torch.OutOfMemoryError):  # there may be room for what is needed, if not for what is guessed
+            finished = _composite(inputs, options, limits, arguments, outputs, kept)
         launch.run("count", arguments)
         if arguments.intersection_count > guess.intersections or arguments.visible_count > guess.visible:
-            finished = _composite(inputs, options, limits, arguments, outputs, kept)
+            finished = None
+    if finished is None:
+        finished = _composite(inputs, options, limits, arguments, outputs, kept)
     if kind is not None:
         guesses.learn(kind, guesses.Counts(arguments.intersection_count, arguments.visible_count))
     return Drawn(arguments, finished, kept)

@@ -1,5 +1,6 @@
 """What only the CUDA kernels do, on a GPU or emulated; their results are tested with those of the others."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +9,7 @@ from scenes import assert_agree, cameras, cloud, draw
 from splat import Camera, RenderSettings
 from splat.cuda_rasterizer import native
 from splat.cuda_rasterizer.autograd import l1_ssim_loss
-from splat.cuda_rasterizer.ops import guesses
+from splat.cuda_rasterizer.ops import guesses, memory
 from splat.cuda_rasterizer.ops.adam import adam_step
 from splat.cuda_rasterizer.ops.guesses import Counts
 from splat.reference import render as reference
@@ -122,6 +123,23 @@ def test_a_guess_changes_nothing(gpu, likely, monkeypatch):
     assert_agree(actual, exact, 1e-5)
     for image in ("rgb", "alpha", "depth", "median_depth", "features"):
         assert torch.equal(actual[image], exact[image]), image
+
+
+def test_no_room_for_a_guess_leaves_room_for_what_is_needed(gpu, monkeypatch):
+    exact = drawn(gpu, settings=RenderSettings(deterministic=True), **OPTIONS)
+    monkeypatch.setattr(guesses, "room", lambda kind, most: Counts(10**8, 1000))
+    asked, empty = [], memory.empty
+
+    def small_device(like, *shape, dtype=None):
+        asked.append(int(np.prod(shape)))
+        if asked[-1] > 10**8:
+            raise torch.OutOfMemoryError("no room")
+        return empty(like, *shape, dtype=dtype)
+
+    monkeypatch.setattr(memory, "empty", small_device)
+    actual = drawn(gpu, **OPTIONS)
+    assert max(asked) > 10**8
+    assert_agree(actual, exact, 1e-5)
 
 
 def test_what_renders_need_is_learned():
