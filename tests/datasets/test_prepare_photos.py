@@ -11,6 +11,7 @@ from PIL import Image
 
 from splat.datasets.images.companions import MASK_SUFFIXES, CompanionIndex
 from splat.datasets.images.decode import decode_upright
+from splat.datasets.sfm import source_photos
 from splat.datasets.sfm.pairs import choose_kinds
 from splat.datasets.sfm.prepare_photos import prepare
 from splat.datasets.sfm.reconstruct import reconstruct
@@ -192,6 +193,22 @@ def test_a_photo_saved_as_two_kinds_of_file_counts_once(tmp_path):
         "IMG_2.webp": "is the same photo as IMG_2.tif",
     }
     assert [path.name for path in usable] == ["IMG_0.HEIC", "IMG_1.jpg", "IMG_1.png", "IMG_2.tif"]
+
+
+def test_the_moment_tells_a_photo_saved_twice_without_decoding_it(tmp_path, monkeypatch):
+    looked = []
+    monkeypatch.setattr(source_photos, "_glance", looked.append)
+    pillow_heif.register_heif_opener()
+    for index in range(3):
+        exif = lying()
+        exif[0x0110] = "Phone"
+        exif.get_ifd(0x8769)[0x9003] = f"2024:05:06 07:08:0{index}"
+        noise().save(tmp_path / f"{index}.heic", exif=exif)
+        if index == 1:
+            exif.get_ifd(0x8769)[0x9003] = "2024:05:06 08:00:00"
+        noise().resize((144, 96) if index < 2 else (96, 96)).save(tmp_path / f"{index}.jpg", exif=exif)
+    assert usable_photos(tmp_path)[1] == [("0.heic", "is the same photo as 0.jpg")]
+    assert {path.stem for path in looked} == {"1", "2"}
 
 
 def test_neighbors_by_place_need_places(tmp_path):
